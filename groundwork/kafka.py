@@ -1,0 +1,128 @@
+"""How to reach Kafka: the options of every client, and the topics that must exist."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.helpers import create_ssl_context
+
+from groundwork.settings import Settings
+from schemas import topics
+
+log = structlog.get_logger(__name__)
+
+#: How soon a dead member's partitions move. 6 s is the least that Apache Kafka allows by default.
+SESSION_TIMEOUT_SECONDS: Final = 6.0
+HEARTBEAT_SECONDS: Final = 1.0
+
+#: The embedded broker answers a waiting fetch only at intervals of about a quarter of this.
+_EMBEDDED_FETCH_WAIT_MS: Final = 20
+_FETCH_WAIT_MS: Final = 500
+
+_CONNECT_AGAIN_SECONDS: Final = 0.5
+
+
+def fetch_wait_ms(settings: Settings) -> int:
+    """How long a fetch may wait at the broker for a record to come."""
+    return _EMBEDDED_FETCH_WAIT_MS if settings.kafka_is_embedded else _FETCH_WAIT_MS
+
+
+def ssl_context(settings: Settings) -> ssl.SSLContext | None:
+    """The TLS context where the security protocol asks for one."""
+    if "SSL" not in settings.kafka_security_protocol:
+        return None
+    context: ssl.SSLContext = create_ssl_context(
+        cafile=_text(settings.kafka_ssl_ca_file),
+        certfile=_text(settings.kafka_ssl_cert_file),
+        keyfile=_text(settings.kafka_ssl_key_file),
+    )
+    return context
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """What every aiokafka client is told: where the brokers are and how to sign in."""
+    options: dict[str, Any] = {
+        "bootstrap_servers": settings.bootstrap_servers,
+        "security_protocol": settings.kafka_security_protocol,
+        "ssl_context": ssl_context(settings),
+    }
+    if settings.kafka_security_protocol.startswith("SASL"):
+        assert settings.kafka_sasl_password is not None
+        options |= {
+            "sasl_mechanism": settings.kafka_sasl_mechanism,
+            "sasl_plain_username": settings.kafka_sasl_username,
+            "sasl_plain_password": settings.kafka_sasl_password.get_secret_value(),
+        }
+    return options
+
+
+def producer_options(settings: Settings) -> dict[str, Any]:
+    """Durability before speed: a record is delivered when every in-sync replica has it, and written once."""
+    return {"acks": "all", "enable_idempotence": not settings.kafka_is_embedded}
+
+
+def new_producer(settings: Settings) -> AIOKafkaProducer:
+    """A producer that is not yet started."""
+    return AIOKafkaProducer(**client_options(settings), **producer_options(settings))
+
+
+def new_consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
+    """A consumer of the topics ``names`` that is not yet started and never commits by itself."""
+    chosen = {
+        "group_id": group,
+        "enable_auto_commit": False,
+        "auto_offset_reset": "earliest",
+        "session_timeout_ms": int(SESSION_TIMEOUT_SECONDS * 1000),
+        "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
+        "fetch_max_wait_ms": fetch_wait_ms(settings),
+        "metadata_max_age_ms": 30_000,
+    }
+    return AIOKafkaConsumer(*names, **client_options(settings), **(chosen | options))
+
+
+async def create_topics(settings: Settings) -> list[str]:
+    """Create the topics that are missing, and return their names.
+
+    Raises:
+        KafkaError: the brokers cannot be reached, or refuse.
+    """
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        missing = sorted(set(topics.ALL) - set(await admin.list_topics()))
+        wanted = [
+            NewTopic(name, num_partitions=settings.partitions, replication_factor=settings.replication_factor)
+            for name in missing
+        ]
+        if wanted:
+            answer = await admin.create_topics(wanted)
+            for name, code, *_ in answer.topic_errors:
+                if code not in (0, TopicAlreadyExistsError.errno):
+                    raise for_code(code)(f"could not create topic {name}")
+        return missing
+    finally:
+        await admin.close()
+
+
+async def wait_for_topics(settings: Settings, *, on_wait: Callable[[str], None] | None = None) -> list[str]:
+    """Create the missing topics as soon as the brokers answer, however long that takes."""
+    said = ""
+    while True:
+        try:
+            return await create_topics(settings)
+        except (KafkaError, KafkaConnectionError, OSError) as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning("waiting for kafka", brokers=settings.bootstrap_servers, reason=said)
+                if on_wait:
+                    on_wait(said)
+            await asyncio.sleep(_CONNECT_AGAIN_SECONDS)
+
+
+def _text(path: object) -> str | None:
+    return None if path is None else str(path)

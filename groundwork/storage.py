@@ -1,0 +1,224 @@
+"""Storage: files by their key under one root, on anything that fsspec reaches. A file appears whole or not at all."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from groundwork.settings import Settings
+from schemas.faults import OriginalMissing, StorageUnavailable
+from schemas.storage_keys import check_storage_key
+
+_CHUNK_BYTES: Final = 256 * 1024
+
+#: Calls in flight at once; each holds a thread that mostly waits.
+_THREADS: Final = 32
+
+#: Temporary files are named so: a listing skips them, and ``sweep`` may clear them.
+TEMPORARY_PREFIX: Final = ".incoming-"
+
+
+class Missing(OriginalMissing):
+    """Nothing lies at the key."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What storage says about one file."""
+
+    key: str
+    #: Bytes.
+    size: int
+
+
+class Storage:
+    """Files under one root. Every call takes a storage key and may raise ``StorageUnavailable``."""
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        """``root`` is a path as ``filesystem`` (an fsspec file system) understands it."""
+        self._fs = filesystem
+        self._root = root.rstrip("/")
+        self._is_local = isinstance(filesystem, LocalFileSystem)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="storage")
+
+    async def check(self) -> None:
+        """Raise ``StorageUnavailable`` unless a file can be written and erased."""
+        key = f"{TEMPORARY_PREFIX}check-{uuid4().hex}"
+        await self.write(key, b"ok")
+        await self.erase([key])
+
+    async def put_file(self, source: Path, key: str) -> None:
+        """Move the local file ``source`` to ``key``."""
+        await self._call(self._put_file, source, key)
+
+    async def write(self, key: str, content: bytes) -> None:
+        """Write a small file."""
+        await self._call(self._write, key, content)
+
+    async def read(self, key: str) -> bytes:
+        """The whole of a small file. Raises ``Missing``."""
+        content: bytes = await self._call(self._fs.cat_file, self._path(key))
+        return content
+
+    async def info(self, key: str) -> StoredFile:
+        """Size of a file. Raises ``Missing``."""
+        found = await self._call(self._info, key)
+        return StoredFile(key, int(found["size"]))
+
+    async def exists(self, key: str) -> bool:
+        """Whether a file lies at ``key``."""
+        try:
+            await self.info(key)
+        except Missing:
+            return False
+        return True
+
+    async def chunks(self, key: str) -> AsyncIterator[bytes]:
+        """The bytes of a file, piece by piece. Raises ``Missing``."""
+        file = await self._call(self._fs.open, self._path(key), "rb")
+        try:
+            while chunk := await self._call(file.read, _CHUNK_BYTES):
+                yield chunk
+        finally:
+            await self._call(file.close)
+
+    @asynccontextmanager
+    async def local_copy(self, key: str) -> AsyncIterator[Path]:
+        """A local path with the file's bytes: the file itself where storage is local, else a copy for as long as asked.
+
+        Raises ``Missing``.
+        """
+        if self._is_local:
+            await self.info(key)
+            yield Path(self._path(key))
+            return
+        with tempfile.TemporaryDirectory(prefix="thumbstream-") as folder:
+            copy = Path(folder, "original")
+            await self._call(self._download, key, copy)
+            yield copy
+
+    async def erase(self, keys: Iterable[str]) -> int:
+        """Erase files; those that are not there are no error. Returns how many there were."""
+        return sum([await self._call(self._erase, key) for key in keys])
+
+    async def erase_under(self, prefix: str) -> int:
+        """Erase every file below the folder ``prefix`` and, where there are folders, the folder. Returns how many."""
+        erased = await self.erase([file.key for file in await self.list_under(prefix)])
+        if self._is_local:
+            await self._call(shutil.rmtree, self._path(prefix), True)
+        return erased
+
+    async def list_under(self, prefix: str) -> list[StoredFile]:
+        """Every whole file below the folder ``prefix``; none where there is no such folder."""
+        found = await self._call(self._find, prefix)
+        files = [StoredFile(path.removeprefix(self._root + "/"), int(entry["size"])) for path, entry in found.items()]
+        return [file for file in files if not file.key.rpartition("/")[2].startswith(TEMPORARY_PREFIX)]
+
+    def incoming_folder(self) -> Path:
+        """A local folder for uploads on their way: on the same disk as local storage, so that a move is a rename."""
+        folder = Path(self._root, TEMPORARY_PREFIX + "uploads") if self._is_local else Path(tempfile.gettempdir())
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    async def close(self) -> None:
+        """Let the threads go."""
+        await asyncio.to_thread(self._threads.shutdown)
+
+    def _path(self, key: str) -> str:
+        return f"{self._root}/{check_storage_key(key)}"
+
+    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._threads, function, *arguments)
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise Missing("nothing lies at the storage key") from error
+        except Exception as error:  # each fsspec backend has errors of its own
+            raise StorageUnavailable(f"storage answered with {type(error).__name__}: {error}") from error
+
+    def _info(self, key: str) -> Any:
+        found = self._fs.info(self._path(key))
+        if found["type"] != "file":
+            raise FileNotFoundError(key)
+        return found
+
+    def _put_file(self, source: Path, key: str) -> None:
+        if self._is_local:
+            self._in_its_folder(Path(self._path(key)), lambda target: shutil.move(source, target))
+        else:
+            self._fs.put_file(str(source), self._path(key))
+            source.unlink()
+
+    def _write(self, key: str, content: bytes) -> None:
+        if not self._is_local:
+            self._fs.pipe_file(self._path(key), content)
+            return
+        self._in_its_folder(Path(self._path(key)), lambda target: _write_whole(target, content))
+
+    def _in_its_folder(self, target: Path, act: Callable[[Path], object]) -> None:
+        """Do ``act`` with the folder of ``target`` there, though another process may just be erasing it."""
+        for last in (False, False, True):
+            target.parent.mkdir(parents=True, exist_ok=True)
+            try:
+                act(target)
+                return
+            except FileNotFoundError:
+                if last:
+                    raise
+
+    def _download(self, key: str, copy: Path) -> None:
+        self._fs.get_file(self._path(key), str(copy))
+
+    def _erase(self, key: str) -> bool:
+        try:
+            self._fs.rm_file(self._path(key))
+        except FileNotFoundError:
+            return False
+        return True
+
+    def _find(self, prefix: str) -> Any:
+        self._fs.invalidate_cache()
+        return self._fs.find(self._path(prefix), detail=True)
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def open_storage(settings: Settings) -> Storage:
+    """The storage that the settings name. Opens no connection yet."""
+    url = settings.resolved_storage_url
+    options: dict[str, Any] = {}
+    if url.startswith("s3://"):
+        options = _s3_options(settings)
+    filesystem, root = fsspec.core.url_to_fs(url, **options)
+    if isinstance(filesystem, LocalFileSystem):
+        Path(root).mkdir(parents=True, exist_ok=True)
+    return Storage(filesystem, root)
+
+
+def _s3_options(settings: Settings) -> dict[str, Any]:
+    secret = settings.s3_secret_access_key
+    options: dict[str, Any] = {
+        "use_listings_cache": False,
+        "config_kwargs": {"retries": {"max_attempts": 2}, "connect_timeout": 5, "read_timeout": 30},
+    }
+    if settings.s3_endpoint_url:
+        options["endpoint_url"] = settings.s3_endpoint_url
+    if settings.s3_access_key_id and secret:
+        options |= {"key": settings.s3_access_key_id, "secret": secret.get_secret_value()}
+    return options

@@ -1,0 +1,102 @@
+"""The ways in which a photo can fail. Each owns its code and whether to try again.
+
+Fault
+├── OriginalMissing        nothing lies at the storage key
+├── OriginalTooLarge       more bytes than allowed
+├── TooManyPixels          more pixels than allowed, told from the header
+├── UnsupportedFormat      none of the accepted formats by its bytes
+├── Unreadable             truncated or corrupt
+├── RenderTimeout          not done by its deadline
+├── RenderCrashed          the process that rendered it died
+├── ChecksumMismatch       not the bytes that the event speaks of
+├── StorageUnavailable     storage did not answer, or with an error     (worth another try)
+└── Internal               a fault of ours                              (worth another try)
+"""
+
+from enum import StrEnum
+from typing import ClassVar
+
+
+class FaultCode(StrEnum):
+    """The codes of ``thumbnails.failed``, as consumers see them."""
+
+    ORIGINAL_MISSING = "original_missing"
+    ORIGINAL_TOO_LARGE = "original_too_large"
+    TOO_MANY_PIXELS = "too_many_pixels"
+    UNSUPPORTED_FORMAT = "unsupported_format"
+    UNREADABLE = "unreadable"
+    RENDER_TIMEOUT = "render_timeout"
+    RENDER_CRASHED = "render_crashed"
+    CHECKSUM_MISMATCH = "checksum_mismatch"
+    STORAGE_UNAVAILABLE = "storage_unavailable"
+    INTERNAL = "internal"
+
+
+class Fault(Exception):
+    """What went wrong with one photo; its text is one line for a person and names no internals."""
+
+    code: ClassVar[FaultCode]
+    #: Whether the same photo may well succeed a little later.
+    retryable: ClassVar[bool] = False
+
+
+class OriginalMissing(Fault):
+    """Nothing lies at the storage key."""
+
+    code = FaultCode.ORIGINAL_MISSING
+
+
+class OriginalTooLarge(Fault):
+    """More bytes than allowed."""
+
+    code = FaultCode.ORIGINAL_TOO_LARGE
+
+
+class TooManyPixels(Fault):
+    """More pixels than allowed, told from the header."""
+
+    code = FaultCode.TOO_MANY_PIXELS
+
+
+class UnsupportedFormat(Fault):
+    """None of the accepted formats, by its bytes."""
+
+    code = FaultCode.UNSUPPORTED_FORMAT
+
+
+class Unreadable(Fault):
+    """Truncated or corrupt."""
+
+    code = FaultCode.UNREADABLE
+
+
+class RenderTimeout(Fault):
+    """Not rendered by its deadline."""
+
+    code = FaultCode.RENDER_TIMEOUT
+
+
+class RenderCrashed(Fault):
+    """The process that rendered it died."""
+
+    code = FaultCode.RENDER_CRASHED
+
+
+class ChecksumMismatch(Fault):
+    """The original is not the bytes that the event speaks of."""
+
+    code = FaultCode.CHECKSUM_MISMATCH
+
+
+class StorageUnavailable(Fault):
+    """Storage did not answer, or answered with an error."""
+
+    code = FaultCode.STORAGE_UNAVAILABLE
+    retryable = True
+
+
+class Internal(Fault):
+    """A fault of ours."""
+
+    code = FaultCode.INTERNAL
+    retryable = True

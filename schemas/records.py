@@ -1,0 +1,124 @@
+"""Events as Kafka records and back: UTF-8 JSON, CloudEvents headers in binary mode.
+
+Source: CloudEvents 1.0.2, Kafka protocol binding, section 3.2 (header names ``ce_…``).
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from schemas import ids
+from schemas.events import EVENT_OF_TOPIC, Event
+
+Headers = list[tuple[str, bytes]]
+
+_TRACE_HEADERS: Final = ("traceparent", "tracestate")
+
+
+class InvalidEvent(ValueError):
+    """A record that is no event of its topic; the text says why, for a person."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """A record as read from Kafka."""
+
+    topic: str
+    partition: int
+    offset: int
+    #: Milliseconds since 1970, as the broker has it.
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+
+def read_event(record: Record) -> Event:
+    """The event that ``record`` carries.
+
+    ``event_id`` comes from the body, else from the header ``ce_id``, else from the record's position; ``occurred_at``
+    from the body, else from the record's timestamp: each is the same at every redelivery.
+
+    Raises:
+        InvalidEvent: the value is no JSON object or lacks what the topic's event must have.
+    """
+    model = EVENT_OF_TOPIC[record.topic]
+    if record.value is None:
+        raise InvalidEvent("the record has no value")
+    try:
+        body = json.loads(record.value)
+    except (ValueError, RecursionError) as error:
+        raise InvalidEvent(f"the value is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise InvalidEvent("the value is no JSON object")
+    for field, value in _defaults(record).items():
+        if body.get(field) is None:
+            body[field] = value
+    try:
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise InvalidEvent(_in_one_line(error)) from error
+
+
+def value_of(event: Event) -> bytes:
+    """The record's value."""
+    return event.model_dump_json().encode()
+
+
+def key_of(event: Event) -> bytes:
+    """The partition key: the photo's UUID in its 36-character text form."""
+    return str(event.photo_id).encode()
+
+
+def headers_of(event: Event, *, source: str, trace: Iterable[tuple[str, bytes]] = ()) -> Headers:
+    """CloudEvents headers; ``trace`` are the headers of the record that caused the event, if any."""
+    return [
+        ("ce_specversion", b"1.0"),
+        ("ce_id", event.event_id.encode()),
+        ("ce_type", event.topic.encode()),
+        ("ce_source", source.encode()),
+        ("ce_time", event.occurred_at.isoformat().encode()),
+        ("content-type", b"application/json"),
+        *trace_of(trace),
+    ]
+
+
+def trace_of(headers: Iterable[tuple[str, bytes]]) -> Headers:
+    """The headers that carry the trace on. Source: W3C Trace Context."""
+    return [(name, value) for name, value in headers if name in _TRACE_HEADERS]
+
+
+def dead_headers(record: Record, reason: str) -> Headers:
+    """The headers of a dead letter: its own, and whence and why it is there."""
+    return [
+        *record.headers,
+        ("thumbstream_source_topic", record.topic.encode()),
+        ("thumbstream_source_partition", str(record.partition).encode()),
+        ("thumbstream_source_offset", str(record.offset).encode()),
+        ("thumbstream_reason", reason.encode()),
+        ("thumbstream_dead_at", datetime.now(UTC).isoformat().encode()),
+    ]
+
+
+def json_schemas() -> Mapping[str, Any]:
+    """The JSON Schema of each topic's event."""
+    return {topic: model.model_json_schema(mode="serialization") for topic, model in EVENT_OF_TOPIC.items()}
+
+
+def _defaults(record: Record) -> dict[str, str]:
+    headers = dict(record.headers)
+    seconds, milliseconds = divmod(record.timestamp_ms, 1000)
+    written_at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=milliseconds * 1000)
+    position = ids.id_from_position(record.topic, record.partition, record.offset)
+    return {
+        "event_id": headers.get("ce_id", b"").decode(errors="replace")[:255] or position,
+        "occurred_at": written_at.isoformat(),
+    }
+
+
+def _in_one_line(error: ValidationError) -> str:
+    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['msg']}" for fault in error.errors())

@@ -1,0 +1,20 @@
+"""The names of the topics and which of them a deployment needs."""
+
+from typing import Final
+
+UPLOADED: Final = "photos.uploaded"
+DELETED: Final = "photos.deleted"
+STARTED: Final = "thumbnails.started"
+READY: Final = "thumbnails.ready"
+FAILED: Final = "thumbnails.failed"
+FILES_DELETED: Final = "thumbnails.deleted"
+RETRY: Final = "photos.uploaded.retry"
+DEAD: Final = "photos.uploaded.dead"
+
+#: What the worker answers on.
+RESULTS: Final = (STARTED, READY, FAILED, FILES_DELETED)
+
+#: What the projector folds into the database.
+PROJECTED: Final = (UPLOADED, DELETED, *RESULTS)
+
+ALL: Final = (UPLOADED, DELETED, *RESULTS, RETRY, DEAD)
