@@ -1,0 +1,217 @@
+"""What one event comes to. Knows no Kafka: an upload in, its result out; a deletion in, the files gone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import file_digest
+from io import BytesIO
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final, Protocol
+
+from PIL import Image
+
+from groundwork.storage import Missing, Storage
+from pipeline.render import Rendered, RenderedPhoto, fingerprint_rendition, fingerprints_of
+from schemas import ids, topics
+from schemas.events import (
+    FailureReason,
+    PhotoDeleted,
+    PhotoUploaded,
+    Thumbnail,
+    ThumbnailsDeleted,
+    ThumbnailsFailed,
+    ThumbnailsReady,
+    ThumbnailsStarted,
+)
+from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge
+from schemas.renditions import Rendition, recipe_of
+from schemas.storage_keys import key_of_original, key_of_thumbnail, prefix_of_thumbnails
+
+
+class Renderer(Protocol):
+    """What renders: a pool of processes, or a fake in a test."""
+
+    async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
+        """Render; with no renditions, only read the header. Raises ``Fault``."""
+
+
+@dataclass(frozen=True)
+class _Original:
+    path: Path
+    checksum: str
+    #: Bytes.
+    file_size: int
+
+
+class Answerer:
+    """Answers uploads and deletions, with the storage, the renderer and the limits that it is given."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        renderer: Renderer,
+        renditions: Sequence[Rendition],
+        *,
+        max_bytes: int,
+        render_slot: AbstractAsyncContextManager[object],
+    ) -> None:
+        """``render_slot`` bounds how many photos render at once; it is held while one renders and no longer."""
+        self._storage = storage
+        self._renderer = renderer
+        self._renditions: Final = tuple(renditions)
+        self._recipe: Final = recipe_of(renditions)
+        self._max_bytes = max_bytes
+        self._render_slot = render_slot
+
+    async def answer(self, upload: PhotoUploaded, attempt: int) -> ThumbnailsReady:
+        """Make the thumbnails of ``upload`` and say what they are.
+
+        Doing it twice writes the same files; thumbnails that lie in storage already are not rendered again. When it
+        returns, all of them lie there whole, and the original still did after the last was written.
+
+        Raises:
+            Fault: with the code that ``thumbnails.failed`` is to carry. No thumbnails of a missing original are left.
+        """
+        async with self._original(upload) as original:
+            ready = await self._thumbnails(upload, original, attempt)
+        await self._unless_deleted(upload)
+        return ready
+
+    async def erase(self, deletion: PhotoDeleted) -> ThumbnailsDeleted:
+        """Erase the files of a photo: the original first, which tells a render under way that it is in vain.
+
+        Raises:
+            StorageUnavailable: some may still be there.
+        """
+        original = deletion.storage_key or key_of_original(deletion.workspace_id, deletion.photo_id)
+        await self._storage.erase([original])
+        await self._storage.erase_under(prefix_of_thumbnails(deletion.workspace_id, deletion.photo_id))
+        return ThumbnailsDeleted(
+            event_id=ids.id_of_result(deletion.event_id, topics.FILES_DELETED),
+            occurred_at=datetime.now(UTC),
+            caused_by=deletion.event_id,
+            photo_id=deletion.photo_id,
+            workspace_id=deletion.workspace_id,
+        )
+
+    @asynccontextmanager
+    async def _original(self, upload: PhotoUploaded) -> AsyncIterator[_Original]:
+        stored = await self._storage.info(upload.storage_key)
+        if stored.size > self._max_bytes:
+            raise OriginalTooLarge(f"the original has {stored.size} bytes, over the limit of {self._max_bytes}")
+        try:
+            async with self._storage.local_copy(upload.storage_key) as path:
+                checksum = await asyncio.to_thread(_checksum_of, path)
+                if upload.checksum not in (None, checksum):
+                    raise ChecksumMismatch(f"the original has {checksum}, the event says {upload.checksum}")
+                yield _Original(path, checksum, stored.size)
+        except FileNotFoundError as error:
+            raise OriginalMissing("the original vanished while it was read") from error
+
+    async def _thumbnails(self, upload: PhotoUploaded, original: _Original, attempt: int) -> ThumbnailsReady:
+        keys = {
+            rendition.name: key_of_thumbnail(upload.workspace_id, upload.photo_id, original.checksum, rendition)
+            for rendition in self._renditions
+        }
+        thumbnails = await self._present(keys)
+        missing = [rendition for rendition in self._renditions if rendition.name not in thumbnails]
+        async with self._render_slot:
+            began = perf_counter()
+            photo = await self._renderer.render(original.path, missing)
+            render_seconds = perf_counter() - began
+        await _all_of(self._storage.write(keys[fresh.rendition.name], fresh.content) for fresh in photo.thumbnails)
+        thumbnails |= {fresh.rendition.name: fresh for fresh in photo.thumbnails}
+        thumbhash, perceptual_hash = (
+            (photo.thumbhash, photo.perceptual_hash)
+            if len(missing) == len(self._renditions)
+            else fingerprints_of(thumbnails[fingerprint_rendition(self._renditions).name].content)
+        )
+        return ThumbnailsReady(
+            event_id=ids.id_of_result(upload.event_id, topics.READY),
+            **_envelope(upload, attempt),
+            width=photo.header.width,
+            height=photo.header.height,
+            content_type=photo.header.format.content_type,
+            file_size=original.file_size,
+            checksum=original.checksum,
+            recipe=self._recipe,
+            thumbhash=thumbhash,
+            perceptual_hash=perceptual_hash,
+            render_seconds=round(render_seconds, 6),
+            thumbnails={
+                rendition.name: Thumbnail(
+                    storage_key=keys[rendition.name],
+                    width=thumbnails[rendition.name].width,
+                    height=thumbnails[rendition.name].height,
+                    content_type=rendition.content_type,
+                    file_size=len(thumbnails[rendition.name].content),
+                )
+                for rendition in self._renditions
+            },
+        )
+
+    async def _present(self, keys: Mapping[str, str]) -> dict[str, Rendered]:
+        """The thumbnails that lie there already. Nearly always none do, so the rest is asked for after the first."""
+        present: dict[str, Rendered] = {}
+        for rendition in self._renditions:
+            try:
+                content = await self._storage.read(keys[rendition.name])
+            except Missing:
+                if not present:
+                    break
+            else:
+                present[rendition.name] = Rendered(rendition, content, *_size_of(content))
+        return present
+
+    async def _unless_deleted(self, upload: PhotoUploaded) -> None:
+        if not await self._storage.exists(upload.storage_key):
+            await self._storage.erase_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
+            raise OriginalMissing("the original was deleted while its thumbnails were made")
+
+
+def started(upload: PhotoUploaded, attempt: int) -> ThumbnailsStarted:
+    """The event that says that ``attempt`` has begun."""
+    return ThumbnailsStarted(
+        event_id=ids.id_of_result(upload.event_id, f"{topics.STARTED}/{attempt}"), **_envelope(upload, attempt)
+    )
+
+
+def failed(upload: PhotoUploaded, attempt: int, fault: Fault) -> ThumbnailsFailed:
+    """The event that says that the photo is given up for good, and why."""
+    return ThumbnailsFailed(
+        event_id=ids.id_of_result(upload.event_id, topics.FAILED),
+        error=FailureReason(code=fault.code, message=" ".join(str(fault).split())[:500]),
+        **_envelope(upload, attempt),
+    )
+
+
+def _envelope(upload: PhotoUploaded, attempt: int) -> dict[str, Any]:
+    return {
+        "occurred_at": datetime.now(UTC),
+        "caused_by": upload.event_id,
+        "photo_id": upload.photo_id,
+        "workspace_id": upload.workspace_id,
+        "item_id": upload.item_id,
+        "attempt": attempt,
+        "uploaded_at": upload.occurred_at,
+    }
+
+
+def _size_of(thumbnail: bytes) -> tuple[int, int]:
+    with Image.open(BytesIO(thumbnail)) as image:
+        return image.size
+
+
+def _checksum_of(path: Path) -> str:
+    with path.open("rb") as file:
+        return f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+
+
+async def _all_of(writes: Iterable[Awaitable[None]]) -> None:
+    """Await every one, also when one fails, so that none goes on behind the answer's back; then raise the first."""
+    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome

@@ -1,0 +1,67 @@
+"""What Faust's Kafka driver is told that it has no setting for.
+
+- The fetch wait (Faust has 1500 ms written in: on the embedded broker that is half a second for each photo).
+- Our own options for security and idempotence, the same as of every other client.
+- Acks are committed when partitions are revoked: Faust drops them, and finished work would be done again.
+"""
+
+import asyncio
+from typing import Any, ClassVar
+
+import aiokafka
+import structlog
+from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from faust.transport.drivers import aiokafka as driver
+from faust.types import TP, AppT
+
+from groundwork.kafka import client_options, new_consumer, producer_options
+from groundwork.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+#: The coordinator answers in milliseconds or is away; a rebalance must not wait for it.
+_COMMIT_ON_REVOKE_SECONDS = 2.0
+
+
+def transport_for(app: AppT, settings: Settings) -> driver.Transport:
+    """The transport that a worker's ``app`` is to use, for consumer and producer."""
+
+    class ConsumerThread(driver.AIOKafkaConsumerThread):
+        def _create_worker_consumer(self, transport: Any) -> aiokafka.AIOKafkaConsumer:
+            self._assignor = RoundRobinPartitionAssignor
+            return new_consumer(
+                settings,
+                group=self.app.conf.id,
+                client_id=self.app.conf.broker_client_id,
+                partition_assignment_strategy=[RoundRobinPartitionAssignor],
+                max_poll_records=self.app.conf.broker_max_poll_records,
+                max_poll_interval_ms=int(self.app.conf.broker_max_poll_interval * 1000),
+                rebalance_timeout_ms=int(self.app.conf.broker_rebalance_timeout * 1000),
+            )
+
+    class Consumer(driver.Consumer):
+        def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
+            return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+        async def on_partitions_revoked(self, revoked: set[TP]) -> None:
+            self._buffered_partitions.clear()
+            try:
+                await asyncio.wait_for(self.force_commit(), _COMMIT_ON_REVOKE_SECONDS)
+            except Exception as error:
+                log.warning("could not commit before a rebalance: finished work may be repeated", reason=repr(error))
+            await super().on_partitions_revoked(revoked)
+
+    class Producer(driver.Producer):
+        def _settings_auth(self) -> dict[str, Any]:
+            return client_options(settings)
+
+        def _settings_extra(self) -> dict[str, Any]:
+            return producer_options(settings)
+
+    class Transport(driver.Transport):
+        Consumer: ClassVar[type[driver.Consumer]]
+        Producer: ClassVar[type[driver.Producer]]
+
+    Transport.Consumer = Consumer
+    Transport.Producer = Producer
+    return Transport(app.conf.broker_consumer, app)

@@ -1,0 +1,60 @@
+"""The retry topic: an upload that is to be tried again, later."""
+
+import random
+from dataclasses import dataclass
+from typing import Final
+
+from schemas import topics
+from schemas.events import PhotoUploaded
+from schemas.records import Headers, InvalidEvent, Record, read_event
+
+_ATTEMPT: Final = "thumbstream_attempt"
+_DUE: Final = "thumbstream_due_at"
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """How often and how soon a transient fault is tried again."""
+
+    #: The first included.
+    attempts: int = 8
+    first_seconds: float = 1.0
+    longest_seconds: float = 300.0
+
+    def seconds_before(self, attempt: int) -> float:
+        """The wait before ``attempt`` (2 is the first repeat): doubled each time, then a random part of its upper half.
+
+        Source: "equal jitter", M. Brooker, Exponential Backoff and Jitter, 2015.
+        """
+        longest = min(self.longest_seconds, self.first_seconds * 2.0 ** min(attempt - 2, 30))
+        return longest / 2 + random.random() * longest / 2
+
+
+@dataclass(frozen=True)
+class Retry:
+    """One upload, the attempt that is to be made, and when."""
+
+    upload: PhotoUploaded
+    attempt: int
+    #: Seconds since 1970.
+    due_at: float
+
+
+def retry_headers(retry: Retry) -> Headers:
+    """What the record on the retry topic says beside the event."""
+    return [(_ATTEMPT, str(retry.attempt).encode()), (_DUE, f"{retry.due_at:.3f}".encode())]
+
+
+def retry_of(record: Record) -> Retry:
+    """Read a record of the retry topic; one that lacks its headers is attempt 2, due now.
+
+    Raises:
+        InvalidEvent: it is no upload, or its headers are no numbers.
+    """
+    upload = read_event(Record(**{**vars(record), "topic": topics.UPLOADED}))
+    assert isinstance(upload, PhotoUploaded)
+    headers = dict(record.headers)
+    try:
+        return Retry(upload, max(1, int(headers.get(_ATTEMPT, b"2"))), due_at=float(headers.get(_DUE, b"0")))
+    except ValueError as error:
+        raise InvalidEvent(f"the retry's headers are no numbers: {error}") from error

@@ -1,0 +1,145 @@
+"""Events of a partition: taken in order, worked on side by side, acked in order. Knows no Kafka.
+
+Why: an offset that is committed past an event still in flight loses that event in a crash. So an event is acked when
+it *and all before it in its partition* are done. Each partition has a window of its own, so that a slow event
+holds up at most its own partition.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Hashable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, Generic, Protocol, TypeVar
+
+Partition = TypeVar("Partition", bound=Hashable)
+
+
+class Flow(Protocol):
+    """How a window asks for less and for more of its partition."""
+
+    def pause(self, partition: Any) -> None:
+        """Fetch no more of ``partition`` for now."""
+
+    def resume(self, partition: Any) -> None:
+        """Fetch ``partition`` again."""
+
+
+@dataclass(eq=False)
+class _Slot:
+    identity: Hashable
+    work: Callable[[], Awaitable[None]]
+    ack: Callable[[], None]
+    task: asyncio.Task[None] | None = None
+
+    @property
+    def is_done(self) -> bool:
+        return self.task is not None and self.task.done()
+
+
+@dataclass(eq=False)
+class _Lane:
+    slots: deque[_Slot] = field(default_factory=deque)
+    #: How many of ``slots``, from the left, have a task.
+    started: int = 0
+
+
+class Windows(Generic[Partition]):
+    """One window for each partition of which events are taken."""
+
+    def __init__(self, *, width: int, flow: Flow, on_crash: Callable[[BaseException], None]) -> None:
+        """``width`` events of a partition are in work at most, and about twice as many are held.
+
+        ``on_crash`` is told when a piece of work raises: it should never, so the process is in doubt.
+        """
+        self._width: Final = width
+        self._flow = flow
+        self._on_crash = on_crash
+        self._lanes: dict[Partition, _Lane] = {}
+        #: Work begun and not yet acked, also of lanes that were dropped: who gets the event again joins it.
+        self._begun: dict[tuple[Partition, Hashable], asyncio.Task[None]] = {}
+        self._closed = False
+
+    def take(
+        self, partition: Partition, identity: Hashable, *, work: Callable[[], Awaitable[None]], ack: Callable[[], None]
+    ) -> None:
+        """Take one event: ``work`` is begun when its turn comes, ``ack`` called once all up to it is done.
+
+        ``identity`` tells the event from all others of its partition. An event that is taken again after a
+        rebalance, while its work goes on or is done and not acked, is not worked on a second time.
+        """
+        if self._closed:
+            return
+        lane = self._lanes.setdefault(partition, _Lane())
+        lane.slots.append(_Slot(identity, work, ack))
+        if len(lane.slots) >= 2 * self._width:
+            self._flow.pause(partition)
+        self._advance(partition, lane)
+
+    def forget(self, still_ours: Iterable[Partition] = ()) -> None:
+        """Drop what was taken and not yet begun, and ack none of it: after a rebalance all of it comes again.
+
+        Work that was begun goes on; what is finished of partitions not in ``still_ours`` is forgotten.
+        """
+        keep = set(still_ours)
+        self._lanes.clear()
+        for partition, identity in [
+            begun for begun, task in self._begun.items() if task.done() and begun[0] not in keep
+        ]:
+            del self._begun[partition, identity]
+
+    async def drain(self, seconds: float) -> bool:
+        """Take and begin nothing more, and wait for what was begun; cancel it after ``seconds``. False if any was."""
+        self._closed = True
+        running = [task for task in self._begun.values() if not task.done()]
+        if not running:
+            return True
+        _, late = await asyncio.wait(running, timeout=seconds)
+        for task in late:
+            task.cancel()
+        if late:
+            await asyncio.wait(late)
+        return not late
+
+    @property
+    def in_work(self) -> int:
+        """How many events are being worked on."""
+        return sum(not task.done() for task in self._begun.values())
+
+    def _advance(self, partition: Partition, lane: _Lane) -> None:
+        """Ack the done prefix of ``lane``, then begin what has come into its window."""
+        while lane.slots and lane.slots[0].is_done:
+            slot = lane.slots[0]
+            assert slot.task is not None
+            if slot.task.cancelled() or slot.task.exception():
+                return
+            slot.ack()
+            lane.slots.popleft()
+            lane.started -= 1
+            self._begun.pop((partition, slot.identity), None)
+        while not self._closed and lane.started < min(self._width, len(lane.slots)):
+            slot = lane.slots[lane.started]
+            lane.started += 1
+            self._begin(partition, slot)
+        if len(lane.slots) <= self._width:
+            self._flow.resume(partition)
+
+    def _begin(self, partition: Partition, slot: _Slot) -> None:
+        task = self._begun.get((partition, slot.identity))
+        if task is None or task.cancelled() or (task.done() and task.exception()):
+            task = asyncio.ensure_future(_run(slot.work))
+            self._begun[partition, slot.identity] = task
+        slot.task = task
+        task.add_done_callback(lambda _: self._finished(partition, slot))
+
+    def _finished(self, partition: Partition, slot: _Slot) -> None:
+        assert slot.task is not None
+        if not slot.task.cancelled() and (error := slot.task.exception()):
+            self._on_crash(error)
+            return
+        lane = self._lanes.get(partition)
+        if lane is not None and slot in lane.slots:
+            self._advance(partition, lane)
+
+
+async def _run(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
