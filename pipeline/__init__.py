@@ -1,0 +1,1 @@
+"""Upload event in, thumbnails in storage and a result event out."""

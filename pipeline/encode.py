@@ -1,0 +1,51 @@
+"""Encoding: one finished image in the format of its rendition, without any metadata."""
+
+from io import BytesIO
+from typing import Any, Final
+
+from PIL import Image
+
+from schemas.renditions import Format, Rendition
+
+#: Beside the quality. WebP's method 2 takes half the time of the default 4 for 3 % more bytes; one thread an encoder,
+#: since the pool has a process for every core already.
+_OPTIONS: Final[dict[Format, dict[str, Any]]] = {
+    "webp": {"method": 2},
+    "jpeg": {"optimize": True},
+    "avif": {"speed": 8, "max_threads": 1},
+    "png": {"compress_level": 6},
+}
+
+#: As Pillow names them.
+THUMBNAIL_FORMATS: Final = ("WEBP", "JPEG", "AVIF", "PNG")
+
+
+def encode(image: Image.Image, rendition: Rendition) -> bytes:
+    """The bytes of ``image`` (L, RGB or RGBA, in sRGB) as the rendition wants them."""
+    finished = _in_mode_of(image, rendition)
+    finished.info = {}
+    content = BytesIO()
+    quality = {} if rendition.format == "png" else {"quality": rendition.quality}
+    finished.save(content, rendition.format.upper(), **quality, **_OPTIONS[rendition.format])
+    return content.getvalue()
+
+
+def size_of(thumbnail: bytes) -> tuple[int, int]:
+    """Width and height in px of an encoded thumbnail, from its header."""
+    with Image.open(BytesIO(thumbnail), formats=THUMBNAIL_FORMATS) as image:
+        return image.size
+
+
+def _in_mode_of(image: Image.Image, rendition: Rendition) -> Image.Image:
+    if rendition.format == "jpeg" and image.mode == "RGBA":
+        return flattened(image, rendition.background)
+    if rendition.format in ("webp", "avif") and image.mode == "L":
+        return image.convert("RGB")
+    return image.copy()
+
+
+def flattened(image: Image.Image, background: str) -> Image.Image:
+    """``image`` (RGBA) over an opaque colour."""
+    below = Image.new("RGBA", image.size, background)
+    below.alpha_composite(image)
+    return below.convert("RGB")

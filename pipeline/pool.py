@@ -1,0 +1,176 @@
+"""Render processes: each renders one photo at a time and can be killed without harm to the others.
+
+Every process has a pipe of its own and nothing that it shares with another, so that none can be killed at a bad moment.
+"""
+
+import asyncio
+import atexit
+import logging
+import multiprocessing
+import random
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, ForkServerProcess
+from pathlib import Path
+from typing import Any, Final
+
+from pipeline.render import RenderedPhoto
+from pipeline.render_process import Order, OurFault, OutOfMemory, serve
+from schemas.faults import Fault, Internal, RenderCrashed, RenderTimeout
+from schemas.renditions import Rendition
+
+_log = logging.getLogger(__name__)
+
+#: A photo's deadline. A core renders 12 megapixels in 0.05 s and the slowest accepted format in 2 s, so that only what
+#: is stuck or hostile meets it, also on a machine that is ten times slower or as overloaded.
+_DEADLINE_SECONDS: Final = 15.0
+_DEADLINE_SECONDS_PER_MEGAPIXEL: Final = 0.25
+
+#: Photos after which a process makes way for a fresh one, so that what a decoder leaks never grows large. Each gets a
+#: number of its own between half and the whole, lest all go at once.
+_PHOTOS_PER_PROCESS: Final = 2000
+
+#: Between attempts to start a process where the machine refuses.
+_RESTART_SECONDS: Final = 1.0
+
+
+@dataclass(eq=False)
+class _Renderer:
+    """One process, and our ends of its pipes."""
+
+    process: ForkServerProcess
+    orders: Connection
+    #: Never written to: it closes with this process, and that ends the renderer.
+    lifeline: Connection
+    photos_left: int
+    #: The thread that waits for its answer.
+    waiting: "Future[Any] | None" = None
+
+
+class RenderPool:
+    """A fixed number of render processes. They end with this process, however it ends."""
+
+    def __init__(self, *, processes: int, max_pixels: int) -> None:
+        """``processes`` photos are rendered at once; none may have more than ``max_pixels`` px."""
+        self._max_pixels = max_pixels
+        self._process_count = processes
+        self._idle: asyncio.LifoQueue[_Renderer] = asyncio.LifoQueue()
+        self._alive: set[_Renderer] = set()
+        self._restarts: set[asyncio.Task[None]] = set()
+        # One waits for each process's answer, one more may be starting or burying each.
+        self._threads = ThreadPoolExecutor(2 * processes, thread_name_prefix="render-pool")
+        self._context: ForkServerContext = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["__main__", serve.__module__])
+        self._is_closed = False
+
+    async def start(self) -> None:
+        """Start the processes; when it returns, each has every decoder loaded and waits for a photo."""
+        atexit.register(self._kill_all)
+        await asyncio.gather(*(self._start_one() for _ in range(self._process_count)))
+
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], *, pixels: int | None = None
+    ) -> RenderedPhoto:
+        """As :func:`pipeline.render.render`, in a process; waits for a free one.
+
+        ``pixels`` of the original set the deadline; where they are not known, it is that of the largest allowed.
+
+        When the caller is cancelled, so is the work.
+
+        Raises:
+            Fault: as ``render`` does, and ``RenderTimeout``, ``RenderCrashed``, ``Internal``.
+        """
+        renderer = await self._idle.get()
+        is_well = False
+        try:
+            answer = await self._ask(
+                renderer, Order(original, tuple(renditions), self._max_pixels), pixels or self._max_pixels
+            )
+            is_well = not isinstance(answer, OutOfMemory)
+        finally:
+            renderer.photos_left -= 1
+            if is_well and renderer.photos_left > 0:
+                self._idle.put_nowait(renderer)
+            else:
+                self._replace(renderer)
+        if isinstance(answer, RenderedPhoto):
+            return answer
+        if isinstance(answer, Fault):
+            raise answer
+        if isinstance(answer, OurFault):
+            raise Internal("the photo could not be rendered") from RuntimeError(answer.traceback)
+        raise RenderCrashed("rendering took more memory than a photo may have")
+
+    async def close(self) -> None:
+        """End every process at once, whatever it is doing."""
+        self._is_closed = True
+        for restart in self._restarts:
+            restart.cancel()
+        self._kill_all()
+        await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._kill_all)  # what was just being started
+        atexit.unregister(self._kill_all)
+
+    async def _ask(self, renderer: _Renderer, order: Order, pixels: int) -> Any:
+        deadline_seconds = _DEADLINE_SECONDS + _DEADLINE_SECONDS_PER_MEGAPIXEL * pixels / 1_000_000
+        try:
+            async with asyncio.timeout(deadline_seconds):
+                renderer.orders.send(order)
+                renderer.waiting = self._threads.submit(renderer.orders.recv)
+                return await asyncio.wrap_future(renderer.waiting)
+        except TimeoutError as error:
+            raise RenderTimeout(f"not rendered within {deadline_seconds:.0f} seconds") from error
+        except (EOFError, OSError) as error:
+            raise RenderCrashed("the process that rendered it died") from error
+
+    async def _start_one(self) -> None:
+        self._idle.put_nowait(await asyncio.wrap_future(self._threads.submit(self._spawn)))
+
+    def _spawn(self) -> _Renderer:
+        orders, their_orders = self._context.Pipe()
+        their_lifeline, lifeline = self._context.Pipe(duplex=False)
+        process = self._context.Process(
+            target=serve, args=(their_orders, their_lifeline, self._max_pixels), name="render", daemon=True
+        )
+        process.start()
+        their_orders.close()
+        their_lifeline.close()
+        photos = random.randint(_PHOTOS_PER_PROCESS // 2, _PHOTOS_PER_PROCESS)
+        renderer = _Renderer(process, orders, lifeline, photos)
+        self._alive.add(renderer)
+        orders.recv()  # it is ready
+        return renderer
+
+    def _replace(self, renderer: _Renderer) -> None:
+        renderer.process.kill()
+        if self._is_closed:
+            return
+        restart = asyncio.get_running_loop().create_task(self._restart(renderer))
+        self._restarts.add(restart)
+        restart.add_done_callback(self._restarts.discard)
+
+    async def _restart(self, dead: _Renderer) -> None:
+        await asyncio.wrap_future(self._threads.submit(self._bury, dead))
+        while True:
+            try:
+                return await self._start_one()
+            except (OSError, EOFError) as error:
+                _log.warning("no render process could be started: %s", error)
+                await asyncio.sleep(_RESTART_SECONDS)
+
+    def _bury(self, dead: _Renderer) -> None:
+        dead.process.join()
+        if dead.waiting is not None:
+            wait([dead.waiting])
+        if dead in self._alive:
+            self._alive.remove(dead)
+            dead.orders.close()
+            dead.lifeline.close()
+
+    def _kill_all(self) -> None:
+        for renderer in tuple(self._alive):
+            renderer.process.kill()
+        for renderer in tuple(self._alive):
+            self._bury(renderer)

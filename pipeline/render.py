@@ -1,0 +1,68 @@
+"""One original in, encoded thumbnails out. Pure: knows neither storage nor Kafka."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from groundwork.formats import Header, open_photo
+from pipeline.decode import decode
+from pipeline.encode import encode, size_of
+from pipeline.fingerprints import fingerprint_rendition, fingerprints_of
+from pipeline.plates import Cascade
+from schemas.renditions import Rendition
+
+__all__ = ["Rendered", "RenderedPhoto", "fingerprint_rendition", "fingerprints_of", "render", "size_of"]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """One thumbnail."""
+
+    rendition: Rendition
+    content: bytes
+    #: px
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class RenderedPhoto:
+    """All that is made of one original."""
+
+    header: Header
+    #: In the order of the renditions.
+    thumbnails: tuple[Rendered, ...]
+    #: Base64.
+    thumbhash: str
+    #: 16 hex digits: dHash of the upright photo.
+    perceptual_hash: str
+
+
+def render(original: Path, renditions: Sequence[Rendition], *, max_pixels: int) -> RenderedPhoto:
+    """Render every rendition of one original; a pure function of its arguments. Of several frames the first counts.
+
+    The upright image is fitted inside ``max_edge`` x ``max_edge`` px or covers that square: aspect kept to the nearest
+    pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over.
+
+    Raises:
+        TooManyPixels: width x height over ``max_pixels``, told from the header.
+        UnsupportedFormat: none of the accepted formats by its bytes.
+        Unreadable: truncated or corrupt.
+
+    Source: EXIF 2.32, tag 0x0112 (orientation).
+    """
+    with open_photo(original, max_pixels=max_pixels) as (image, header):
+        decoded = decode(image, header, renditions)
+    cascade = Cascade(decoded)
+    largest_first = sorted(renditions, key=cascade.scale_of, reverse=True)
+    images = {rendition: cascade.image_of(rendition) for rendition in largest_first}
+    thumbnails = [_rendered(rendition, images[rendition]) for rendition in renditions]
+    fingerprinted = list(renditions).index(fingerprint_rendition(renditions))
+    thumbhash, perceptual_hash = fingerprints_of(thumbnails[fingerprinted].content)
+    return RenderedPhoto(header, tuple(thumbnails), thumbhash, perceptual_hash)
+
+
+def _rendered(rendition: Rendition, image: Image.Image) -> Rendered:
+    return Rendered(rendition, encode(image, rendition), image.width, image.height)

@@ -1,0 +1,137 @@
+"""What runs in a render process: it takes one photo after the other from a pipe, until its worker closes it.
+
+The fork server imports this module once, so that each process starts with every decoder loaded.
+"""
+
+import contextlib
+import os
+import signal
+import threading
+import traceback
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Final
+
+import pillow_heif
+from PIL import AvifImagePlugin, Image
+
+from pipeline.render import RenderedPhoto, render
+from schemas.faults import Fault
+from schemas.renditions import Rendition
+
+try:
+    import fcntl
+    import resource
+except ImportError:  # Windows
+    HAS_LIMITS = False
+else:
+    HAS_LIMITS = True
+
+
+#: Address space for each px of the largest photo that is let in, in bytes. The hungriest decoder, WebP, takes 15; the
+#: rest is for copies in other modes.
+_BYTES_PER_PIXEL: Final = 24
+_LEAST_MEMORY_BYTES: Final = 1536 * 1024 * 1024
+
+Image.init()
+
+
+@dataclass(frozen=True)
+class Order:
+    """One photo to render."""
+
+    original: Path
+    renditions: tuple[Rendition, ...]
+    max_pixels: int
+
+
+@dataclass(frozen=True)
+class OutOfMemory:
+    """The photo wanted more memory than a process is given."""
+
+
+@dataclass(frozen=True)
+class OurFault:
+    """Something went wrong that is no fault of the photo's: the traceback."""
+
+    traceback: str
+
+
+Answer = RenderedPhoto | Fault | OutOfMemory | OurFault
+
+
+def serve(orders: Connection, lifeline: Connection, max_pixels: int) -> None:
+    """Render what comes in through ``orders``; end when it closes, and at once when ``lifeline`` does.
+
+    Only the worker holds the other end of ``lifeline``, so that it closes however the worker ends.
+    """
+    _heed_only_the_worker(lifeline)
+    _limit_itself(max_pixels)
+    orders.send(None)
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            order: Order = orders.recv()
+            answer = _answer(order.original, order.renditions, order.max_pixels)
+            orders.send(answer)
+            if isinstance(answer, OutOfMemory):
+                break
+    os._exit(0)
+
+
+def _answer(original: Path, renditions: Sequence[Rendition], max_pixels: int) -> Answer:
+    try:
+        return render(original, renditions, max_pixels=max_pixels)
+    except Fault as fault:
+        return type(fault)(*fault.args)
+    except MemoryError:
+        return OutOfMemory()
+    except BaseException:
+        return OurFault(traceback.format_exc())
+
+
+def _heed_only_the_worker(lifeline: Connection) -> None:
+    # Ctrl-C and a service manager's SIGTERM go to the whole group; a photo in work would be taken for a fatal one.
+    for deaf_to in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(deaf_to, signal.SIG_IGN)
+    if HAS_LIMITS and hasattr(fcntl, "F_SETOWN"):
+        # The kernel's own SIGIO ends the process even while a decoder holds the interpreter.
+        signal.signal(signal.SIGIO, signal.SIG_DFL)
+        fcntl.fcntl(lifeline.fileno(), fcntl.F_SETOWN, os.getpid())
+        flags = fcntl.fcntl(lifeline.fileno(), fcntl.F_GETFL)
+        fcntl.fcntl(lifeline.fileno(), fcntl.F_SETFL, flags | os.O_ASYNC)
+    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+
+
+def _end_with(lifeline: Connection) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        lifeline.recv_bytes()
+    os._exit(1)
+
+
+def _limit_itself(max_pixels: int) -> None:
+    warnings.simplefilter("ignore")
+    # One photo, one core: the pool has a process for each.
+    AvifImagePlugin.DEFAULT_MAX_THREADS = 1
+    pillow_heif.options.DECODE_THREADS = 1
+    with contextlib.suppress(ImportError):
+        from pillow_jxl import JpegXLImagePlugin
+
+        JpegXLImagePlugin.DECODE_THREADS = 0
+    if not HAS_LIMITS:
+        return
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with contextlib.suppress(OSError, ValueError):  # not every platform limits address space
+        limit = _address_space_bytes() + max(_LEAST_MEMORY_BYTES, max_pixels * _BYTES_PER_PIXEL)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _address_space_bytes() -> int:
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
