@@ -16,6 +16,8 @@ from schemas.renditions import DEFAULT_RENDITIONS, Rendition
 PREFIX: Final = "THUMBSTREAM_"
 _MEGABYTE: Final = 1_000_000
 
+LogFormat = Literal["console", "logfmt", "json"]
+
 #: Read by the command-line clients, not by the services.
 _CLIENT_NAMES: Final = ("THUMBSTREAM_URL", "THUMBSTREAM_KEY")
 
@@ -78,6 +80,9 @@ class Settings(BaseSettings):
     max_upload_bytes: int = Field(default=50 * _MEGABYTE, ge=1)
     #: Width times height; ``100 MP`` is understood too.
     max_pixels: int = Field(default=100 * _MEGABYTE, ge=1)
+
+    #: Lines of the log. Unset: for people on a terminal, else JSON.
+    log_format: LogFormat | None = None
 
     #: An admin key that always holds. Unset: one is made on the first start and kept in the data directory.
     admin_key: SecretStr | None = None

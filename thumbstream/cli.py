@@ -1,0 +1,189 @@
+"""The command line. Each command imports what it needs when it runs, so that every one of them starts quickly."""
+
+import asyncio
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from groundwork.settings import Settings
+    from thumbstream.access import Access
+
+#: Exit codes. Source: the shell's habit, 128 + SIGINT.
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="A Kafka pipeline that makes thumbnails of uploaded photos and loses none.",
+)
+
+#: ``up`` starts its children so: they end when it does, and leave the warnings about settings to it.
+UnderUp = Annotated[bool, typer.Option("--under-up", hidden=True)]
+Workspace = Annotated[str, typer.Option(help="The workspace (tenant) of the photos.")]
+Url = Annotated[str | None, typer.Option(help="Where the api is. Default: THUMBSTREAM_URL, else this machine.")]
+Key = Annotated[
+    str | None,
+    typer.Option(help="The key. Default: THUMBSTREAM_KEY, else the admin key of the settings or the data directory."),
+]
+
+
+def main() -> NoReturn:
+    """Run the command line."""
+    app(prog_name="thumbstream")
+    raise SystemExit(0)
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
+) -> None:
+    if version:
+        from importlib.metadata import version as version_of
+
+        typer.echo(f"thumbstream {version_of('thumbstream')}")
+        raise typer.Exit
+
+
+@app.command()
+def up() -> None:
+    """Run everything on this machine: broker, workers, api and dashboard."""
+    settings = _settings()
+    from thumbstream.up import run_up
+
+    raise typer.Exit(run_up(settings))
+
+
+@app.command()
+def worker(under_up: UnderUp = False) -> None:
+    """Run one worker: takes uploads from Kafka and makes their thumbnails."""
+    settings = _service_settings(under_up)
+    from pipeline.worker import run_worker
+
+    raise typer.Exit(run_worker(settings))
+
+
+@app.command()
+def api(
+    republish_unfinished: Annotated[
+        bool,
+        typer.Option(help="Send every photo that has no result yet to Kafka again: for when its topics were lost."),
+    ] = False,
+    under_up: UnderUp = False,
+) -> None:
+    """Run one api: REST, feed, dashboard, and the projector."""
+    settings = _service_settings(under_up)
+    from api.app import run_api
+
+    raise typer.Exit(run_api(settings, republish_unfinished=republish_unfinished))
+
+
+@app.command()
+def upload(
+    paths: Annotated[list[Path], typer.Argument(help="Files, and directories with all that is in them.")],
+    workspace: Workspace = "default",
+    item: Annotated[str | None, typer.Option(help="The thing pictured, to which all these photos belong.")] = None,
+    url: Url = None,
+    key: Key = None,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Files on their way at once.")] = 8,
+    wait: Annotated[bool, typer.Option(help="Wait until each photo is ready or failed.")] = True,
+    timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds to wait for results while nothing at all happens.")
+    ] = 300,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every photo, however many.")] = False,
+) -> None:
+    """Upload photos and wait for their thumbnails. Exit code 1 if any photo failed."""
+    from thumbstream.upload import Wishes, run_upload
+
+    access = _access(url, key, workspace)
+    wishes = Wishes(item=item, concurrency=concurrency, wait=wait, patience_seconds=timeout, verbose=verbose)
+    raise typer.Exit(run_upload(access, paths, wishes))
+
+
+@app.command()
+def watch(
+    workspace: Workspace = "default",
+    url: Url = None,
+    key: Key = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each message as it comes, a line of JSON.")] = False,
+) -> None:
+    """Show what happens to the photos, as it happens. Ctrl-C ends it."""
+    from thumbstream.watch import run_watch
+
+    raise typer.Exit(run_watch(_access(url, key, workspace), as_json=as_json))
+
+
+@app.command()
+def schemas(topic: Annotated[str | None, typer.Argument(help="One topic. Default: all of them.")] = None) -> None:
+    """Print the JSON Schemas of the events."""
+    import json
+
+    from schemas.records import json_schemas
+
+    known = json_schemas()
+    if topic is not None and topic not in known:
+        _fail(f"no events are written down for topic {topic}; there are: {', '.join(known)}")
+    typer.echo(json.dumps(known if topic is None else known[topic], indent=2))
+
+
+@app.command()
+def doctor(
+    event: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Check this sample event for photos.uploaded instead (- reads stdin)."),
+    ] = None,
+) -> None:
+    """Check the settings, Kafka, the topics, the database, storage and the workers, and say what to do."""
+    if event is not None:
+        from thumbstream.event_check import check_event_file
+
+        raise typer.Exit(check_event_file(event))
+    settings = _settings()
+    from thumbstream.doctor import run_doctor
+
+    raise typer.Exit(asyncio.run(run_doctor(settings)))
+
+
+def _settings(*, warn: bool = True) -> "Settings":
+    """The settings, or the end with every problem listed."""
+    from groundwork.settings import BadSettings, load_settings
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            settings = load_settings()
+        except BadSettings as error:
+            _fail(f"the settings cannot be used:\n  {str(error).replace(chr(10), chr(10) + '  ')}")
+    for message in dict.fromkeys(str(warning.message) for warning in caught) if warn else ():
+        typer.echo(f"thumbstream: warning: {message}", err=True)
+    return settings
+
+
+def _service_settings(under_up: bool) -> "Settings":
+    settings = _settings(warn=not under_up)
+    from thumbstream.logs import configure_logs
+
+    configure_logs(settings.log_format)
+    if under_up:
+        from thumbstream.parent import end_with_parent
+
+        end_with_parent()
+    return settings
+
+
+def _access(url: str | None, key: str | None, workspace: str) -> "Access":
+    from thumbstream.access import NoKey, find_access
+
+    try:
+        return find_access(_settings(), url=url, key=key, workspace=workspace)
+    except NoKey as error:
+        _fail(str(error))
+
+
+def _fail(message: str) -> NoReturn:
+    typer.echo(f"thumbstream: {message}", err=True)
+    sys.exit(MISUSED)

@@ -1,0 +1,292 @@
+"""A client of the api: post a photo, list, look, and follow the feed through every interruption."""
+
+import asyncio
+import json
+import os
+import random
+import re
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+
+from thumbstream.access import Access
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=60)
+#: A feed that is silent for so long is asked whether it lives.
+_FEED_HEARTBEAT_SECONDS: Final = 20.0
+_FIRST_RECONNECT_SECONDS: Final = 0.25
+_LONGEST_RECONNECT_SECONDS: Final = 10.0
+
+#: Answers that ask to come again. 409: the first request with this Idempotency-Key is still under way.
+_COME_AGAIN: Final = frozenset({409, 425, 429, 502, 503, 504})
+
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+class ClientFault(Exception):
+    """Why the api did not do as asked; the text is for a person.
+
+    ClientFault
+    ├── NotReachable   no connection, or it broke                     (worth another try)
+    ├── Unavailable    the api asks to come again                     (worth another try)
+    ├── NotAllowed     no key, a bad one, or one that may not do this
+    ├── UnknownPlace   no such workspace, or no api at this address
+    └── Refused        any other problem that the api names
+    """
+
+
+class NotReachable(ClientFault):
+    """There is no connection, or it broke."""
+
+
+class Unavailable(ClientFault):
+    """The api asks to come again."""
+
+    def __init__(self, message: str, retry_after_seconds: float | None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotAllowed(ClientFault):
+    """The key is missing or bad, or its role may not do this."""
+
+
+class UnknownPlace(ClientFault):
+    """No such workspace for this key, or no Thumbstream at this address."""
+
+
+class Refused(ClientFault):
+    """The api says no; source of the fields: RFC 9457."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(f"{status} {title}" + (f": {detail}" if detail and detail != title else ""))
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo as the api shows it; ``raw`` has the rest."""
+
+    id: str
+    status: str
+    filename: str | None
+    width: int | None
+    height: int | None
+    error_code: str | None
+    error_message: str | None
+    raw: Mapping[str, Any] = field(repr=False, compare=False)
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Photo":
+        """From a photo of the api; a deleted photo may have little but its id."""
+        error = raw.get("error") or {}
+        return cls(
+            id=str(raw["id"]),
+            status=str(raw.get("thumbnail_status") or ""),
+            filename=raw.get("filename"),
+            width=raw.get("width"),
+            height=raw.get("height"),
+            error_code=error.get("code"),
+            error_message=error.get("message"),
+            raw=raw,
+        )
+
+
+@dataclass(frozen=True)
+class Hello:
+    """The feed is open; if it did not resume, events may be missed and the list is to be fetched anew."""
+
+    resumed: bool
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PhotoChanged:
+    """Something happened to a photo."""
+
+    event: str
+    photo: Photo
+    raw: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Stats:
+    """How the workspace fares; ``raw`` as the api documents it."""
+
+    raw: Mapping[str, Any]
+
+
+Message = Hello | PhotoChanged | Stats
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some photos, and the cursor of the next page if there is one."""
+
+    photos: list[Photo]
+    next_cursor: str | None
+
+
+@asynccontextmanager
+async def open_client(access: Access, *, connections: int = 16) -> AsyncIterator["Client"]:
+    """A client for as long as asked. Opens no connection yet."""
+    async with aiohttp.ClientSession(
+        timeout=_TIMEOUT,
+        headers={"Authorization": f"Bearer {access.key}"},
+        connector=aiohttp.TCPConnector(limit=connections),
+    ) as session:
+        yield Client(session, access)
+
+
+class Client:
+    """One workspace of one api, as one key sees it. Every call may raise ``ClientFault``."""
+
+    def __init__(self, session: aiohttp.ClientSession, access: Access) -> None:
+        self._session = session
+        self._access = access
+        self._workspace_url = f"{access.url}/v1/workspaces/{quote(access.workspace, safe='')}"
+
+    async def post_photo(self, file: Path, *, idempotency_key: str, item_id: str | None = None) -> Photo:
+        """Upload one file, streamed from disk; the same ``idempotency_key`` again gives the first photo again.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with await asyncio.to_thread(file.open, "rb") as content:
+            form = aiohttp.FormData(quote_fields=False)
+            if item_id is not None:
+                form.add_field("item_id", item_id)
+            form.add_field("photo", content, filename=name_in_form(file), content_type="application/octet-stream")
+            headers = {"Idempotency-Key": idempotency_key}
+            answer = await self._call("POST", "/photos", data=form, headers=headers)
+        return Photo.from_json(answer)
+
+    async def get_photo(self, photo_id: str) -> Photo | None:
+        """One photo, or None if there is no such."""
+        try:
+            return Photo.from_json(await self._call("GET", f"/photos/{quote(photo_id, safe='')}"))
+        except UnknownPlace:
+            return None
+
+    async def list_photos(
+        self, *, status: str | None = None, item_id: str | None = None, limit: int = 100, cursor: str | None = None
+    ) -> Page:
+        """One page of photos: newest first, those of an item by display order."""
+        wanted = {"status": status, "item_id": item_id, "limit": str(limit), "cursor": cursor}
+        query = {name: value for name, value in wanted.items() if value is not None}
+        answer = await self._call("GET", "/photos", params=query)
+        return Page([Photo.from_json(photo) for photo in answer["items"]], answer.get("next_cursor"))
+
+    async def feed(self, *, on_interruption: Callable[[str], None] | None = None) -> AsyncGenerator[Message, None]:
+        """Everything that happens from now on. After an interruption it goes on where it was.
+
+        A ``Hello`` comes at each connection. Only the first connection may fail with ``NotReachable`` or
+        ``Unavailable``; later ones are tried until one succeeds, and ``on_interruption`` is told why.
+        """
+        cursor: str | None = None
+        connected = False
+        delay = _FIRST_RECONNECT_SECONDS
+        while True:
+            try:
+                async with self._open_feed(cursor) as socket:
+                    async for message in _messages(socket):
+                        connected, delay = True, _FIRST_RECONNECT_SECONDS
+                        if not (isinstance(message, Hello) and message.resumed and cursor):
+                            cursor = message.raw.get("cursor") or cursor
+                        yield message
+                reason = f"the feed was closed ({socket.close_code})"
+            except (NotReachable, Unavailable) as error:
+                if not connected:
+                    raise
+                reason = str(error)
+            if on_interruption:
+                on_interruption(reason)
+            await asyncio.sleep(delay * random.uniform(0.8, 1.2))
+            delay = min(delay * 2, _LONGEST_RECONNECT_SECONDS)
+
+    @asynccontextmanager
+    async def _open_feed(self, cursor: str | None) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        query = {"cursor": cursor} if cursor else {}
+        url = f"{self._workspace_url}/feed"
+        try:
+            socket = await self._session.ws_connect(
+                url, params=query, heartbeat=_FEED_HEARTBEAT_SECONDS, max_msg_size=0, autoping=True
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            raise self._fault(error.status, {}, error.headers or {}) from error
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._not_reachable(error) from error
+        async with socket:
+            yield socket
+
+    async def _call(self, method: str, path: str, **options: Any) -> Any:
+        try:
+            async with self._session.request(method, self._workspace_url + path, **options) as answer:
+                body = await _json_of(answer)
+                if answer.status >= 400:
+                    raise self._fault(answer.status, body, answer.headers)
+                if not isinstance(body, dict):
+                    raise UnknownPlace(f"what answers at {self._access.url} is no Thumbstream")
+                return body
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise self._not_reachable(error) from error
+
+    def _not_reachable(self, error: Exception) -> NotReachable:
+        reason = str(error) or type(error).__name__
+        return NotReachable(f"no connection to {self._access.url}: {reason}")
+
+    def _fault(self, status: int, body: Any, headers: Mapping[str, str]) -> ClientFault:
+        problem = body if isinstance(body, dict) else {}
+        title, detail = str(problem.get("title") or ""), str(problem.get("detail") or "")
+        said = ": ".join(dict.fromkeys(part for part in (title, detail) if part))
+        if status == 401:
+            return NotAllowed(f"the api at {self._access.url} does not know this key (401)")
+        if status == 403:
+            return NotAllowed(f"this key may not do that (403){': ' + said if said else ''}")
+        if status == 404:
+            where = f"workspace {self._access.workspace} at {self._access.url}"
+            return UnknownPlace(f"{where}: not found, or not for this key (404)")
+        if status in _COME_AGAIN:
+            return Unavailable(f"the api asks to come again ({status}){': ' + said if said else ''}", _wait_of(headers))
+        if status == 500:
+            return Unavailable("the api met a fault of its own (500)", None)
+        return Refused(status, title or "refused", detail)
+
+
+def name_in_form(file: Path) -> str:
+    """The file's name as a form can carry it: bytes that are no UTF-8 and control characters are replaced."""
+    name = os.fsencode(file.name).decode(errors="replace")
+    return _CONTROL_CHARACTERS.sub("\N{REPLACEMENT CHARACTER}", name)
+
+
+async def _messages(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Message]:
+    async for frame in socket:
+        if frame.type is not aiohttp.WSMsgType.TEXT:
+            continue
+        raw = json.loads(frame.data)
+        match raw.get("type"):
+            case "hello":
+                yield Hello(bool(raw.get("resumed")), raw)
+            case "photo":
+                yield PhotoChanged(str(raw.get("event")), Photo.from_json(raw["photo"]), raw)
+            case "stats":
+                yield Stats(raw)
+
+
+async def _json_of(answer: aiohttp.ClientResponse) -> Any:
+    try:
+        return json.loads(await answer.read())
+    except ValueError:
+        return None
+
+
+def _wait_of(headers: Mapping[str, str]) -> float | None:
+    try:
+        return max(0.0, float(headers["Retry-After"]))
+    except (KeyError, ValueError):
+        return None

@@ -1,0 +1,25 @@
+"""How a child of ``up`` learns that ``up`` is gone, however it went: a pipe on stdin that closes. Needs no Linux."""
+
+import os
+import signal
+import sys
+import threading
+from typing import Final
+
+#: Seconds between the polite signal and the end of the whole process group.
+_GRACE_SECONDS: Final = 2.0
+
+
+def end_with_parent() -> None:
+    """End this process, and its process group, soon after stdin closes."""
+    threading.Thread(target=_wait_and_end, name="parent", daemon=True).start()
+
+
+def _wait_and_end() -> None:
+    while os.read(sys.stdin.fileno(), 1024):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Event().wait(_GRACE_SECONDS)
+    if os.getpgrp() == os.getpid():
+        os.killpg(os.getpid(), signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)

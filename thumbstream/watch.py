@@ -1,0 +1,97 @@
+"""``thumbstream watch``: the feed in the terminal."""
+
+import asyncio
+import json
+import sys
+from contextlib import aclosing
+from datetime import datetime
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from thumbstream.access import Access
+from thumbstream.client import ClientFault, Hello, Message, PhotoChanged, Stats, open_client
+
+_STYLES = {"ready": "green", "failed": "red", "processing": "cyan", "pending": "yellow"}
+
+
+def run_watch(access: Access, *, as_json: bool) -> int:
+    """Show the feed until Ctrl-C (exit code 0); 2 if it cannot be opened."""
+    try:
+        asyncio.run(_watch(access, as_json=as_json))
+    except KeyboardInterrupt:
+        return 0
+    except BrokenPipeError:
+        # As `watch | head` ends: nobody reads any more.
+        sys.stderr.close()
+        return 0
+    except ClientFault as error:
+        _note(str(error))
+        return 2
+    return 0
+
+
+async def _watch(access: Access, *, as_json: bool) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    with Live(Text(""), console=console, auto_refresh=False, transient=True) as live:
+        async with open_client(access) as client, aclosing(client.feed(on_interruption=_interrupted)) as feed:
+            async for message in feed:
+                if as_json:
+                    print(json.dumps(message.raw), flush=True)
+                else:
+                    _show(message, console, live)
+
+
+def _show(message: Message, console: Console, live: Live) -> None:
+    match message:
+        case Hello(resumed=resumed):
+            _note("watching again, nothing was missed" if resumed else "watching")
+        case PhotoChanged():
+            console.print(line_of(message))
+        case Stats() if console.is_terminal:
+            live.update(Text(stats_in_words(message), "dim"), refresh=True)
+
+
+def line_of(changed: PhotoChanged) -> Text:
+    """One event as one line: time, photo, event, status, file name, error."""
+    photo = changed.photo
+    line = Text(f"{_time_of(changed)}  {photo.id}  {changed.event:<18}  ")
+    line.append(f"{photo.status or '-':<10}", _STYLES.get(photo.status, ""))
+    line.append(f"  {printable(photo.filename or '-')}")
+    if photo.error_code:
+        line.append(f"  {photo.error_code}: {printable(photo.error_message or '')}", "red")
+    return line
+
+
+def stats_in_words(stats: Stats) -> str:
+    """The numbers of a stats message, whatever it counts."""
+    words = []
+    for name, value in stats.raw.items():
+        if isinstance(value, dict):
+            words += [f"{key} {count}" for key, count in value.items()]
+        elif name != "type" and value is not None:
+            shown = f"{value:.1f}" if isinstance(value, float) else value
+            words.append(f"{name.replace('_', ' ')} {shown}")
+    return "  ".join(words)
+
+
+def printable(text: str) -> str:
+    """A file's name comes from anybody: what would steer the terminal is shown and not done."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _time_of(changed: PhotoChanged) -> str:
+    try:
+        at = datetime.fromisoformat(str(changed.photo.raw.get("updated_at"))).astimezone()
+    except ValueError:
+        at = datetime.now().astimezone()
+    return at.strftime("%H:%M:%S.%f")[:-3]
+
+
+def _interrupted(reason: str) -> None:
+    _note(f"interrupted: {reason}; connecting again")
+
+
+def _note(message: str) -> None:
+    print(f"thumbstream: {message}", file=sys.stderr, flush=True)
