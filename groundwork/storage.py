@@ -66,12 +66,12 @@ class Storage:
 
     async def read(self, key: str) -> bytes:
         """The whole of a small file. Raises ``Missing``."""
-        content: bytes = await self._call(self._fs.cat_file, self._path(key))
+        content: bytes = await self._read_by(self._fs.cat_file, self._path(key))
         return content
 
     async def info(self, key: str) -> StoredFile:
         """Size of a file. Raises ``Missing``."""
-        found = await self._call(self._info, key)
+        found = await self._read_by(self._info, key)
         return StoredFile(key, int(found["size"]))
 
     async def exists(self, key: str) -> bool:
@@ -84,7 +84,7 @@ class Storage:
 
     async def chunks(self, key: str) -> AsyncIterator[bytes]:
         """The bytes of a file, piece by piece. Raises ``Missing``."""
-        file = await self._call(self._fs.open, self._path(key), "rb")
+        file = await self._read_by(self._fs.open, self._path(key), "rb")
         try:
             while chunk := await self._call(file.read, _CHUNK_BYTES):
                 yield chunk
@@ -103,7 +103,7 @@ class Storage:
             return
         with tempfile.TemporaryDirectory(prefix="thumbstream-") as folder:
             copy = Path(folder, "original")
-            await self._call(self._download, key, copy)
+            await self._read_by(self._download, key, copy)
             yield copy
 
     async def erase(self, keys: Iterable[str]) -> int:
@@ -136,12 +136,23 @@ class Storage:
     def _path(self, key: str) -> str:
         return f"{self._root}/{check_storage_key(key)}"
 
+    async def _read_by(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return await self._call(function, *arguments)
+        except StorageUnavailable as error:
+            is_missing = isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | NotADirectoryError)
+            if is_missing and not (self._is_local and await asyncio.to_thread(self._root_is_away)):
+                raise Missing("nothing lies at the storage key") from error
+            raise
+
+    def _root_is_away(self) -> bool:
+        """Whether all files are gone at once: a disk that is not mounted, which says nothing about one photo."""
+        return not Path(self._root).is_dir()
+
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._threads, function, *arguments)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
-            raise Missing("nothing lies at the storage key") from error
         except Exception as error:  # each fsspec backend has errors of its own
             raise StorageUnavailable(f"storage answered with {type(error).__name__}: {error}") from error
 
@@ -177,6 +188,8 @@ class Storage:
 
     def _download(self, key: str, copy: Path) -> None:
         self._fs.get_file(self._path(key), str(copy))
+        if not copy.is_file():
+            raise FileNotFoundError(key)
 
     def _erase(self, key: str) -> bool:
         try:
@@ -206,8 +219,6 @@ def open_storage(settings: Settings) -> Storage:
     if url.startswith("s3://"):
         options = _s3_options(settings)
     filesystem, root = fsspec.core.url_to_fs(url, **options)
-    if isinstance(filesystem, LocalFileSystem):
-        Path(root).mkdir(parents=True, exist_ok=True)
     return Storage(filesystem, root)
 
 

@@ -44,7 +44,8 @@ def render(original: Path, renditions: Sequence[Rendition], *, max_pixels: int) 
     """Render every rendition of one original; a pure function of its arguments. Of several frames the first counts.
 
     The upright image is fitted inside ``max_edge`` x ``max_edge`` px or covers that square: aspect kept to the nearest
-    pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over.
+    pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over. With no renditions only
+    the header is read.
 
     Raises:
         TooManyPixels: width x height over ``max_pixels``, told from the header.
@@ -54,6 +55,8 @@ def render(original: Path, renditions: Sequence[Rendition], *, max_pixels: int) 
     Source: EXIF 2.32, tag 0x0112 (orientation).
     """
     with open_photo(original, max_pixels=max_pixels) as (image, header):
+        if not renditions:
+            return RenderedPhoto(header, (), "", "")
         decoded = decode(image, header, renditions)
     cascade = Cascade(decoded)
     largest_first = sorted(renditions, key=cascade.scale_of, reverse=True)

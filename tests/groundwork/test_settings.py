@@ -1,0 +1,100 @@
+import json
+
+import pytest
+
+from groundwork.settings import BadSettings, UnknownSetting, load_settings
+
+
+@pytest.fixture(autouse=True)
+def nowhere(tmp_path, monkeypatch):
+    """A working directory without a ``.env``."""
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_defaults_keep_everything_below_the_data_directory(tmp_path):
+    settings = load_settings()
+    assert settings.data_dir == tmp_path / "data"
+    assert settings.resolved_storage_url == f"file://{tmp_path}/data/storage"
+    assert settings.resolved_database_url == f"sqlite+aiosqlite:///{tmp_path}/data/thumbstream.sqlite"
+    assert settings.kafka_is_embedded
+    assert settings.bootstrap_servers == ["127.0.0.1:9092"]
+    assert [rendition.max_edge for rendition in settings.renditions] == [150, 400, 800]
+
+
+def test_every_bad_value_is_named_at_once(monkeypatch):
+    monkeypatch.setenv("THUMBSTREAM_HTTP_PORT", "many")
+    monkeypatch.setenv("THUMBSTREAM_PARTITIONS", "0")
+    monkeypatch.setenv("THUMBSTREAM_STORAGE_URL", "ftp://x")
+    monkeypatch.setenv("THUMBSTREAM_RENDITIONS", '[{"name": "small", "max_edge": 0}]')
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    told = str(caught.value).splitlines()
+    assert len(told) == 4
+    for name in ("HTTP_PORT", "PARTITIONS", "STORAGE_URL", "RENDITIONS"):
+        assert any(line.startswith(f"THUMBSTREAM_{name}") for line in told)
+
+
+def test_a_secret_is_not_told(monkeypatch):
+    monkeypatch.setenv("THUMBSTREAM_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("THUMBSTREAM_KAFKA_SASL_PASSWORD", "hunter2")
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    assert "KAFKA_SASL_USERNAME" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_an_unknown_name_is_a_warning_that_suggests_the_nearest(monkeypatch):
+    monkeypatch.setenv("THUMBSTREAM_PARTITONS", "3")
+    with pytest.warns(UnknownSetting, match="did you mean THUMBSTREAM_PARTITIONS"):
+        load_settings()
+
+
+def test_an_env_file_is_read_and_the_environment_wins(tmp_path, monkeypatch):
+    (tmp_path / ".env").write_text("THUMBSTREAM_PARTITIONS=5\nTHUMBSTREAM_WORKERS=2\n")
+    monkeypatch.setenv("THUMBSTREAM_WORKERS", "3")
+    settings = load_settings()
+    assert (settings.partitions, settings.workers) == (5, 3)
+
+
+@pytest.mark.parametrize(("given", "bytes_"), [("1000", 1000), ("50 MB", 50_000_000), ("1.5 GB", 1_500_000_000)])
+def test_bytes_may_have_a_unit(monkeypatch, given, bytes_):
+    monkeypatch.setenv("THUMBSTREAM_MAX_UPLOAD_BYTES", given)
+    assert load_settings().max_upload_bytes == bytes_
+
+
+def test_renditions_are_read_from_json_and_their_names_must_differ(monkeypatch):
+    twice = [{"name": "a", "max_edge": 10}, {"name": "a", "max_edge": 20}]
+    monkeypatch.setenv("THUMBSTREAM_RENDITIONS", json.dumps(twice[:1]))
+    assert load_settings().renditions[0].max_edge == 10
+    monkeypatch.setenv("THUMBSTREAM_RENDITIONS", json.dumps(twice))
+    with pytest.raises(BadSettings, match="same name"):
+        load_settings()
+
+
+@pytest.mark.parametrize("given", ["", "[", "{}", "3", "[]"])
+def test_renditions_that_are_no_list_are_refused_or_left_to_the_default(monkeypatch, given):
+    monkeypatch.setenv("THUMBSTREAM_RENDITIONS", given)
+    if given:
+        with pytest.raises(BadSettings, match="THUMBSTREAM_RENDITIONS"):
+            load_settings()
+    else:
+        assert len(load_settings().renditions) == 3
+
+
+@pytest.mark.parametrize(
+    ("given", "resolved"),
+    [
+        ("postgresql://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgres://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("sqlite:///x.db", "sqlite+aiosqlite:///x.db"),
+    ],
+)
+def test_a_database_url_without_a_driver_gets_the_asynchronous_one(monkeypatch, given, resolved):
+    monkeypatch.setenv("THUMBSTREAM_DATABASE_URL", given)
+    assert load_settings().resolved_database_url == resolved
+
+
+def test_files_for_tls_must_be_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("THUMBSTREAM_KAFKA_SSL_CA_FILE", str(tmp_path / "none.pem"))
+    with pytest.raises(BadSettings, match=r"no file .*none\.pem"):
+        load_settings()

@@ -1,0 +1,245 @@
+"""What an upload and a deletion come to, on real storage with a renderer that the test holds in its hand."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from groundwork.settings import Settings
+from groundwork.storage import Storage, open_storage
+from pipeline.answer import Answerer, failed, started
+from pipeline.render import RenderedPhoto, render
+from schemas.events import PhotoDeleted, PhotoUploaded
+from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
+from schemas.renditions import DEFAULT_RENDITIONS, Rendition
+
+KEY = "originals/acme/cat"
+
+
+class InProcess:
+    """Renders in this process, counts what it was asked for, and lets a test look on before each render."""
+
+    def __init__(self) -> None:
+        self.asked: list[list[str]] = []
+
+    async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
+        self.asked.append([rendition.name for rendition in renditions])
+        return await asyncio.to_thread(render, original, renditions, max_pixels=10_000_000)
+
+
+def jpeg(width: int = 64, height: int = 48) -> bytes:
+    file = BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
+def upload_of(**changes: object) -> PhotoUploaded:
+    fields = {
+        "event_id": "upload-1",
+        "occurred_at": datetime.now(UTC),
+        "photo_id": uuid4(),
+        "workspace_id": "acme",
+        "storage_key": KEY,
+        **changes,
+    }
+    return PhotoUploaded.model_validate(fields)
+
+
+def answerer_on(
+    storage: Storage, renderer: InProcess, renditions: Sequence[Rendition] = DEFAULT_RENDITIONS
+) -> Answerer:
+    return Answerer(storage, renderer, renditions, max_bytes=1_000_000, render_slot=asyncio.Semaphore(2))
+
+
+@pytest.fixture
+async def storage(tmp_path):
+    opened = open_storage(Settings(storage_url=f"file://{tmp_path}"))
+    yield opened
+    await opened.close()
+
+
+async def keys_in(storage: Storage, folder: str = "thumbnails") -> set[str]:
+    return {file.key for file in await storage.list_under(folder)}
+
+
+async def test_a_ready_photo_has_every_rendition_and_each_lies_in_storage_as_said(storage):
+    await storage.write(KEY, jpeg(1000, 500))
+    upload = upload_of(item_id="crate-7")
+    ready = await answerer_on(storage, InProcess()).answer(upload, 3)
+    assert (ready.width, ready.height, ready.content_type) == (1000, 500, "image/jpeg")
+    assert ready.checksum == f"sha256:{sha256(jpeg(1000, 500)).hexdigest()}"
+    assert ready.file_size == len(jpeg(1000, 500))
+    assert (ready.caused_by, ready.attempt, ready.item_id) == ("upload-1", 3, "crate-7")
+    assert list(ready.thumbnails) == ["small", "medium", "large"]
+    for thumbnail in ready.thumbnails.values():
+        content = await storage.read(thumbnail.storage_key)
+        assert len(content) == thumbnail.file_size
+        with Image.open(BytesIO(content)) as image:
+            assert image.size == (thumbnail.width, thumbnail.height)
+            assert Image.MIME[image.format] == thumbnail.content_type
+    assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in ready.thumbnails.values()}
+
+
+async def test_a_redelivered_upload_renders_nothing_and_says_the_same(storage):
+    await storage.write(KEY, jpeg())
+    renderer, upload = InProcess(), upload_of()
+    first = await answerer_on(storage, renderer).answer(upload, 1)
+    again = await answerer_on(storage, renderer).answer(upload, 1)
+    assert renderer.asked == [["small", "medium", "large"], []]
+    what_varies = {"occurred_at", "render_seconds"}
+    assert again.model_dump(exclude=what_varies) == first.model_dump(exclude=what_varies)
+
+
+async def test_a_rendition_that_was_added_is_the_only_one_that_is_rendered(storage):
+    await storage.write(KEY, jpeg())
+    renderer, upload = InProcess(), upload_of()
+    await answerer_on(storage, renderer).answer(upload, 1)
+    more = [*DEFAULT_RENDITIONS, Rendition(name="tiny", max_edge=16)]
+    ready = await answerer_on(storage, renderer, more).answer(upload, 1)
+    assert renderer.asked[1:] == [["tiny"]]
+    assert set(ready.thumbnails) == {"small", "medium", "large", "tiny"}
+
+
+async def test_an_original_that_is_not_there_is_missing(storage):
+    await storage.check()
+    with pytest.raises(OriginalMissing):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+
+
+async def test_an_original_over_the_limit_is_not_even_read(storage):
+    await storage.write(KEY, b"\xff" * 1_000_001)
+    with pytest.raises(OriginalTooLarge, match="1000001"):
+        await answerer_on(storage, InProcess()).answer(upload_of(checksum="sha256:" + "0" * 64), 1)
+
+
+async def test_a_checksum_that_does_not_fit_fails_the_photo(storage):
+    await storage.write(KEY, jpeg())
+    with pytest.raises(ChecksumMismatch):
+        await answerer_on(storage, InProcess()).answer(upload_of(checksum="sha256:" + "0" * 64), 1)
+    fitting = upload_of(checksum=f"SHA256:{sha256(jpeg()).hexdigest()}")
+    assert (await answerer_on(storage, InProcess()).answer(fitting, 1)).checksum == fitting.checksum
+
+
+async def test_a_photo_that_cannot_be_read_leaves_no_file(storage):
+    await storage.write(KEY, jpeg()[:200])
+    with pytest.raises(Unreadable):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+    assert await keys_in(storage) == set()
+
+
+class FullStorage(Storage):
+    """Takes one file and has no room for another."""
+
+    written = 0
+
+    async def write(self, key: str, content: bytes) -> None:
+        self.written += 1
+        if self.written > 1:
+            raise StorageUnavailable("no space left")
+        await super().write(key, content)
+
+
+async def test_a_write_that_fails_is_a_fault_and_the_next_attempt_writes_what_is_missing(storage, tmp_path):
+    await storage.write(KEY, jpeg())
+    upload, renderer = upload_of(), InProcess()
+    full = FullStorage(storage._fs, str(tmp_path))
+    with pytest.raises(StorageUnavailable):
+        await answerer_on(full, renderer).answer(upload, 1)
+    await full.close()
+    ready = await answerer_on(storage, renderer).answer(upload, 2)
+    assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in ready.thumbnails.values()}
+
+
+async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_other(storage):
+    await storage.write(KEY, jpeg())
+    answerer, upload, other = answerer_on(storage, InProcess()), upload_of(), upload_of()
+    await answerer.answer(upload, 1)
+    kept = await answerer.answer(other, 1)
+    deletion = PhotoDeleted(
+        event_id="deletion-1",
+        occurred_at=datetime.now(UTC),
+        photo_id=upload.photo_id,
+        workspace_id="acme",
+        storage_key=KEY,
+    )
+    result = await answerer.erase(deletion)
+    again = await answerer.erase(deletion)
+    assert (result.caused_by, result.event_id) == ("deletion-1", again.event_id)
+    assert not await storage.exists(KEY)
+    assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in kept.thumbnails.values()}
+
+
+class Interleaved(Storage):
+    """Real storage whose calls go on one at a time, in an order that the test chooses."""
+
+    def choose_by(self, choices: list[bool]) -> None:
+        self._choices = iter(choices)
+        self._turn = asyncio.Condition()
+
+    async def _call(self, function, *arguments):
+        for _ in range(next(self._choices, 0)):
+            await asyncio.sleep(0)
+        return function_result(function, arguments)
+
+
+def function_result(function, arguments):
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise StorageUnavailable(str(error)) from error
+
+
+@settings(deadline=None, max_examples=80)
+@given(choices=st.lists(st.integers(0, 12), max_size=40), head_start=st.integers(0, 30))
+def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interleaving(
+    choices, head_start, tmp_path_factory
+):
+    root = tmp_path_factory.mktemp("storage")
+
+    async def scenario() -> None:
+        plain = open_storage(Settings(storage_url=f"file://{root}"))
+        await plain.write(KEY, jpeg())
+        storage = Interleaved(plain._fs, str(root))
+        storage.choose_by(choices)
+        upload = upload_of()
+        deletion = PhotoDeleted.model_validate({**upload.model_dump(), "event_id": "deletion-1"})
+        answerer = answerer_on(storage, Quick())
+        answering = asyncio.ensure_future(answerer.answer(upload, 1))
+        for _ in range(head_start):
+            await asyncio.sleep(0)
+        await answerer.erase(deletion)
+        outcome = (await asyncio.gather(answering, return_exceptions=True))[0]
+        assert await keys_in(plain) == set()
+        assert not await plain.exists(KEY)
+        assert not isinstance(outcome, BaseException) or isinstance(outcome, Fault)
+        await plain.close()
+        await storage.close()
+
+    asyncio.run(scenario())
+
+
+class Quick(InProcess):
+    """Renders without leaving the event loop, so that the interleaving is the test's alone."""
+
+    async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
+        await asyncio.sleep(0)
+        return render(original, renditions, max_pixels=10_000_000)
+
+
+def test_results_of_one_upload_have_ids_of_their_own_that_never_change():
+    upload = upload_of()
+    fault = Unreadable("broken\nin   two lines")
+    assert started(upload, 1).event_id == started(upload, 1).event_id
+    assert started(upload, 1).event_id != started(upload, 2).event_id
+    assert failed(upload, 1, fault).event_id == failed(upload, 8, fault).event_id
+    assert failed(upload, 1, fault).error.message == "broken in two lines"
+    assert started(upload, 1).uploaded_at == upload.occurred_at
+    assert UUID(failed(upload, 1, fault).event_id).version == 5

@@ -1,0 +1,98 @@
+import json
+from contextlib import suppress
+from datetime import UTC, datetime
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas import ids, topics
+from schemas.events import EVENT_OF_TOPIC, PhotoUploaded
+from schemas.records import InvalidEvent, Record, dead_headers, headers_of, json_schemas, key_of, read_event, value_of
+
+PHOTO = "0198f0c2-1111-7000-8000-000000000000"
+LEAST = {"photo_id": PHOTO, "workspace_id": "acme", "storage_key": "originals/acme/cat.jpg"}
+
+
+def record(value: object, *, headers: tuple[tuple[str, bytes], ...] = (), offset: int = 5) -> Record:
+    content = value if isinstance(value, bytes | None) else json.dumps(value).encode()
+    return Record(topics.UPLOADED, 3, offset, 1_700_000_000_123, None, content, headers)
+
+
+def test_the_least_event_gets_its_id_from_its_position_and_its_time_from_its_record():
+    event = read_event(record(LEAST))
+    assert event.event_id == ids.id_from_position(topics.UPLOADED, 3, 5)
+    assert event.occurred_at == datetime(2023, 11, 14, 22, 13, 20, 123000, tzinfo=UTC)
+    assert event.photo_id == UUID(PHOTO)
+
+
+def test_a_redelivered_record_gives_the_same_event_and_another_record_another_id():
+    assert read_event(record(LEAST)) == read_event(record(LEAST))
+    assert read_event(record(LEAST)).event_id != read_event(record(LEAST, offset=6)).event_id
+
+
+def test_the_id_in_the_body_wins_over_the_one_in_the_headers_which_wins_over_the_position():
+    headers = (("ce_id", b"from-header"),)
+    assert read_event(record(LEAST, headers=headers)).event_id == "from-header"
+    assert read_event(record({**LEAST, "event_id": "from-body"}, headers=headers)).event_id == "from-body"
+
+
+def test_unknown_fields_and_headers_are_ignored():
+    newer = {**LEAST, "schema": 2, "exposure": {"iso": 100}}
+    assert read_event(record(newer, headers=(("x", b"\xff"),))) == read_event(record(LEAST))
+
+
+@pytest.mark.parametrize(
+    ("value", "names"),
+    [
+        (None, "no value"),
+        (b"", "no JSON"),
+        (b"\xff\xfe", "no JSON"),
+        (b"[" * 100_000, "no JSON"),
+        (b"[]", "no JSON object"),
+        ({}, "photo_id"),
+        ({**LEAST, "photo_id": "cat"}, "photo_id"),
+        ({**LEAST, "workspace_id": "../acme"}, "workspace_id"),
+        ({**LEAST, "workspace_id": 7}, "workspace_id"),
+        ({**LEAST, "storage_key": "/etc/passwd"}, "storage_key"),
+        ({**LEAST, "checksum": "md5:1"}, "checksum"),
+        ({**LEAST, "file_size": -1}, "file_size"),
+        ({**LEAST, "occurred_at": "yesterday"}, "occurred_at"),
+        ({**LEAST, "occurred_at": "2026-01-01T00:00:00"}, "occurred_at"),
+    ],
+)
+def test_what_is_no_event_is_refused_and_its_fault_named(value, names):
+    with pytest.raises(InvalidEvent, match=names):
+        read_event(record(value))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_event_or_an_invalid_event(value):
+    with suppress(InvalidEvent):
+        read_event(record(value))
+
+
+def test_an_event_survives_its_way_through_a_record():
+    event = PhotoUploaded(
+        event_id="e", occurred_at=datetime.now(UTC), photo_id=UUID(PHOTO), workspace_id="acme", storage_key="a/b"
+    )
+    headers = headers_of(event, source="/test", trace=[("traceparent", b"00-1-2-01"), ("other", b"x")])
+    assert read_event(Record(topics.UPLOADED, 0, 0, 0, key_of(event), value_of(event), tuple(headers))) == event
+    assert dict(headers)["traceparent"] == b"00-1-2-01"
+    assert dict(headers)["ce_id"] == b"e"
+    assert "other" not in dict(headers)
+    assert key_of(event) == PHOTO.encode()
+
+
+def test_a_dead_letter_says_whence_and_why_and_keeps_the_headers_that_it_had():
+    headers = dict(dead_headers(record(b"x", headers=(("mine", b"1"),)), "the value is no JSON"))
+    assert headers["mine"] == b"1"
+    assert headers["thumbstream_source_topic"] == b"photos.uploaded"
+    assert headers["thumbstream_source_partition"] == b"3"
+    assert headers["thumbstream_source_offset"] == b"5"
+    assert headers["thumbstream_reason"] == b"the value is no JSON"
+
+
+def test_each_topic_of_events_has_a_schema():
+    assert set(json_schemas()) == set(EVENT_OF_TOPIC) == set(topics.PROJECTED)
