@@ -1,6 +1,7 @@
 """The servers that the other tests stand on: each serves a real client, survives what it should, and leaves nothing."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import subprocess
@@ -145,10 +146,16 @@ def test_the_s3_server_keeps_files_by_their_key(s3_storage: S3Location) -> None:
 
 
 async def test_a_proxy_can_be_cut_frozen_and_opened_again() -> None:
+    echoes = 0
+
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(100):
-            writer.write(data)
+        nonlocal echoes
+        echoes += 1
+        with contextlib.suppress(ConnectionResetError):
+            while data := await reader.read(100):
+                writer.write(data)
         writer.close()
+        echoes -= 1
 
     echoing = await asyncio.start_server(echo, "127.0.0.1", 0)
     async with echoing:
@@ -176,6 +183,7 @@ async def test_a_proxy_can_be_cut_frozen_and_opened_again() -> None:
             assert await reader.read(100) == b"three"
             writer.close()
             assert proxy.connection_count == 2
+        await poll_async(lambda: echoes == 0)
 
 
 async def test_clients_of_a_broker_behind_a_proxy_are_cut_off_with_it(fresh_folder: Path) -> None:

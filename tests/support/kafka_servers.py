@@ -69,7 +69,7 @@ class Broker:
         raise AssertionError("each broker says how it is reached")
 
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """As environment variables of a child process."""
         return {f"THUMBSTREAM_{name.upper()}": str(value) for name, value in self.settings.items()}
 
@@ -87,7 +87,8 @@ class Broker:
         async def names(admin: AIOKafkaAdminClient) -> list[str]:
             return [name for name in await admin.list_topics() if not name.startswith("__")]
 
-        return self.administer(names)
+        found: list[str] = self.administer(names)
+        return found
 
     def clear(self) -> None:
         """Delete all topics, and by that what their consumer groups have committed."""
@@ -249,7 +250,7 @@ class ApacheKafka(Broker):
         self.libraries = libraries
         folder.mkdir(exist_ok=True)
         self.broker_count = brokers
-        proxies = list(behind) or [None] * brokers
+        proxies: list[TcpProxy | None] = [*behind] or [None] * brokers
         self.brokers = [
             ApacheKafkaBroker(self, node, folder / f"kafka-{node}", proxy)
             for node, proxy in zip(range(brokers), proxies, strict=True)

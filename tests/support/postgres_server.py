@@ -58,7 +58,7 @@ class PostgreSQL(ServerProcess):
     def _run(self, program: str, *arguments: str) -> None:
         account = self.account()
         done = subprocess.run(
-            [self._programs / program, *arguments],
+            [str(self._programs / program), *arguments],
             cwd="/",
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -95,7 +95,7 @@ class PostgreSQL(ServerProcess):
     def answers(self) -> bool:
         """Whether it has recovered and takes connections."""
         program = self._programs / "pg_isready"
-        command = [program, "--quiet", "--username=postgres", "--host=127.0.0.1", f"--port={self.port}"]
+        command = [str(program), "--quiet", "--username=postgres", "--host=127.0.0.1", f"--port={self.port}"]
         return subprocess.run(command, check=False, stdin=subprocess.DEVNULL).returncode == 0
 
     def url(self, database: str = "postgres") -> str:

@@ -35,7 +35,7 @@ class S3Location:
         }
 
     @property
-    def environment(self) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
         """As environment variables of a child process."""
         return {f"THUMBSTREAM_{name.upper()}": value for name, value in self.settings.items()}
 
