@@ -96,7 +96,7 @@ class Header:
     #: px, upright: after the EXIF rotation.
     width: int
     height: int
-    #: EXIF's number, 1 to 8; 1 where the decoder has turned the image itself.
+    #: EXIF's number, 1 to 8; 1 where the decoder always turns the image itself.
     orientation: int
 
 
@@ -149,7 +149,7 @@ def read_header(path: Path, *, max_pixels: int) -> Header:
 
 
 @contextmanager
-def open_photo(path: Path, *, max_pixels: int) -> Iterator[tuple[Image.Image, Header]]:
+def open_photo(path: Path, *, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, Header]]:
     """The photo at ``path``, opened and checked but not yet decoded, and its header. Raises as :func:`read_header`."""
     photo_format = _sniff(path)
     header = _read_jxl_header(path, max_pixels) if photo_format is JXL else None
@@ -208,7 +208,7 @@ def _read_jxl_header(path: Path, max_pixels: int) -> Header:
     check_pixels(width, height, max_pixels)
     if orientation in _SIDEWAYS:
         width, height = height, width
-    return Header(JXL, width, height, 1)
+    return Header(JXL, width, height, orientation)
 
 
 def _check_scans(path: Path) -> None:

@@ -1,12 +1,15 @@
 """Decoding: no more pixels than the thumbnails need, and a plain word for every way in which a file can be broken."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
 from typing import Final
 
-from PIL import Image
+from PIL import Image, ImageFile
 
-from groundwork.formats import BROKEN_FILE_ERRORS, JPEG, JXL, Header, orientation_of
+from groundwork.formats import BROKEN_FILE_ERRORS, JPEG, JXL, Header
 from pipeline.colour import to_eight_bits
 from pipeline.geometry import Box, Size, size_to_decode
 from schemas.faults import Unreadable
@@ -15,6 +18,8 @@ from schemas.renditions import Rendition
 #: How many times the largest thumbnail's size a scaled JPEG decode keeps. At 1 fine patterns alias (SSIM of a zone
 #: plate .76 against .97); at 2 the result cannot be told from a full decode's.
 _HEADROOM: Final = 2
+
+_JPEG_END: Final = b"\xff\xd9"
 
 
 @dataclass(frozen=True)
@@ -31,17 +36,23 @@ class Decoded:
     icc_profile: bytes | None
 
 
-def decode(image: Image.Image, header: Header, renditions: Sequence[Rendition]) -> Decoded:
+def decode(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendition]) -> Decoded:
     """Decode an opened ``image``, scaled down already where its format can do so cheaply.
 
     Raises:
         Unreadable: truncated or corrupt.
     """
     try:
-        box = _decode_scaled(image, header, renditions)
+        box = _load(image, header, renditions)
+    except BROKEN_FILE_ERRORS as error:
+        mended = _decode_for_want_of_an_end(image, header, renditions) if header.format is JPEG else None
+        if mended is None:
+            raise _unreadable(header) from error
+        image, box = mended
+    try:
         pixels = to_eight_bits(image)
     except BROKEN_FILE_ERRORS as error:
-        raise Unreadable(f"the {header.format.pillow_name} file is truncated or corrupt") from error
+        raise _unreadable(header) from error
     return Decoded(
         image=pixels,
         box=box or (0, 0, *pixels.size),
@@ -51,7 +62,11 @@ def decode(image: Image.Image, header: Header, renditions: Sequence[Rendition]) 
     )
 
 
-def _decode_scaled(image: Image.Image, header: Header, renditions: Sequence[Rendition]) -> Box | None:
+def _unreadable(header: Header) -> Unreadable:
+    return Unreadable(f"the {header.format.pillow_name} file is truncated or corrupt")
+
+
+def _load(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendition]) -> Box | None:
     drafted = None
     if header.format is JPEG:
         drafted = image.draft(None, size_to_decode(image.size, renditions, _HEADROOM))
@@ -59,8 +74,27 @@ def _decode_scaled(image: Image.Image, header: Header, renditions: Sequence[Rend
     return drafted[1] if drafted else None
 
 
+def _decode_for_want_of_an_end(
+    image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendition]
+) -> tuple[ImageFile.ImageFile, Box | None] | None:
+    """A JPEG that lacks nothing but its end marker, decoded; None where pixels are missing too.
+
+    The decoder makes missing pixels up from whatever follows. So two different endings are tried, and only where they
+    show the same was nothing missing.
+    """
+    content = Path(os.fsdecode(image.filename)).read_bytes().rstrip(b"\xff")
+    endings = [BytesIO(content + filler + _JPEG_END) for filler in (b"", b"\x55" * 64)]
+    try:
+        one, other = (Image.open(ending, formats=["JPEG"]) for ending in endings)
+        box = _load(one, header, renditions)
+        _load(other, header, renditions)
+    except BROKEN_FILE_ERRORS:
+        return None
+    return (one, box) if one.tobytes() == other.tobytes() else None
+
+
 def _orientation_left(image: Image.Image, header: Header) -> int:
-    # A JPEG that was repacked as JPEG XL comes out of its decoder as the JPEG that it was, not turned.
-    if header.format is JXL and getattr(image, "jpeg", False):
-        return orientation_of(image, JXL)
+    # Of JPEG XL its decoder turns what it decodes, but not a repacked JPEG, which it only unpacks.
+    if header.format is JXL and not getattr(image, "jpeg", False):
+        return 1
     return header.orientation
