@@ -1,0 +1,90 @@
+/** The head of the page: workspace, connection, the address bar, and what stands in for the page when signed out. */
+
+import { byId, setText } from "./elements.js";
+import { STATUSES } from "./meter.js";
+
+/** What the page's address asks for. */
+export function readAddress() {
+  const query = new URLSearchParams(window.location.search);
+  const status = query.get("status") ?? "";
+  return {
+    workspace: query.get("workspace") || "default",
+    status: STATUSES.includes(status) ? status : "",
+    photo: query.get("photo"),
+  };
+}
+
+/** Keep in the page's address what a reload or a colleague with the link should see; a falsy value goes. */
+export function keepAddress(values) {
+  const url = new URL(window.location.href);
+  for (const [name, value] of Object.entries(values)) {
+    if (value) url.searchParams.set(name, value);
+    else url.searchParams.delete(name);
+  }
+  window.history.replaceState(null, "", url);
+}
+
+/** The workspace field and the button that reconnects at once. */
+export function wireMasthead(workspace, { onReconnect }) {
+  const input = byId("workspace");
+  input.value = workspace;
+  document.title = workspace === "default" ? "Thumbstream" : `${workspace} · Thumbstream`;
+  setText(byId("curtain-workspace"), workspace);
+  keepAddress({ workspace, key: null });
+  byId("workspace-form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    window.location.assign(`/?${new URLSearchParams({ workspace: input.value.trim() || "default" })}`);
+  });
+  byId("reconnect").addEventListener("click", onReconnect);
+  byId("sign-in").addEventListener("submit", (event) => {
+    event.preventDefault();
+    window.location.assign(`/?${new URLSearchParams({ key: byId("key").value.trim(), workspace })}`);
+  });
+  byId("signed-out").addEventListener("cancel", (event) => event.preventDefault());
+}
+
+let countdown = 0;
+
+/** Show the state of the feed; `wait.until` (ms since 1970) counts down. */
+export function showConnection(state, wait) {
+  clearInterval(countdown);
+  byId("connection").dataset.state = state;
+  setText(byId("connection-text"), state === "waiting" ? "reconnecting" : state);
+  byId("reconnect").hidden = state !== "waiting";
+  const draw = () => {
+    const seconds = wait && Math.ceil((wait.until - Date.now()) / 1000);
+    setText(byId("connection-wait"), seconds > 0 ? ` in ${seconds} s` : "");
+  };
+  draw();
+  if (wait) countdown = setInterval(draw, 250);
+}
+
+/** The session is missing or over. */
+export function showSignedOut() {
+  const dialog = byId("signed-out");
+  if (!dialog.open) dialog.showModal();
+}
+
+/** The commands of the empty state, for this server and workspace. */
+export function showWays(workspace) {
+  setText(byId("empty-workspace"), workspace);
+  const address = `${window.location.origin}/v1/workspaces/${encodeURIComponent(workspace)}/photos`;
+  setText(
+    byId("way-post"),
+    [
+      `thumbstream upload --workspace ${workspace} cat.jpg`,
+      "",
+      'curl -H "Authorization: Bearer $THUMBSTREAM_KEY" \\',
+      "  -F photo=@cat.jpg \\",
+      `  ${address}`,
+    ].join("\n"),
+  );
+  setText(
+    byId("way-produce"),
+    [
+      '{"photo_id": "0198f0c2-6f3e-7b1a-9c55-3d2f8e4a1b07",',
+      ` "workspace_id": ${JSON.stringify(workspace)},`,
+      ' "storage_key": "originals/acme/cat.jpg"}',
+    ].join("\n"),
+  );
+}
