@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
-from kafka_servers import Broker
-from polling import poll, poll_async
-from server_process import ServerDied, ServerProcess
 
 from groundwork.kafka import new_consumer, new_producer, wait_for_topics
 from groundwork.settings import Settings
 from groundwork.storage import Storage, open_storage
+from kafka_servers import Broker
+from polling import poll, poll_async
 from schemas import topics
+from server_process import ServerDied, ServerProcess
 
 ADMIN_KEY: Final = "a-key-of-the-tests"
 WORKSPACE: Final = "acme"
