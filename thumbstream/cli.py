@@ -38,15 +38,24 @@ def main() -> NoReturn:
     raise SystemExit(0)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"thumbstream {version('thumbstream')}")
+        except PackageNotFoundError:
+            typer.echo("thumbstream, run from its source")
+        raise typer.Exit
+
+
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", is_eager=True, help="Print the version and end.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and end.")
+    ] = False,
 ) -> None:
-    if version:
-        from importlib.metadata import version as version_of
-
-        typer.echo(f"thumbstream {version_of('thumbstream')}")
-        raise typer.Exit
+    pass
 
 
 @app.command()

@@ -6,6 +6,7 @@ import stat
 from collections.abc import AsyncIterator, Awaitable
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import Final, TypeVar
 
 from groundwork.settings import Settings
@@ -88,13 +89,13 @@ async def examine_database(settings: Settings) -> Finding:
     from sqlalchemy import make_url, text
     from sqlalchemy.exc import DBAPIError
 
-    import api.database as of_api
+    from api import database as of_api
 
     url = make_url(settings.resolved_database_url)
     shown = url.render_as_string(hide_password=True)
-    if url.get_backend_name() == "sqlite" and url.database and not os.path.exists(url.database):  # noqa: PTH110
+    if url.get_backend_name() == "sqlite" and url.database and not await asyncio.to_thread(Path(url.database).exists):
         return note("database", f"{url.database} is not there yet: the api makes it when it starts")
-    head = ScriptDirectory(str(of_api.MIGRATIONS)).get_current_head()
+    head = ScriptDirectory(str(Path(of_api.__file__).with_name("migrations"))).get_current_head()
     database = of_api.open_database(settings)
 
     async def current() -> str | None:

@@ -13,7 +13,7 @@ from schemas.records import InvalidEvent, Record, read_event
 
 
 def check_event_file(name: str) -> int:
-    """Print what is wrong with the event in file ``name`` (``-``: stdin); the exit code is 1 if it would be no event."""
+    """Print what is wrong with the event in file ``name`` (``-``: stdin); exit code 1 if it would be no event."""
     try:
         value = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     except OSError as error:

@@ -21,6 +21,7 @@ _CHATTY: Final = (
     "faust",
     "fsspec",
     "mode",
+    "pipeline.faust_driver",
     "s3fs",
     "sqlalchemy",
 )
@@ -34,7 +35,7 @@ def configure_logs(chosen: LogFormat | None) -> None:
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
-        structlog.processors.TimeStamper(fmt="iso", utc=form == "json"),
+        structlog.processors.TimeStamper(fmt="%H:%M:%S.%f" if form == "console" else "iso", utc=form != "console"),
         structlog.processors.StackInfoRenderer(),
     ]
     handler = logging.StreamHandler(sys.stderr)

@@ -41,7 +41,7 @@ class Household:
     def __init__(self, settings: Settings, output: Output) -> None:
         self._settings = settings
         self._output = output
-        environment = os.environ | {"THUMBSTREAM_LOG_FORMAT": "console" if output.is_terminal else "logfmt"}
+        environment = os.environ | {"THUMBSTREAM_LOG_FORMAT": settings.log_format or "console"}
         if output.is_terminal:
             environment.setdefault("FORCE_COLOR", "1")
 
