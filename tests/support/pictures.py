@@ -1,0 +1,71 @@
+"""Pictures whose right thumbnail is known: a green corner says which way is up, plain areas say which colour."""
+
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
+
+#: How to store an upright picture so that EXIF's number turns it upright again. Source: EXIF 2.32, tag 0x0112.
+STORED_FOR = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+
+
+def picture(width: int = 400, height: int = 300) -> Image.Image:
+    """Red on the left, blue on the right, and a green corner top left."""
+    image = Image.new("RGB", (width, height), RED)
+    image.paste(BLUE, (width // 2, 0, width, height))
+    image.paste(GREEN, (0, 0, max(1, width // 4), max(1, height // 4)))
+    return image
+
+
+def is_upright(image: Image.Image) -> bool:
+    """Whether an image shows :func:`picture` as it was drawn."""
+    pixels = image.convert("RGB")
+    width, height = pixels.size
+    looked_at = {(width // 10, height // 10): GREEN, (width // 10, height * 9 // 10): RED, (width * 9 // 10, 9): BLUE}
+    return all(is_near(pixels.getpixel(place), colour) for place, colour in looked_at.items())
+
+
+def is_near(colour: Any, other: tuple[int, ...], tolerance: int = 25) -> bool:
+    """Whether two colours differ by no more than ``tolerance`` of 255 in any channel."""
+    return all(abs(one - two) <= tolerance for one, two in zip(colour, other, strict=True))
+
+
+def orientation_exif(orientation: int) -> bytes:
+    """An EXIF block that says ``orientation`` and where the photo was taken."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    exif[0x010F] = "A camera"
+    exif.get_ifd(0x8825)[1] = "N"
+    return exif.tobytes()
+
+
+def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """The bytes of an image in a format as Pillow names it."""
+    file = BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def written(folder: Path, content: bytes) -> Path:
+    """A file with these bytes, under a name that says nothing."""
+    path = folder / "original"
+    path.write_bytes(content)
+    return path
+
+
+def decoded(content: bytes) -> Image.Image:
+    """An image with its pixels."""
+    image = Image.open(BytesIO(content))
+    image.load()
+    return image
