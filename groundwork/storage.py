@@ -3,7 +3,7 @@
 import asyncio
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class Storage:
             return False
         return True
 
-    async def chunks(self, key: str) -> AsyncIterator[bytes]:
+    async def chunks(self, key: str) -> AsyncGenerator[bytes, None]:
         """The bytes of a file, piece by piece. Raises ``Missing``."""
         file = await self._read_by(self._fs.open, self._path(key), "rb")
         try:

@@ -1,0 +1,120 @@
+"""The application: its routes and middlewares, and how it is served."""
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import AsyncIterator
+from typing import Final
+
+import structlog
+from aiohttp import WSCloseCode, hdrs, web
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.auth import GATE, Gate, admin_key, guard
+from api.bells import Bells
+from api.handlers.feed import SOCKETS
+from api.handlers.health import timed
+from api.life import BACKGROUND, living
+from api.problems import problems
+from api.routes import add_routes
+from api.state import BELLS, SETTINGS
+from groundwork.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_REQUESTS_AT_STOP_SECONDS: Final = 10.0
+
+
+def build_api(settings: Settings, *, republish_unfinished: bool = False) -> web.Application:
+    """The application, which opens what it needs when it starts and gives it back when it stops.
+
+    ``republish_unfinished``: put what has no result yet into the outbox again, for a broker that has forgotten it.
+    """
+    app = web.Application(middlewares=[timed, problems, guard])
+    app[SETTINGS] = settings
+    app[GATE] = Gate(admin_key(settings))
+    app[SOCKETS] = set()
+    app[BELLS] = Bells()
+    add_routes(app)
+
+    async def life(app: web.Application) -> AsyncIterator[None]:
+        async with living(app, settings, republish=republish_unfinished):
+            yield
+
+    app.cleanup_ctx.append(life)
+    app.on_response_prepare.append(_no_sniffing)
+    app.on_shutdown.append(_close_sockets)
+    return app
+
+
+def run_api(settings: Settings, *, republish_unfinished: bool = False) -> int:
+    """Serve until SIGTERM or SIGINT, then finish what is begun. Returns the exit code."""
+    try:
+        listener = _bound(settings.http_host, settings.http_port)
+    except OSError as error:
+        reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
+        log.error(f"cannot listen on {settings.http_host}:{settings.http_port}: {reason}")
+        return 1
+    with listener:
+        return asyncio.run(_serve(settings, listener, republish=republish_unfinished))
+
+
+async def _serve(settings: Settings, listener: socket.socket, *, republish: bool) -> int:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    app = build_api(settings, republish_unfinished=republish)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_REQUESTS_AT_STOP_SECONDS)
+    serving = asyncio.create_task(_until_death(app, runner, listener))
+    stopping = asyncio.create_task(stopped.wait())
+    try:
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not serving.done():
+            log.info("the api stops")
+            return 0
+        log.error("the api ends", reason=serving.result())
+        return 1
+    except (SQLAlchemyError, OSError) as error:
+        log.error("the api could not start", reason=str(error))
+        return 1
+    finally:
+        for task in (serving, stopping):
+            task.cancel()
+        await asyncio.gather(serving, stopping, return_exceptions=True)
+        await runner.cleanup()
+
+
+async def _until_death(app: web.Application, runner: web.AppRunner, listener: socket.socket) -> str:
+    await runner.setup()
+    await web.SockSite(runner, listener).start()
+    host, port = listener.getsockname()[:2]
+    log.info("the api listens", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    return await app[BACKGROUND].death()
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    """The socket to listen on, taken before anything is started: a taken port shall cost nothing else."""
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+async def _no_sniffing(_request: web.Request, response: web.StreamResponse) -> None:
+    response.headers.setdefault(hdrs.X_CONTENT_TYPE_OPTIONS, "nosniff")
+
+
+async def _close_sockets(app: web.Application) -> None:
+    goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"the api stops") for socket in app[SOCKETS]]
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_REQUESTS_AT_STOP_SECONDS):
+            await asyncio.gather(*goodbyes, return_exceptions=True)

@@ -1,0 +1,48 @@
+"""The tasks beside HTTP. One that dies outside its own handling ends the process: to live on deaf would be worse."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+
+class Background:
+    """Tasks that run until they are stopped."""
+
+    def __init__(self) -> None:
+        self._tasks: list[asyncio.Task[None]] = []
+        self._died = asyncio.Event()
+        #: What died of what; empty while all live.
+        self.obituary = ""
+
+    def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run ``work``, which shall not end by itself."""
+        task = asyncio.create_task(work, name=name)
+        task.add_done_callback(self._ended)
+        self._tasks.append(task)
+
+    async def death(self) -> str:
+        """Wait for one to die, and say which and why."""
+        await self._died.wait()
+        return self.obituary
+
+    async def check(self) -> None:
+        """Raise if one has died."""
+        if self.obituary:
+            raise RuntimeError(self.obituary)
+
+    async def stop(self) -> None:
+        """Cancel them all and wait for their end."""
+        for task in self._tasks:
+            task.remove_done_callback(self._ended)
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self.obituary = f"{task.get_name()} died: {type(error).__name__}: {error}"
+        log.error("a background task died", task=task.get_name(), exc_info=error)
+        self._died.set()

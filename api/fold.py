@@ -1,0 +1,260 @@
+"""The fold: what is known of a photo, and how one more event changes it. Pure.
+
+A photo's state is a join-semilattice: three parts, each of which keeps the greatest that it has seen, and a
+tombstone that absorbs them all. So events may come in any order and any number, and the state is the same.
+Order is by *generation*: (when the upload occurred, its event id). Source: Shapiro and others, "Conflict-free
+replicated data types", 2011, state-based types.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import Any
+from uuid import UUID
+
+from schemas.events import (
+    Event,
+    PhotoDeleted,
+    PhotoUploaded,
+    ThumbnailsDeleted,
+    ThumbnailsFailed,
+    ThumbnailsReady,
+    ThumbnailsStarted,
+    UploadResult,
+)
+
+Generation = tuple[datetime, str]
+
+
+class Status(IntEnum):
+    """The thumbnail status, in the order in which one generation may go through it."""
+
+    PENDING = 0
+    PROCESSING = 1
+    FAILED = 2
+    READY = 3
+
+    @property
+    def word(self) -> str:
+        """As everyone outside knows it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What the latest upload says of itself."""
+
+    generation: Generation
+    storage_key: str
+    item_id: str | None = None
+    filename: str | None = None
+    caption: str | None = None
+    uploaded_by: str | None = None
+    content_type: str | None = None
+    #: Bytes.
+    file_size: int | None = None
+    checksum: str | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the latest upload is."""
+
+    generation: Generation
+    status: Status
+    attempts: int = 0
+    #: Code and message, only when failed.
+    error: tuple[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """The thumbnails of the latest upload that has become ready; a newer one may still be rendering."""
+
+    generation: Generation
+    made_at: datetime
+    width: int
+    height: int
+    measured: dict[str, Any]
+    recipe: str
+    thumbhash: str
+    perceptual_hash: str
+    thumbnails: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo that is there."""
+
+    id: UUID
+    workspace_id: str
+    created_at: datetime
+    progress: Progress
+    upload: Upload | None = None
+    pictures: Pictures | None = None
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """A photo that is gone for good."""
+
+    id: UUID
+    workspace_id: str
+    #: When, and by which event.
+    deletion: Generation
+    storage_key: str | None = None
+    files_deleted_at: datetime | None = None
+
+
+State = Photo | Deleted | None
+
+
+def fold(state: State, event: Event) -> State:
+    """Fold one event into what is known of its photo. Idempotent, and indifferent to arrival order.
+
+    An event of another workspace changes nothing: a photo never moves between workspaces.
+    """
+    if state is not None and state.workspace_id != event.workspace_id:
+        return state
+    if isinstance(event, PhotoDeleted | ThumbnailsDeleted):
+        return _delete(state, event)
+    if isinstance(state, Deleted):
+        return state
+    if isinstance(event, PhotoUploaded):
+        upload = _upload_of(event)
+        progress = Progress(upload.generation, Status.PENDING)
+        return _join(state, event, progress, upload=upload)
+    if isinstance(event, UploadResult):
+        return _join(state, event, _progress_of(event), pictures=_pictures_of(event))
+    return state
+
+
+def in_utc(moment: datetime) -> datetime:
+    """The same moment in UTC; at the ends of the calendar, where UTC has no such year, the nearest that it has."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError:
+        return moment.replace(tzinfo=UTC)
+
+
+def _join(
+    photo: Photo | None,
+    event: Event,
+    progress: Progress,
+    *,
+    upload: Upload | None = None,
+    pictures: Pictures | None = None,
+) -> Photo:
+    began_at = progress.generation[0]
+    if photo is None:
+        return Photo(event.photo_id, event.workspace_id, began_at, progress, upload, pictures)
+    return replace(
+        photo,
+        created_at=min(photo.created_at, began_at),
+        progress=_later_progress(photo.progress, progress),
+        upload=_later_upload(photo.upload, upload),
+        pictures=_later_pictures(photo.pictures, pictures),
+    )
+
+
+def _later_upload(old: Upload | None, new: Upload | None) -> Upload | None:
+    # The same generation again must not undo a caption or an item that was changed here since.
+    if old is None or new is None:
+        return old or new
+    return new if new.generation > old.generation else old
+
+
+def _later_progress(old: Progress, new: Progress) -> Progress:
+    if old.generation != new.generation:
+        return max(old, new, key=lambda progress: progress.generation)
+    return Progress(
+        old.generation,
+        max(old.status, new.status),
+        max(old.attempts, new.attempts),
+        _later_error(old, new),
+    )
+
+
+def _later_error(old: Progress, new: Progress) -> tuple[str, str] | None:
+    if max(old.status, new.status) != Status.FAILED:
+        return None
+    return max((error for error in (old.error, new.error) if error), default=None)
+
+
+def _later_pictures(old: Pictures | None, new: Pictures | None) -> Pictures | None:
+    if old is None or new is None or old == new:
+        return old or new
+    return max(old, new, key=lambda pictures: (pictures.generation, pictures.made_at, _canonical(pictures)))
+
+
+def _delete(state: State, event: PhotoDeleted | ThumbnailsDeleted) -> Deleted:
+    occurred_at = in_utc(event.occurred_at)
+    is_erased = isinstance(event, ThumbnailsDeleted)
+    found = Deleted(
+        event.photo_id,
+        event.workspace_id,
+        (occurred_at, event.caused_by if isinstance(event, ThumbnailsDeleted) else event.event_id),
+        event.storage_key if isinstance(event, PhotoDeleted) else None,
+        occurred_at if is_erased else None,
+    )
+    if isinstance(state, Photo):
+        known = state.upload.storage_key if state.upload else None
+        return replace(found, storage_key=found.storage_key or known)
+    if isinstance(state, Deleted):
+        erased_at = [at for at in (state.files_deleted_at, found.files_deleted_at) if at]
+        return replace(
+            state,
+            deletion=min(state.deletion, found.deletion),
+            storage_key=state.storage_key or found.storage_key,
+            files_deleted_at=min(erased_at, default=None),
+        )
+    return found
+
+
+def _upload_of(event: PhotoUploaded) -> Upload:
+    return Upload(
+        (in_utc(event.occurred_at), event.event_id),
+        event.storage_key,
+        _storable(event.item_id) or None,
+        _storable(event.filename),
+        _storable(event.caption),
+        _storable(event.uploaded_by),
+        _storable(event.content_type),
+        event.file_size,
+        event.checksum,
+    )
+
+
+def _progress_of(event: UploadResult) -> Progress:
+    generation = (in_utc(event.uploaded_at), event.caused_by)
+    if isinstance(event, ThumbnailsFailed):
+        error = (event.error.code.value, _storable(event.error.message) or "")
+        return Progress(generation, Status.FAILED, event.attempt, error)
+    status = Status.PROCESSING if isinstance(event, ThumbnailsStarted) else Status.READY
+    return Progress(generation, status, event.attempt)
+
+
+def _pictures_of(event: UploadResult) -> Pictures | None:
+    if not isinstance(event, ThumbnailsReady):
+        return None
+    return Pictures(
+        (in_utc(event.uploaded_at), event.caused_by),
+        in_utc(event.occurred_at),
+        event.width,
+        event.height,
+        {"content_type": event.content_type, "file_size": event.file_size, "checksum": event.checksum},
+        event.recipe,
+        event.thumbhash,
+        event.perceptual_hash,
+        {name: thumbnail.model_dump() for name, thumbnail in event.thumbnails.items()},
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    # PostgreSQL keeps no NUL in a text, and one such name must not hold up every event behind it.
+    return text.replace("\0", "") if text else text
+
+
+def _canonical(pictures: Pictures) -> str:
+    return json.dumps(asdict(pictures), sort_keys=True, default=str)

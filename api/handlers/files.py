@@ -1,0 +1,92 @@
+"""The files, streamed from storage. The bytes at a key never change, so they may be kept for ever."""
+
+from contextlib import aclosing
+from hashlib import sha256
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from api import photos
+from api.asked import photo_id_of, workspace_of
+from api.problems import Problem, not_found
+from api.state import DATABASE, STORAGE
+from api.tables import PhotoRow
+from api.views import photo_json, version_of
+from groundwork.formats import AVIF, GIF, HEIF, JPEG, PNG, TIFF, WEBP
+from groundwork.storage import Missing
+
+FOR_EVER: Final = "private, max-age=31536000, immutable"
+#: For an address whose bytes may become others.
+_ASK_EACH_TIME: Final = "private, no-cache"
+
+_IMAGE_TYPES: Final = {each.content_type for each in (JPEG, PNG, WEBP, GIF, TIFF, AVIF, HEIF)}
+_LOOK_AGAIN_SECONDS: Final = 1
+
+
+async def get_original(request: web.Request) -> web.StreamResponse:
+    """``GET /v1/workspaces/{ws}/photos/{id}/original``."""
+    row = await _find(request)
+    if row.storage_key is None:
+        raise _not_yet("the upload has not been seen yet")
+    content_type = photo_json(row)["content_type"]
+    # A service of the user's may call its file anything; a browser shall not run it.
+    safe_type = content_type if content_type in _IMAGE_TYPES else "application/octet-stream"
+    return await _send(request, row.storage_key, safe_type, FOR_EVER)
+
+
+async def get_thumbnail(request: web.Request) -> web.StreamResponse:
+    """``GET /v1/workspaces/{ws}/photos/{id}/thumbnails/{rendition}``: never the original in its place."""
+    row = await _find(request)
+    found = (row.thumbnails or {}).get(request.match_info["rendition"])
+    if found is None:
+        raise _no_thumbnail(row)
+    version = request.query.get("v")
+    kept = FOR_EVER if version in (None, version_of(found["storage_key"])) else _ASK_EACH_TIME
+    return await _send(request, found["storage_key"], found["content_type"], kept)
+
+
+async def _find(request: web.Request) -> PhotoRow:
+    workspace_id, photo_id = workspace_of(request), photo_id_of(request)
+    async with request.app[DATABASE].reading() as session:
+        return await photos.find_photo(session, workspace_id, photo_id)
+
+
+async def _send(request: web.Request, key: str, content_type: str, kept: str) -> web.StreamResponse:
+    tag = sha256(key.encode()).hexdigest()[:32]
+    headers = {
+        hdrs.ETAG: f'"{tag}"',
+        hdrs.CACHE_CONTROL: kept,
+        hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
+        "Content-Security-Policy": "default-src 'none'; sandbox",
+    }
+    if any(etag.value in (tag, "*") for etag in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    storage = request.app[STORAGE]
+    try:
+        size = (await storage.info(key)).size
+    except Missing as error:
+        raise not_found("file") from error
+    response = web.StreamResponse(headers={**headers, hdrs.CONTENT_TYPE: content_type})
+    response.content_length = size
+    await response.prepare(request)
+    if request.method != hdrs.METH_HEAD:
+        async with aclosing(storage.chunks(key)) as pieces:
+            async for piece in pieces:
+                await response.write(piece)
+    await response.write_eof()
+    return response
+
+
+def _no_thumbnail(row: PhotoRow) -> Problem:
+    match row.thumbnail_status:
+        case "failed":
+            reason = f"the photo has no thumbnails: {row.error_message}"
+            return Problem(404, reason, code=row.error_code)
+        case "ready":
+            return not_found("rendition")
+        case _:
+            return _not_yet(f"the photo is {row.thumbnail_status}")
+
+
+def _not_yet(reason: str) -> Problem:
+    return Problem(404, reason, headers={hdrs.RETRY_AFTER: str(_LOOK_AGAIN_SECONDS)})

@@ -1,0 +1,110 @@
+"""The life of the application: what it opens and starts, and how it stops without leaving work behind."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+
+from api.background import Background
+from api.database import Database, open_database
+from api.feed import Feed
+from api.handlers.health import READINESS
+from api.housekeeping import Housekeeping
+from api.leases import Lease
+from api.outbox import Relay
+from api.projector import Projector
+from api.readiness import Readiness
+from api.republish import republish_unfinished
+from api.state import BELLS, DATABASE, FEED, STATS, STORAGE
+from api.stats import Lag, Stats
+from groundwork import kafka
+from groundwork.settings import Settings
+from groundwork.storage import open_storage
+
+log = structlog.get_logger(__name__)
+
+BACKGROUND: Final = web.AppKey("background", Background)
+
+_PUBLISH_AT_STOP_SECONDS: Final = 5.0
+_PROJECT_AT_STOP_SECONDS: Final = 10.0
+_DATABASE_AGAIN_SECONDS: Final = 1.0
+
+
+@contextlib.asynccontextmanager
+async def living(app: web.Application, settings: Settings, *, republish: bool) -> AsyncIterator[None]:
+    """Database, storage and the tasks beside HTTP, for as long as the context lasts."""
+    async with contextlib.AsyncExitStack() as stack:
+        database = app[DATABASE] = open_database(settings)
+        stack.push_async_callback(database.close)
+        storage = app[STORAGE] = open_storage(settings)
+        stack.push_async_callback(storage.close)
+        await _migrated(database)
+        if republish and (count := await republish_unfinished(database)):
+            log.info("unfinished photos go out again", count=count)
+        feed = app[FEED] = Feed(database, app[BELLS].journal)
+        await feed.start()
+        lease = Lease(database, "relay")
+        relay = Relay(settings, database, app[BELLS].outbox, lease)
+        projector = Projector(settings, database, app[BELLS])
+        lag = Lag(settings, feed)
+        stats = app[STATS] = Stats(database, feed, lag)
+        background = app[BACKGROUND] = Background()
+        app[READINESS] = Readiness(
+            {
+                "database": database.check,
+                "kafka": lambda: _check_kafka(settings),
+                "storage": storage.check,
+                "tasks": background.check,
+            }
+        )
+        stack.push_async_callback(_give_back, lease)
+        stack.push_async_callback(background.stop)
+        background.start("lease", lease.run())
+        background.start("relay", relay.run())
+        background.start("projector", projector.run())
+        background.start("feed", feed.run())
+        background.start("lag", lag.run())
+        background.start("stats", stats.run())
+        background.start("housekeeping", Housekeeping(database, lease).run())
+        yield
+        await _at_most(_PUBLISH_AT_STOP_SECONDS, relay.drain())
+        await _at_most(_PROJECT_AT_STOP_SECONDS, projector.catch_up())
+
+
+async def _migrated(database: Database) -> None:
+    """Bring the tables up to date as soon as the database answers."""
+    said = ""
+    while True:
+        try:
+            await database.migrate()
+            return
+        except (OperationalError, InterfaceError, OSError) as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning("waiting for the database", reason=said[:500])
+            await asyncio.sleep(_DATABASE_AGAIN_SECONDS)
+
+
+async def _check_kafka(settings: Settings) -> None:
+    client = AIOKafkaClient(**kafka.client_options(settings))
+    try:
+        await client.bootstrap()
+    finally:
+        await client.close()
+
+
+async def _give_back(lease: Lease) -> None:
+    with contextlib.suppress(SQLAlchemyError, OSError):
+        await lease.give_back()
+
+
+async def _at_most(seconds: float, work: Awaitable[None]) -> None:
+    with contextlib.suppress(TimeoutError, KafkaError, SQLAlchemyError, OSError):
+        async with asyncio.timeout(seconds):
+            await work

@@ -1,0 +1,120 @@
+"""Errors as problem documents. Source: RFC 9457."""
+
+import http
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+from uuid import uuid4
+
+import structlog
+from aiohttp import hdrs, web
+from pydantic import ValidationError
+from sqlalchemy.exc import SQLAlchemyError
+
+from schemas.faults import Fault, StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+CONTENT_TYPE: Final = "application/problem+json"
+
+
+class Problem(Exception):
+    """An answer that is no success: its status, a sentence for a person, and what each field has wrong."""
+
+    def __init__(
+        self,
+        status: int,
+        detail: str,
+        *,
+        code: str | None = None,
+        fields: dict[str, str] | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.code = code
+        self.fields = fields or {}
+        self.headers = headers or {}
+
+
+def bad_field(field: str, message: str) -> Problem:
+    """A 400 about one field."""
+    return Problem(400, f"{field}: {message}", fields={field: message})
+
+
+def not_found(what: str = "photo") -> Problem:
+    """The one answer for what is unknown and for what belongs to another workspace."""
+    return Problem(404, f"there is no such {what}")
+
+
+def problem_of_fault(status: int, fault: Fault) -> Problem:
+    """A fault that is known at once, in the same words as ``thumbnails.failed`` would have."""
+    return Problem(status, str(fault), code=fault.code.value)
+
+
+def problem_of_validation(error: ValidationError) -> Problem:
+    """A 400 that names each field of a body that is wrong."""
+    fields = {".".join(map(str, fault["loc"])) or "body": fault["msg"] for fault in error.errors()}
+    return Problem(400, "; ".join(f"{field}: {message}" for field, message in fields.items()), fields=fields)
+
+
+def response_of(problem: Problem) -> web.Response:
+    """The problem document."""
+    body: dict[str, Any] = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(problem.status).phrase,
+        "status": problem.status,
+        "detail": problem.detail,
+    }
+    if problem.code:
+        body["code"] = problem.code
+    if problem.fields:
+        body["errors"] = [{"field": field, "message": message} for field, message in problem.fields.items()]
+    headers = {hdrs.CACHE_CONTROL: "no-store", **problem.headers}
+    return web.json_response(body, status=problem.status, content_type=CONTENT_TYPE, headers=headers)
+
+
+@web.middleware
+async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn every error into a problem document; what was not foreseen is logged and told as little as possible of."""
+    try:
+        return await handler(request)
+    except Problem as problem:
+        return response_of(problem)
+    except ValidationError as error:
+        return response_of(problem_of_validation(error))
+    except StorageUnavailable as error:
+        log.warning("storage is unavailable", method=request.method, path=request.path, reason=str(error))
+        return response_of(_away("storage"))
+    except SQLAlchemyError as error:
+        log.warning("the database is unavailable", method=request.method, path=request.path, reason=str(error)[:500])
+        return response_of(_away("the database"))
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        kept = {str(name): error.headers[name] for name in (hdrs.ALLOW,) if name in error.headers}
+        return response_of(Problem(error.status, _sentence_for(error, request), headers=kept))
+    except ConnectionError:
+        raise
+    except Exception:
+        request_id = uuid4().hex
+        log.exception("unexpected error", request_id=request_id, method=request.method, path=request.path)
+        return response_of(Problem(500, f"something went wrong here; it is logged as {request_id}"))
+
+
+def _away(what: str) -> Problem:
+    return Problem(503, f"{what} does not answer; try again", headers={hdrs.RETRY_AFTER: "2"})
+
+
+def _sentence_for(error: web.HTTPException, request: web.Request) -> str:
+    match error.status:
+        case 404:
+            return f"there is nothing at {request.path}"
+        case 405:
+            return f"{request.method} is not possible at {request.path}"
+        case 413:
+            return "the body is too large"
+        case _:
+            return error.reason

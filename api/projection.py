@@ -1,0 +1,207 @@
+"""The projection: events folded into rows, a batch in one transaction."""
+
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert as insert_if_missing
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api import journal
+from api.fold import Deleted, Photo, Pictures, Progress, State, Status, Upload, fold
+from api.items import place_last, promote_next
+from api.tables import DeletedPhotoRow, PhotoRow
+from api.views import photo_json
+from schemas import topics
+from schemas.events import Event
+
+log = structlog.get_logger(__name__)
+
+
+async def project(session: AsyncSession, events: Sequence[Event]) -> bool:
+    """Fold ``events`` into the rows of their photos. Returns whether anything shown has changed.
+
+    Once or ten times, in whatever order, by however many instances: the rows come out the same.
+    """
+    batch = await _Batch.load(session, {event.photo_id: event.workspace_id for event in events})
+    for event in events:
+        await batch.fold(event)
+    await batch.finish()
+    return bool(batch.entries)
+
+
+class _Batch:
+    """The rows of the photos that a batch speaks of, locked until its end."""
+
+    def __init__(self, session: AsyncSession, rows: Iterable[PhotoRow], gone: Iterable[DeletedPhotoRow]) -> None:
+        self._session = session
+        self._rows = {row.id: row for row in rows}
+        self._gone = {row.photo_id: row for row in gone}
+        self._bereft: set[tuple[str, str]] = set()
+        self.entries: list[dict[str, Any]] = []
+
+    @classmethod
+    async def load(cls, session: AsyncSession, workspaces: dict[UUID, str]) -> "_Batch":
+        wanted = sorted(workspaces)
+        if session.get_bind().dialect.name == "postgresql":
+            await _insert_missing(session, {photo_id: workspaces[photo_id] for photo_id in wanted})
+        locked = select(PhotoRow).where(col(PhotoRow.id).in_(wanted)).order_by(col(PhotoRow.id)).with_for_update()
+        rows = (await session.scalars(locked)).all()
+        gone = (await session.scalars(select(DeletedPhotoRow).where(col(DeletedPhotoRow.photo_id).in_(wanted)))).all()
+        return cls(session, rows, gone)
+
+    async def fold(self, event: Event) -> None:
+        before = self._state(event.photo_id)
+        if before is not None and before.workspace_id != event.workspace_id:
+            log.warning(
+                "ignored an event of another workspace",
+                photo_id=str(event.photo_id), topic=event.topic, workspace_id=event.workspace_id,
+            )  # fmt: skip
+            return
+        after = fold(before, event)
+        if after == before:
+            return
+        if isinstance(after, Deleted):
+            await self._bury(after, event)
+        elif isinstance(after, Photo):
+            await self._show(before, after, event)
+
+    async def finish(self) -> None:
+        for row in self._rows.values():
+            if row.status_event_id is None:
+                await self._session.delete(row)
+        for workspace_id, item_id in sorted(self._bereft):
+            await promote_next(self._session, workspace_id, item_id)
+        await journal.append(self._session, self.entries)
+
+    def _state(self, photo_id: UUID) -> State:
+        if gone := self._gone.get(photo_id):
+            return deleted_of(gone)
+        row = self._rows.get(photo_id)
+        return photo_of(row) if row and row.status_event_id is not None else None
+
+    async def _show(self, before: State, after: Photo, event: Event) -> None:
+        row = self._rows.get(after.id)
+        if row is None:
+            row = self._rows[after.id] = PhotoRow(id=after.id, workspace_id=after.workspace_id)
+            self._session.add(row)
+        row.workspace_id = after.workspace_id
+        shown = _shown(row) if before is not None else None
+        old_item = row.item_id
+        write_photo(row, after)
+        if row.item_id != old_item:
+            if old_item is not None and row.is_primary:
+                self._bereft.add((row.workspace_id, old_item))
+            await place_last(self._session, row)
+        if _shown(row) != shown:
+            row.updated_at = datetime.now(UTC)
+            self.entries.append(journal.entry(event.topic, row))
+
+    async def _bury(self, deleted: Deleted, event: Event) -> None:
+        gone = self._gone.get(deleted.id)
+        had_files = gone is None or gone.files_deleted_at is None
+        if gone is None:
+            gone = DeletedPhotoRow(photo_id=deleted.id, workspace_id=deleted.workspace_id, event_id=deleted.deletion[1])
+            self._gone[deleted.id] = gone
+            row = self._rows.pop(deleted.id, None)
+            if row is not None:
+                await self._remove(row, gone)
+            self._session.add(gone)
+        write_deleted(gone, deleted)
+        if gone.snapshot is not None and had_files and gone.files_deleted_at is not None:
+            self.entries.append(
+                journal.entry_of_snapshot(topics.FILES_DELETED, gone.workspace_id, gone.photo_id, gone.snapshot)
+            )
+
+    async def _remove(self, row: PhotoRow, gone: DeletedPhotoRow) -> None:
+        if row.status_event_id is not None:
+            gone.snapshot = photo_json(row)
+            self.entries.append(journal.entry_of_snapshot(topics.DELETED, row.workspace_id, row.id, gone.snapshot))
+            if row.item_id is not None and row.is_primary:
+                self._bereft.add((row.workspace_id, row.item_id))
+        if row in self._session.new:
+            self._session.expunge(row)
+        else:
+            await self._session.delete(row)
+
+
+def photo_of(row: PhotoRow) -> Photo:
+    """What a row knows of its photo."""
+    assert row.status_event_id is not None
+    assert row.status_at is not None
+    error = (row.error_code, row.error_message or "") if row.error_code else None
+    progress = Progress((row.status_at, row.status_event_id), Status[row.thumbnail_status.upper()], row.attempts, error)
+    return Photo(row.id, row.workspace_id, row.created_at, progress, _upload_of(row), _pictures_of(row))
+
+
+def write_photo(row: PhotoRow, photo: Photo) -> None:
+    """Bring a row to what is known of its photo; its place in its item is another's to say."""
+    row.created_at = photo.created_at
+    if row.updated_at is None:
+        row.updated_at = photo.created_at
+    row.status_at, row.status_event_id = photo.progress.generation
+    row.thumbnail_status, row.attempts = photo.progress.status.word, photo.progress.attempts
+    row.error_code, row.error_message = photo.progress.error or (None, None)
+    if upload := photo.upload:
+        row.uploaded_at, row.upload_event_id = upload.generation
+        row.storage_key, row.item_id, row.filename = upload.storage_key, upload.item_id, upload.filename
+        row.caption, row.uploaded_by, row.content_type = upload.caption, upload.uploaded_by, upload.content_type
+        row.file_size, row.checksum = upload.file_size, upload.checksum
+    if pictures := photo.pictures:
+        row.thumbnails_at, row.thumbnails_event_id = pictures.generation
+        row.thumbnails_made_at = pictures.made_at
+        row.width, row.height, row.measured = pictures.width, pictures.height, pictures.measured
+        row.recipe, row.thumbhash = pictures.recipe, pictures.thumbhash
+        row.perceptual_hash, row.thumbnails = pictures.perceptual_hash, pictures.thumbnails
+
+
+def deleted_of(row: DeletedPhotoRow) -> Deleted:
+    """What a tombstone knows."""
+    return Deleted(
+        row.photo_id, row.workspace_id, (row.deleted_at, row.event_id), row.storage_key, row.files_deleted_at
+    )
+
+
+def write_deleted(row: DeletedPhotoRow, deleted: Deleted) -> None:
+    """Bring a tombstone to what is known of the deletion."""
+    row.deleted_at, row.event_id = deleted.deletion
+    row.storage_key, row.files_deleted_at = deleted.storage_key, deleted.files_deleted_at
+
+
+def _upload_of(row: PhotoRow) -> Upload | None:
+    if row.upload_event_id is None or row.uploaded_at is None or row.storage_key is None:
+        return None
+    return Upload(
+        (row.uploaded_at, row.upload_event_id), row.storage_key, row.item_id, row.filename, row.caption,
+        row.uploaded_by, row.content_type, row.file_size, row.checksum,
+    )  # fmt: skip
+
+
+def _pictures_of(row: PhotoRow) -> Pictures | None:
+    if row.thumbnails_event_id is None:
+        return None
+    assert row.thumbnails_at is not None
+    assert row.thumbnails_made_at is not None
+    return Pictures(
+        (row.thumbnails_at, row.thumbnails_event_id), row.thumbnails_made_at, row.width or 0, row.height or 0,
+        row.measured or {}, row.recipe or "", row.thumbhash or "", row.perceptual_hash or "", row.thumbnails or {},
+    )  # fmt: skip
+
+
+def _shown(row: PhotoRow) -> dict[str, Any]:
+    return {**photo_json(row), "updated_at": None}
+
+
+async def _insert_missing(session: AsyncSession, workspaces: dict[UUID, str]) -> None:
+    """Rows to lock: without them two instances could both find nothing, and one would undo what the other did."""
+    now = datetime.now(UTC)
+    empty = {"display_order": 0, "is_primary": False, "thumbnail_status": "pending", "attempts": 0}
+    rows = [
+        {"id": photo_id, "workspace_id": workspace_id, "created_at": now, "updated_at": now, **empty}
+        for photo_id, workspace_id in workspaces.items()
+    ]
+    await session.execute(insert_if_missing(PhotoRow).values(rows).on_conflict_do_nothing())

@@ -1,0 +1,188 @@
+"""The projector: one consumer group that folds every event into the database, in batches.
+
+Delivery: at least once. The offsets of a batch are committed after its transaction; what is read again because of a
+crash or a rebalance folds to the same rows.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from api.bells import Bells
+from api.database import Database
+from api.projection import project
+from groundwork import kafka
+from groundwork.settings import Settings
+from schemas import topics
+from schemas.events import Event
+from schemas.records import InvalidEvent, Record, read_event
+
+log = structlog.get_logger(__name__)
+
+GROUP: Final = "thumbstream-projector"
+
+_BATCH_RECORDS: Final = 500
+_POLL_MS: Final = 200
+_PAUSE_SECONDS: Final = 1.0
+#: A database may be away for an hour without its partitions being taken from us.
+_MAX_POLL_INTERVAL_MS: Final = 3_600_000
+#: How often to ask whether the topics that we read are still those that the brokers have.
+_LOOK_AFTER_SECONDS: Final = 5.0
+
+#: Data exceptions and broken constraints. Source: PostgreSQL, appendix A.
+_REFUSALS: Final = ("22", "23")
+
+Batch = dict[TopicPartition, list[ConsumerRecord]]
+Found = tuple[ConsumerRecord, Event]
+
+
+class TopicsRenewed(Exception):
+    """The brokers have forgotten what they knew: our offsets mean nothing any more."""
+
+
+class Projector:
+    """Reads events for ever; brokers and database may come and go."""
+
+    def __init__(self, settings: Settings, database: Database, bells: Bells) -> None:
+        self._settings = settings
+        self._database = database
+        self._bells = bells
+        self._consumer: AIOKafkaConsumer | None = None
+        self._said = ""
+
+    async def run(self) -> None:
+        """Project until cancelled."""
+        while True:
+            try:
+                await kafka.wait_for_topics(self._settings)
+                async with self._reading() as consumer:
+                    await self._project_all(consumer)
+            except (KafkaError, OSError, TopicsRenewed) as error:
+                log.warning("the projector starts its consumer again", reason=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def catch_up(self) -> None:
+        """Return when everything that Kafka had at the call is in the database; at once if it is not reading."""
+        consumer = self._consumer
+        if consumer is None:
+            return
+        partitions = list(consumer.assignment())
+        ends = await consumer.end_offsets(partitions)
+        while consumer is self._consumer and not await self._has_reached(consumer, ends):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = kafka.new_consumer(
+            self._settings, *topics.PROJECTED, group=GROUP, max_poll_interval_ms=_MAX_POLL_INTERVAL_MS
+        )
+        try:
+            await consumer.start()
+            self._consumer = consumer
+            yield consumer
+        finally:
+            self._consumer = None
+            await consumer.stop()
+
+    async def _project_all(self, consumer: AIOKafkaConsumer) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + _LOOK_AFTER_SECONDS
+        while True:
+            batch: Batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
+            if batch:
+                await self._project(batch)
+                await _commit(consumer, batch)
+            elif loop.time() > look_at:
+                await _check_offsets(consumer)
+                look_at = loop.time() + _LOOK_AFTER_SECONDS
+
+    async def _project(self, batch: Batch) -> None:
+        """Fold a batch, however long the database is away; never skip it."""
+        found = [(record, event) for records in batch.values() for record in records if (event := _read(record))]
+        while found:
+            try:
+                await self._fold(found)
+                break
+            except (SQLAlchemyError, OSError) as error:
+                self._say(f"{type(error).__name__}: {error}")
+                await asyncio.sleep(_PAUSE_SECONDS)
+        self._say("")
+
+    async def _fold(self, found: Sequence[Found]) -> None:
+        """Fold events in one transaction; where the database refuses one, in halves, so that it holds up no other."""
+        events = [event for _, event in found]
+        try:
+            if await self._database.write(lambda session: project(session, events)):
+                self._bells.journal.set()
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            if len(found) == 1:
+                log.exception("skipped an event that cannot be kept", **_position(found[0][0]))
+                return
+            half = len(found) // 2
+            await self._fold(found[:half])
+            await self._fold(found[half:])
+
+    async def _has_reached(self, consumer: AIOKafkaConsumer, ends: dict[TopicPartition, int]) -> bool:
+        for partition, end in ends.items():
+            if partition in consumer.assignment() and end > (await consumer.committed(partition) or 0):
+                return False
+        return True
+
+    def _say(self, reason: str) -> None:
+        if reason and reason != self._said:
+            log.warning("the projector waits for the database", reason=reason[:500])
+        elif self._said and not reason:
+            log.info("the projector goes on")
+        self._said = reason
+
+
+def _read(record: ConsumerRecord) -> Event | None:
+    headers = tuple((name, value) for name, value in record.headers if value is not None)
+    found = Record(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
+    try:
+        return read_event(found)
+    except InvalidEvent as error:
+        log.warning("skipped a record that is no event", **_position(record), reason=str(error))
+        return None
+
+
+def _position(record: ConsumerRecord) -> dict[str, Any]:
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+
+
+async def _commit(consumer: AIOKafkaConsumer, batch: Batch) -> None:
+    """Commit exactly what was folded; a partition that has moved on is another's, who folds it again."""
+    held = consumer.assignment()
+    offsets = {partition: records[-1].offset + 1 for partition, records in batch.items() if partition in held}
+    try:
+        if offsets:
+            await consumer.commit(offsets)
+    except (CommitFailedError, IllegalStateError) as error:
+        log.info("offsets not committed after a rebalance", reason=str(error))
+
+
+async def _check_offsets(consumer: AIOKafkaConsumer) -> None:
+    """Raise where a broker without memory was started anew: its topics end before what we have read."""
+    partitions = list(consumer.assignment())
+    if not partitions:
+        return
+    ends = await consumer.end_offsets(partitions)
+    for partition in partitions:
+        if await consumer.position(partition) > ends[partition]:
+            raise TopicsRenewed(f"{partition.topic}/{partition.partition} ends at {ends[partition]}")
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the same event would fail for ever, other than for a database that is away or full."""
+    if isinstance(error, DBAPIError):
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        return isinstance(error, IntegrityError | DataError) or state.startswith(_REFUSALS)
+    return not isinstance(error, SQLAlchemyError | OSError)

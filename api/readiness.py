@@ -1,0 +1,44 @@
+"""Whether this instance can do its work: database, Kafka and storage, each by name."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+Check = Callable[[], Awaitable[None]]
+
+_KEPT_SECONDS: Final = 1.0
+_TIMEOUT_SECONDS: Final = 3.0
+
+
+class Readiness:
+    """Asks each part, all at once; an answer is kept for a second."""
+
+    def __init__(self, checks: Mapping[str, Check]) -> None:
+        self._checks = checks
+        self._turn = asyncio.Lock()
+        self._asked_at = float("-inf")
+        self._answers: dict[str, str] = {}
+
+    async def ask(self) -> dict[str, Any]:
+        """``{"ready": …, "checks": {name: {"ok": …, "reason": …}}}``."""
+        async with self._turn:
+            if time.monotonic() > self._asked_at + _KEPT_SECONDS:
+                reasons = await asyncio.gather(*map(_reason, self._checks.values()))
+                self._answers = dict(zip(self._checks, reasons, strict=True))
+                self._asked_at = time.monotonic()
+        checks = {
+            name: {"ok": True} if not why else {"ok": False, "reason": why} for name, why in self._answers.items()
+        }
+        return {"ready": not any(self._answers.values()), "checks": checks}
+
+
+async def _reason(check: Check) -> str:
+    try:
+        async with asyncio.timeout(_TIMEOUT_SECONDS):
+            await check()
+    except TimeoutError:
+        return f"no answer within {_TIMEOUT_SECONDS:g} seconds"
+    except Exception as error:  # whatever a driver raises, it is not ready
+        return f"{type(error).__name__}: {error}"[:300]
+    return ""

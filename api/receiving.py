@@ -1,0 +1,167 @@
+"""An upload on its way in: multipart, streamed to a temporary file, hashed and counted as it comes."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from uuid import uuid4
+
+from aiohttp import BodyPartReader, web
+
+from api.asked import MAX_CAPTION, MAX_ITEM_ID, parse_text
+from api.problems import Problem, bad_field, problem_of_fault
+from groundwork.formats import SNIFF_BYTES, Header, format_of, read_header
+from groundwork.settings import Settings
+from groundwork.storage import TEMPORARY_PREFIX
+from schemas.faults import OriginalTooLarge, TooManyPixels, Unreadable, UnsupportedFormat
+
+_CHUNK_BYTES: Final = 256 * 1024
+_MAX_FILENAME: Final = 255
+#: What the parts around the photo may take: boundaries, headers, caption.
+_ENVELOPE_BYTES: Final = 64 * 1024
+_MAX_PARTS: Final = 16
+#: Longer than UTF-8 needs for the longest field.
+_MAX_FIELD_BYTES: Final = 4 * MAX_CAPTION
+
+_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
+_TEXT_FIELDS: Final = {"item_id": MAX_ITEM_ID, "caption": MAX_CAPTION}
+
+
+@dataclass
+class Received:
+    """What an upload brought."""
+
+    path: Path
+    filename: str | None = None
+    #: Bytes.
+    file_size: int = 0
+    checksum: str = ""
+    first_bytes: bytes = b""
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def received(request: web.Request, settings: Settings, folder: Path) -> AsyncIterator[Received]:
+    """The upload in a temporary file, which is gone when the context ends.
+
+    Raises:
+        Problem: 400 without a photo, 413 over the limit (as soon as it shows), 415 when it is no image.
+    """
+    limit = settings.max_upload_bytes
+    if (request.content_length or 0) > limit + _ENVELOPE_BYTES:
+        raise _too_large(limit)
+    if request.content_type != "multipart/form-data":
+        raise bad_field("photo", "must be sent as multipart/form-data")
+    upload = Received(folder / f"{TEMPORARY_PREFIX}{uuid4().hex}")
+    try:
+        await _read_parts(request, upload, limit)
+        yield upload
+    finally:
+        await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+
+
+async def header_of(upload: Received, settings: Settings) -> Header:
+    """What the photo says about itself.
+
+    Raises:
+        Problem: 415 when it is no image, 422 when it is broken or has too many pixels.
+    """
+    try:
+        return await asyncio.to_thread(read_header, upload.path, max_pixels=settings.max_pixels)
+    except UnsupportedFormat as fault:
+        raise problem_of_fault(415, fault) from fault
+    except (Unreadable, TooManyPixels) as fault:
+        raise problem_of_fault(422, fault) from fault
+
+
+async def _read_parts(request: web.Request, upload: Received, limit: int) -> None:
+    try:
+        reader = await request.multipart()
+        count, has_photo = 0, False
+        while (part := await reader.next()) is not None:
+            count += 1
+            if not isinstance(part, BodyPartReader) or count > _MAX_PARTS:
+                raise Problem(400, "the multipart body has parts that are not expected")
+            if part.name == "photo" and not has_photo:
+                has_photo = True
+                await _read_photo(part, upload, limit)
+            elif part.name in _TEXT_FIELDS:
+                await _read_field(part, upload)
+            else:
+                await _skip(part)
+    except (ValueError, AssertionError) as error:
+        raise Problem(400, "the multipart body is malformed") from error
+    if not has_photo:
+        raise bad_field("photo", "is missing")
+    if upload.file_size == 0:
+        raise bad_field("photo", "is empty")
+
+
+async def _read_photo(part: BodyPartReader, upload: Received, limit: int) -> None:
+    upload.filename = plain_filename(part.filename)
+    digest = sha256()
+    file = await asyncio.to_thread(upload.path.open, "wb")
+    try:
+        while chunk := bytes(await part.read_chunk(_CHUNK_BYTES)):
+            upload.file_size += len(chunk)
+            if upload.file_size > limit:
+                raise _too_large(limit)
+            if len(upload.first_bytes) < SNIFF_BYTES:
+                upload.first_bytes += chunk[:SNIFF_BYTES]
+                _refuse_what_is_no_image(upload.first_bytes)
+            await asyncio.to_thread(_take, digest, file, chunk)
+    finally:
+        await asyncio.to_thread(file.close)
+    _refuse_what_is_no_image(upload.first_bytes, whole=True)
+    upload.checksum = f"sha256:{digest.hexdigest()}"
+
+
+async def _read_field(part: BodyPartReader, upload: Received) -> None:
+    name = part.name or ""
+    content = bytearray()
+    while chunk := await part.read_chunk(8192):
+        content += chunk
+        if len(content) > _MAX_FIELD_BYTES:
+            raise bad_field(name, f"must not be over {_TEXT_FIELDS[name]} characters")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise bad_field(name, "must be UTF-8") from error
+    if text:
+        upload.fields[name] = parse_text(name, text, _TEXT_FIELDS[name])
+
+
+async def _skip(part: BodyPartReader) -> None:
+    passed = 0
+    while chunk := await part.read_chunk(8192):
+        passed += len(chunk)
+        if passed > _ENVELOPE_BYTES:
+            raise bad_field(part.name or "", "is no field of an upload")
+
+
+def plain_filename(name: str | None) -> str | None:
+    """The name without folders and control characters, of a bounded length; names are data, never paths."""
+    if name is None:
+        return None
+    last = re.split(r"[/\\]", name)[-1].encode(errors="ignore").decode()
+    return _CONTROL_CHARACTERS.sub("", last).strip()[-_MAX_FILENAME:] or None
+
+
+def _take(digest: Any, file: BinaryIO, chunk: bytes) -> None:
+    digest.update(chunk)
+    file.write(chunk)
+
+
+def _refuse_what_is_no_image(first_bytes: bytes, *, whole: bool = False) -> None:
+    if (whole or len(first_bytes) >= SNIFF_BYTES) and first_bytes and format_of(first_bytes) is None:
+        raise problem_of_fault(
+            415, UnsupportedFormat("the file is not a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC image")
+        )
+
+
+def _too_large(limit: int) -> Problem:
+    return problem_of_fault(413, OriginalTooLarge(f"the photo is over the limit of {limit} bytes"))

@@ -1,0 +1,126 @@
+"""The figures of the feed: counts by status, photos a second, how far the workers lag behind."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col
+
+from api.database import Database
+from api.feed import Feed
+from api.fold import Status
+from api.tables import PhotoRow
+from groundwork import kafka
+from groundwork.settings import Settings
+from schemas import topics
+
+log = structlog.get_logger(__name__)
+
+#: The worker's consumer group: its Faust application's name.
+WORKER_GROUP: Final = "thumbstream-worker"
+
+_EVERY_SECONDS: Final = 1.0
+_LAG_EVERY_SECONDS: Final = 2.0
+_LAG_TIMEOUT_SECONDS: Final = 10.0
+
+
+class Lag:
+    """How many uploads no worker has finished; asked of the brokers while someone looks."""
+
+    def __init__(self, settings: Settings, feed: Feed) -> None:
+        self._settings = settings
+        self._feed = feed
+        #: Records; None while it is not known.
+        self.records: int | None = None
+
+    async def run(self) -> None:
+        """Keep ``records`` true until cancelled; costs nothing while no one looks."""
+        while True:
+            if self._feed.subscriber_count():
+                with contextlib.suppress(KafkaError, OSError):
+                    async with self._asking() as consumer:
+                        while self._feed.subscriber_count():
+                            async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
+                                self.records = await _lag(consumer)
+                            await asyncio.sleep(_LAG_EVERY_SECONDS)
+            self.records = None
+            await asyncio.sleep(_LAG_EVERY_SECONDS)
+
+    @contextlib.asynccontextmanager
+    async def _asking(self) -> AsyncIterator[AIOKafkaConsumer]:
+        # A consumer that assigns and never joins: the embedded broker has no admin call for committed offsets.
+        consumer = kafka.new_consumer(self._settings, group=WORKER_GROUP)
+        try:
+            await consumer.start()
+            yield consumer
+        finally:
+            await consumer.stop()
+
+
+async def _lag(consumer: AIOKafkaConsumer) -> int | None:
+    await consumer.topics()
+    partitions = [
+        TopicPartition(topics.UPLOADED, number) for number in consumer.partitions_for_topic(topics.UPLOADED) or ()
+    ]
+    if not partitions:
+        return None
+    if consumer.assignment() != set(partitions):
+        consumer.assign(partitions)
+        consumer.pause(*partitions)
+    ends = await consumer.end_offsets(partitions)
+    lags: list[int] = [max(0, ends[partition] - (await consumer.committed(partition) or 0)) for partition in partitions]
+    return sum(lags)
+
+
+class Stats:
+    """Publishes the figures of each watched workspace, at most once a second and only when they have changed."""
+
+    def __init__(self, database: Database, feed: Feed, lag: Lag) -> None:
+        self._database = database
+        self._feed = feed
+        self._lag = lag
+        self._last: dict[str, dict[str, Any]] = {}
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        while True:
+            watched = self._feed.watched()
+            self._last = {name: figures for name, figures in self._last.items() if name in watched}
+            for workspace_id in watched:
+                try:
+                    figures = await self.of(workspace_id)
+                except (SQLAlchemyError, OSError):
+                    break
+                if figures != self._last.get(workspace_id):
+                    self._last[workspace_id] = figures
+                    self._feed.publish(workspace_id, figures)
+            await asyncio.sleep(_EVERY_SECONDS)
+
+    async def of(self, workspace_id: str) -> dict[str, Any]:
+        """The figures of one workspace as they are now."""
+        status = col(PhotoRow.thumbnail_status)
+        mine = select(status, func.count(), func.min(col(PhotoRow.status_at)))
+        mine = mine.where(col(PhotoRow.workspace_id) == workspace_id)
+        async with self._database.reading() as session:
+            found = (await session.execute(mine.group_by(status))).all()
+        counts = {each.word: 0 for each in Status} | {word: count for word, count, _ in found}
+        waiting_since = [since for word, _, since in found if since and word in ("pending", "processing")]
+        age = (datetime.now(UTC) - min(waiting_since)).total_seconds() if waiting_since else None
+        return {
+            "type": "stats",
+            "counts": counts,
+            "photos_per_second": self._feed.photos_per_second(workspace_id),
+            "lag": self._lag.records,
+            "oldest_pending_seconds": None if age is None else max(0, round(age)),
+        }
+
+    def last(self, workspace_id: str) -> dict[str, Any] | None:
+        """The figures as they were last published, for one who has just come."""
+        return self._last.get(workspace_id)
