@@ -2,7 +2,7 @@
 
 import { thumbnailsBySize } from "./card.js";
 import { make, ownAddress } from "./elements.js";
-import { age, dimensions, fileSize, moment, nameOf, duration } from "./wording.js";
+import { age, count, dimensions, duration, fileSize, moment, nameOf } from "./wording.js";
 
 export class Detail {
   #dialog;
@@ -178,7 +178,7 @@ export class Detail {
 function factsOf(photo) {
   return [
     ["dimensions", dimensions(photo) && `${dimensions(photo)} px`],
-    ["file size", photo.file_size == null ? "" : `${fileSize(photo.file_size)} (${photo.file_size} bytes)`],
+    ["file size", photo.file_size == null ? "" : `${fileSize(photo.file_size)} (${count(photo.file_size)} bytes)`],
     ["type", photo.content_type],
     ["caption", photo.caption],
     ["item", photo.item_id && `${photo.item_id}${photo.is_primary ? " (primary)" : ""}`],

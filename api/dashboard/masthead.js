@@ -38,12 +38,25 @@ export function wireMasthead(workspace, { onReconnect }) {
   byId("reconnect").addEventListener("click", onReconnect);
   byId("sign-in").addEventListener("submit", (event) => {
     event.preventDefault();
-    window.location.assign(`/?${new URLSearchParams({ key: byId("key").value.trim(), workspace })}`);
+    signIn(byId("key").value.trim());
   });
   byId("signed-out").addEventListener("cancel", (event) => event.preventDefault());
 }
 
 let countdown = 0;
+
+/** Trade the key for a session and come back to this very page. */
+async function signIn(key) {
+  const failure = byId("sign-in-failure");
+  setText(failure, "");
+  try {
+    const answer = await fetch("/session", { method: "POST", body: new URLSearchParams({ key }) });
+    if (answer.ok) window.location.reload();
+    else setText(failure, answer.status === 401 ? "That key is not known here." : `Signing in failed with status ${answer.status}.`);
+  } catch {
+    setText(failure, "Thumbstream did not answer. Is it running?");
+  }
+}
 
 /** Show the state of the feed; `wait.until` (ms since 1970) counts down. */
 export function showConnection(state, wait) {

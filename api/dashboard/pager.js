@@ -51,11 +51,12 @@ export class Pager {
     return this.more();
   }
 
-  /** Load anew: what the server no longer lists is dropped. */
+  /** Load anew, and drop what the server no longer lists. Resolves as `more` does. */
   async reload() {
     const turn = this.#album.turn;
     const items = await this.begin(this.status);
     if (items) this.#album.keepOnly(new Set(items.map((photo) => photo.id)), turn);
+    return items;
   }
 
   /** Load the next page. Resolves with its photos; with `null` if it was called off by another beginning. */

@@ -108,8 +108,10 @@ export class Sheet {
   #drawCards(first, last) {
     const lost = this.#dropCards(first, last);
     const held = this.#places.get(this.#current);
-    // The card that holds the focus stays, or the keyboard would lose its place.
-    const extra = held !== undefined && (held < first || held >= last) && this.#hasFocus() ? [held] : [];
+    const isOutside = held === undefined || held < first || held >= last;
+    // The card that holds the focus stays, or the keyboard would lose its place; else Tab leads to what is in view.
+    const extra = isOutside && held !== undefined && this.#hasFocus() ? [held] : [];
+    if (isOutside && !extra.length) this.#makeCurrent(this.#entries[Math.min(first + this.#hiddenAbove(), last - 1)]?.id);
     let place = this.#root.firstElementChild;
     for (const at of [...extra.filter((one) => one < first), ...span(first, last), ...extra.filter((one) => one >= last)]) {
       const card = this.#drawCard(at);
@@ -117,8 +119,12 @@ export class Sheet {
       if (card.element === place) place = place.nextElementSibling;
       else this.#root.insertBefore(card.element, place);
     }
-    if (this.#places.get(this.#current) === undefined) this.#makeCurrent(this.#entries[0]?.id);
     if (lost !== null && this.#entries.length) this.#focus(Math.min(lost, this.#entries.length - 1));
+  }
+
+  /** How many cards are drawn above the view. */
+  #hiddenAbove() {
+    return this.#root.getBoundingClientRect().top < -OVERSCAN_ROWS * this.#rowHeight ? OVERSCAN_ROWS * this.#columns : 0;
   }
 
   #drawCard(at) {

@@ -82,7 +82,7 @@ export class Uploads {
         this.#next();
       }),
     });
-    // Reasons stand above what is still under way, in the order in which they came.
+    // Reasons stand above what is still under way.
     this.#list.prepend(row.element);
     this.#onRefused(upload.file.name, problem);
   }
