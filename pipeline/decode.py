@@ -1,6 +1,7 @@
 """Decoding: no more pixels than the thumbnails need, and a plain word for every way in which a file can be broken."""
 
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from io import BytesIO
@@ -20,6 +21,9 @@ from schemas.renditions import Rendition
 _HEADROOM: Final = 2
 
 _JPEG_END: Final = b"\xff\xd9"
+
+#: Rows that are compared at once.
+_STRIP_PX: Final = 256
 
 
 @dataclass(frozen=True)
@@ -42,17 +46,10 @@ def decode(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rend
     Raises:
         Unreadable: truncated or corrupt.
     """
-    try:
-        box = _load(image, header, renditions)
-    except BROKEN_FILE_ERRORS as error:
-        mended = _decode_for_want_of_an_end(image, header, renditions) if header.format is JPEG else None
-        if mended is None:
-            raise _unreadable(header) from error
-        image, box = mended
-    try:
-        pixels = to_eight_bits(image)
-    except BROKEN_FILE_ERRORS as error:
-        raise _unreadable(header) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        image, box = _load_or_mend(image, header, renditions)
+        pixels = _in_plain_mode(image, header)
     return Decoded(
         image=pixels,
         box=box or (0, 0, *pixels.size),
@@ -60,6 +57,25 @@ def decode(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rend
         upright=(header.width, header.height),
         icc_profile=image.info.get("icc_profile"),
     )
+
+
+def _load_or_mend(
+    image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendition]
+) -> tuple[ImageFile.ImageFile, Box | None]:
+    try:
+        return image, _load(image, header, renditions)
+    except BROKEN_FILE_ERRORS as error:
+        mended = _decode_for_want_of_an_end(image) if header.format is JPEG else None
+        if mended is None:
+            raise _unreadable(header) from error
+        return mended, None
+
+
+def _in_plain_mode(image: Image.Image, header: Header) -> Image.Image:
+    try:
+        return to_eight_bits(image)
+    except BROKEN_FILE_ERRORS as error:
+        raise _unreadable(header) from error
 
 
 def _unreadable(header: Header) -> Unreadable:
@@ -74,23 +90,26 @@ def _load(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendi
     return drafted[1] if drafted else None
 
 
-def _decode_for_want_of_an_end(
-    image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendition]
-) -> tuple[ImageFile.ImageFile, Box | None] | None:
+def _decode_for_want_of_an_end(image: ImageFile.ImageFile) -> ImageFile.ImageFile | None:
     """A JPEG that lacks nothing but its end marker, decoded; None where pixels are missing too.
 
     The decoder makes missing pixels up from whatever follows. So two different endings are tried, and only where they
-    show the same was nothing missing.
+    show the same, at full size, was nothing missing.
     """
     content = Path(os.fsdecode(image.filename)).read_bytes().rstrip(b"\xff")
     endings = [BytesIO(content + filler + _JPEG_END) for filler in (b"", b"\x55" * 64)]
     try:
         one, other = (Image.open(ending, formats=["JPEG"]) for ending in endings)
-        box = _load(one, header, renditions)
-        _load(other, header, renditions)
+        one.load()
+        other.load()
     except BROKEN_FILE_ERRORS:
         return None
-    return (one, box) if one.tobytes() == other.tobytes() else None
+    return one if _are_equal(one, other) else None
+
+
+def _are_equal(one: Image.Image, other: Image.Image) -> bool:
+    strips = ((0, top, one.width, min(top + _STRIP_PX, one.height)) for top in range(0, one.height, _STRIP_PX))
+    return all(one.crop(strip).tobytes() == other.crop(strip).tobytes() for strip in strips)
 
 
 def _orientation_left(image: Image.Image, header: Header) -> int:
