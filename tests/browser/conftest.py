@@ -1,0 +1,134 @@
+"""Fixtures: a deployment with a worker, and pages of its dashboard in a real Chromium, watched for errors."""
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+import pytest
+from deployment import ADMIN_KEY, Deployment
+from kafka_servers import EmbeddedBroker
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright
+
+_ARGUMENTS: Final = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+#: For what a photo must go through the whole pipeline for.
+SLOW_MS: Final = 60_000
+
+
+@pytest.fixture(scope="module")
+def deployment(server_folder: Path) -> Iterator[Deployment]:
+    """Broker, one worker and one api that the tests of a module share; each test has a workspace of its own."""
+    folder = server_folder / f"browser-{uuid4().hex[:8]}"
+    folder.mkdir()
+    with EmbeddedBroker(folder) as broker:
+        running = Deployment(folder, broker)
+        try:
+            yield running.start()
+        finally:
+            running.stop()
+
+
+@pytest.fixture
+def workspace() -> str:
+    return f"w-{uuid4().hex[:8]}"
+
+
+@pytest.fixture
+async def browser(chromium_path: str) -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=chromium_path, args=list(_ARGUMENTS))
+        yield launched
+        await launched.close()
+
+
+class Dashboard:
+    """One browser with a session of its own, the dashboard open in it."""
+
+    def __init__(self, context: BrowserContext, page: Page, url: str, workspace: str) -> None:
+        self.context = context
+        self.page = page
+        self.url = url
+        self.workspace = workspace
+        self.cards = page.locator(".card")
+        self._complaints: list[str] = []
+        self._expected: list[str] = []
+        page.set_default_timeout(SLOW_MS)
+        page.on("console", self._note)
+        page.on("pageerror", lambda error: self._complaints.append(f"uncaught: {error}"))
+
+    async def open(self, query: str = "") -> None:
+        """Sign in as the link of ``thumbstream up`` does, and open the workspace."""
+        await self.page.goto(f"{self.url}/?key={ADMIN_KEY}")
+        await self.page.goto(f"{self.url}/?workspace={self.workspace}{query}")
+        # A page that was loaded anew has lost this.
+        await self.page.evaluate("window.openedOnce = true")
+        await self.is_live()
+
+    async def is_live(self) -> None:
+        """Wait until the feed says hello."""
+        await self.page.locator('#connection[data-state="live"]').wait_for()
+
+    async def was_never_reloaded(self) -> bool:
+        return await self.page.evaluate("window.openedOnce === true")
+
+    def card(self, filename: str, status: str = "") -> Locator:
+        """The card of the photo with this name, in this status."""
+        status = f'[data-status="{status}"]' if status else ""
+        return self.page.locator(f".card{status}").filter(has=self.page.get_by_text(filename, exact=True))
+
+    async def choose(self, **files: bytes) -> None:
+        """Upload by the file button; ``cat_jpg=…`` is ``cat.jpg``."""
+        chosen = [
+            {"name": name.replace("_", "."), "mimeType": "image/jpeg", "buffer": content}
+            for name, content in files.items()
+        ]
+        await self.page.set_input_files("#files", chosen)  # type: ignore[arg-type]
+
+    async def drop(self, *paths: Path) -> None:
+        """Drag files or folders from the desktop onto the page and let go."""
+        browser = await self.context.new_cdp_session(self.page)
+        data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+        for kind in ("dragEnter", "dragOver", "drop"):
+            await browser.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
+        await browser.detach()
+
+    def expect_complaint(self, pattern: str) -> None:
+        """The browser will complain so, and rightly."""
+        self._expected.append(pattern)
+
+    def complaints(self) -> list[str]:
+        """What the browser complained of unexpectedly: errors, refused by policy, warnings."""
+        return [text for text in self._complaints if not any(re.search(pattern, text) for pattern in self._expected)]
+
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning", "assert"}:
+            self._complaints.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
+
+
+@pytest.fixture
+async def open_dashboard(browser: Browser, deployment: Deployment, workspace: str) -> AsyncIterator[Any]:
+    """Opens dashboards of the test's workspace; at the end none may have had an error or broken the policy."""
+    opened: list[Dashboard] = []
+    async with AsyncExitStack() as stack:
+
+        async def opening(query: str = "", **options: Any) -> Dashboard:
+            context = await browser.new_context(**options)
+            stack.push_async_callback(context.close)
+            dashboard = Dashboard(context, await context.new_page(), deployment.api.url, workspace)
+            opened.append(dashboard)
+            await dashboard.open(query)
+            return dashboard
+
+        yield opening
+    assert [complaint for dashboard in opened for complaint in dashboard.complaints()] == []

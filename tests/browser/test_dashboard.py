@@ -1,0 +1,244 @@
+"""The dashboard against real processes: a broker, a worker, an api, a browser."""
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from deployment import ADMIN_KEY, Deployment
+from photos import photo, truncated_photo
+from playwright.async_api import Locator, expect
+from polling import poll_async
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Awaitable[Any]]
+
+IS_LOADED = "image => image.complete && image.naturalWidth > 0"
+
+
+async def has_loaded(image: Locator) -> None:
+    """Wait until an image shows pixels."""
+
+    async def loaded() -> bool:
+        return await image.evaluate(IS_LOADED)
+
+    await poll_async(loaded, what="the image has loaded")
+
+
+async def test_a_dropped_photo_goes_from_pending_to_ready_without_a_reload(
+    open_dashboard: Open, deployment: Deployment, tmp_path: Path
+) -> None:
+    (tmp_path / "cat.jpg").write_bytes(photo(1200, 900, seed=1))
+    dashboard = await open_dashboard()
+    await expect(dashboard.page.locator("#empty")).to_be_visible()
+    worker = deployment.workers[0]
+    worker.stop()
+    try:
+        await dashboard.drop(tmp_path / "cat.jpg")
+        await dashboard.card("cat.jpg", "pending").wait_for()
+        await expect(dashboard.page.locator("#empty")).to_be_hidden()
+        await expect(dashboard.page.locator('.filter[data-status="pending"] .figure')).to_have_text("1")
+    finally:
+        worker.start()
+    card = dashboard.card("cat.jpg", "ready")
+    await card.wait_for()
+    await has_loaded(card.locator("img.thumb"))
+    await expect(card).to_contain_text("1200 × 900")
+    await expect(card).to_have_class("card has-blur has-thumb")
+    await expect(dashboard.page.locator('.filter[data-status="ready"] .figure')).to_have_text("1")
+    assert await dashboard.was_never_reloaded()
+
+
+async def test_a_dropped_folder_is_uploaded_whole_but_for_hidden_files(open_dashboard: Open, tmp_path: Path) -> None:
+    album = tmp_path / "album"
+    (album / "inner").mkdir(parents=True)
+    for number in range(6):
+        (album / f"{number}.jpg").write_bytes(photo(60, 40, seed=number))
+    (album / "inner" / "deep.png").write_bytes(photo(50, 50, kind="PNG"))
+    (album / ".DS_Store").write_bytes(b"no photo")
+    dashboard = await open_dashboard()
+    await dashboard.drop(album)
+    await expect(dashboard.page.locator('.card[data-status="ready"]')).to_have_count(7, timeout=60_000)
+    await dashboard.card("deep.png", "ready").wait_for()
+    await expect(dashboard.page.locator("#uploads")).to_be_hidden()
+
+
+async def test_a_refused_file_stays_listed_with_its_reason_until_dismissed(open_dashboard: Open) -> None:
+    dashboard = await open_dashboard()
+    dashboard.expect_complaint("status of 415")
+    await dashboard.choose(notes_txt=b"these are no pixels", cat_jpg=photo())
+    refused = dashboard.page.locator(".upload.refused")
+    await expect(refused).to_contain_text("notes.txt")
+    await expect(refused).to_contain_text("415 Unsupported Media Type")
+    assert len(await refused.locator(".upload-state").inner_text()) > len("415 Unsupported Media Type ")
+    await dashboard.card("cat.jpg", "ready").wait_for()
+    await expect(refused).to_be_visible()
+    await refused.get_by_role("button", name="Dismiss").click()
+    await expect(dashboard.page.locator("#uploads")).to_be_hidden()
+
+
+async def test_a_failed_photo_says_why_and_can_be_tried_again(open_dashboard: Open) -> None:
+    dashboard = await open_dashboard()
+    await dashboard.choose(torn_jpg=truncated_photo())
+    card = dashboard.card("torn.jpg", "failed")
+    await card.wait_for()
+    await expect(card.locator(".reason b")).to_have_text("unreadable")
+    assert len(await card.locator(".reason span").inner_text()) > 10
+    await card.get_by_role("button").click()
+    detail = dashboard.page.locator("#detail")
+    await expect(detail.locator(".fault")).to_contain_text("unreadable")
+    await expect(detail.locator(".events li", has_text="thumbnails.failed")).to_have_count(1)
+    await detail.get_by_role("button", name="Try again").click()
+    await expect(detail.locator(".events li", has_text="thumbnails.failed")).to_have_count(2, timeout=60_000)
+    await expect(detail.locator(".badge")).to_have_text("failed")
+
+
+async def test_two_pages_see_each_others_photos(open_dashboard: Open) -> None:
+    one, other = await open_dashboard(), await open_dashboard()
+    await one.choose(one_jpg=photo(seed=1))
+    await other.choose(other_jpg=photo(seed=2))
+    for dashboard in (one, other):
+        for name in ("one.jpg", "other.jpg"):
+            card = dashboard.card(name, "ready")
+            await card.wait_for()
+            await has_loaded(card.locator("img.thumb"))
+
+
+async def test_the_page_resumes_after_the_api_restarts_and_misses_nothing(
+    open_dashboard: Open, deployment: Deployment
+) -> None:
+    dashboard = await open_dashboard()
+    dashboard.expect_complaint("WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    worker, api = deployment.workers[0], deployment.api
+    worker.stop()
+    try:
+        await dashboard.choose(cat_jpg=photo())
+        await dashboard.card("cat.jpg", "pending").wait_for()
+
+        async def is_relayed() -> bool:
+            async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {ADMIN_KEY}"}) as session:
+                async with session.get(f"{api.url}/readyz") as answer:
+                    return answer.status == 200
+
+        await poll_async(is_relayed, what="the api is ready")
+        api.kill()
+        await dashboard.page.locator('#connection[data-state="waiting"]').wait_for()
+    finally:
+        worker.start()
+        if not api.is_running:
+            api.start()
+    hellos = await dashboard.page.evaluate("performance.getEntriesByType('resource').length")
+    assert hellos > 0
+    await dashboard.is_live()
+    await dashboard.card("cat.jpg", "ready").wait_for()
+    await dashboard.choose(dog_jpg=photo(seed=3))
+    await dashboard.card("dog.jpg", "ready").wait_for()
+    assert await dashboard.was_never_reloaded()
+
+
+async def test_a_deleted_photo_vanishes_from_every_page(open_dashboard: Open) -> None:
+    one, other = await open_dashboard(), await open_dashboard()
+    await one.choose(cat_jpg=photo(seed=1), dog_jpg=photo(seed=2))
+    await one.card("cat.jpg", "ready").wait_for()
+    await other.card("cat.jpg", "ready").get_by_role("button").click()
+    await one.card("cat.jpg").get_by_role("button").click()
+    await one.page.get_by_role("button", name="Delete…").click()
+    await expect(one.card("cat.jpg")).to_have_count(1)
+    await one.page.get_by_role("button", name="Delete for good").click()
+    for dashboard in (one, other):
+        await expect(dashboard.page.locator("#detail")).to_be_hidden()
+        await expect(dashboard.card("cat.jpg")).to_have_count(0)
+        await dashboard.card("dog.jpg", "ready").wait_for()
+
+
+async def test_the_detail_names_every_rendition_and_links_the_original(open_dashboard: Open) -> None:
+    dashboard = await open_dashboard()
+    await dashboard.choose(cat_jpg=photo(1000, 500))
+    await dashboard.card("cat.jpg", "ready").get_by_role("button").click()
+    detail = dashboard.page.locator("#detail")
+    await has_loaded(detail.locator(".stage img"))
+    for name, size in (("small", "150 × 75"), ("medium", "400 × 200"), ("large", "800 × 400")):
+        row = detail.locator(".renditions tr", has_text=name)
+        await expect(row).to_contain_text(size)
+        answer = await dashboard.context.request.get(dashboard.url + str(await row.locator("a").get_attribute("href")))
+        assert answer.headers["content-type"] == "image/webp"
+    original = await dashboard.context.request.get(
+        dashboard.url + str(await detail.get_by_role("link", name="Open the original").get_attribute("href"))
+    )
+    assert await original.body() == photo(1000, 500)
+    await dashboard.page.keyboard.press("Escape")
+    await expect(detail).to_be_hidden()
+
+
+async def test_the_keyboard_reaches_every_photo_and_comes_back_from_the_detail(open_dashboard: Open) -> None:
+    dashboard = await open_dashboard()
+    await dashboard.choose(a_jpg=photo(40, 40, seed=1), b_jpg=photo(40, 40, seed=2), c_jpg=photo(40, 40, seed=3))
+    await expect(dashboard.page.locator('.card[data-status="ready"]')).to_have_count(3, timeout=60_000)
+    await expect(dashboard.page.locator('.card button[tabindex="0"]')).to_have_count(1)
+    await dashboard.page.locator(".card button").first.focus()
+    await dashboard.page.keyboard.press("End")
+    await expect(dashboard.page.locator('.card[aria-posinset="3"] button')).to_be_focused()
+    await dashboard.page.keyboard.press("ArrowLeft")
+    await dashboard.page.keyboard.press("Enter")
+    await expect(dashboard.page.locator("#detail")).to_be_visible()
+    await dashboard.page.keyboard.press("Escape")
+    await expect(dashboard.page.locator('.card[aria-posinset="2"] button')).to_be_focused()
+
+
+async def test_a_filter_shows_its_status_only_and_follows_the_feed(open_dashboard: Open) -> None:
+    dashboard = await open_dashboard()
+    await dashboard.choose(cat_jpg=photo(), torn_jpg=truncated_photo())
+    await dashboard.card("cat.jpg", "ready").wait_for()
+    await dashboard.card("torn.jpg", "failed").wait_for()
+    await dashboard.page.locator('.filter[data-status="failed"]').click()
+    await expect(dashboard.cards).to_have_count(1)
+    await dashboard.choose(rag_jpg=truncated_photo(seed=5), dog_jpg=photo(seed=5))
+    await dashboard.card("rag.jpg", "failed").wait_for()
+    await expect(dashboard.page.locator('.filter[data-status="ready"] .figure')).to_have_text("2", timeout=60_000)
+    await expect(dashboard.cards).to_have_count(2)
+    assert "status=failed" in dashboard.page.url
+
+
+async def test_names_are_text_whatever_they_hold(open_dashboard: Open, deployment: Deployment, workspace: str) -> None:
+    dashboard = await open_dashboard()
+    name = '<img src=x onerror="document.title=1">.jpg'
+    form = aiohttp.FormData()
+    form.add_field("photo", photo(), filename="x.jpg", content_type="image/jpeg")
+    form.add_field("caption", name)
+    dashboard_files = [{"name": name, "mimeType": "image/jpeg", "buffer": photo()}]
+    await dashboard.page.set_input_files("#files", dashboard_files)
+    card = dashboard.page.locator('.card[data-status="ready"]')
+    await card.wait_for()
+    assert "<img src=x" in await card.locator(".card-name").inner_text()
+    await card.get_by_role("button").click()
+    await expect(dashboard.page.locator("#detail-name")).to_contain_text("<img src=x")
+    assert await dashboard.page.title() != "1"
+
+
+async def test_a_lost_session_shows_how_to_sign_in_and_a_key_brings_the_page_back(open_dashboard: Open) -> None:
+    dashboard = await open_dashboard()
+    dashboard.expect_complaint("status of 401|HTTP Authentication failed")
+    await dashboard.context.clear_cookies()
+    await dashboard.page.locator('.filter[data-status="ready"]').click()
+    await expect(dashboard.page.locator("#signed-out")).to_be_visible()
+    await dashboard.page.get_by_label("Key").fill("no such key")
+    await dashboard.page.get_by_role("button", name="Sign in").click()
+    await expect(dashboard.page.get_by_role("alert")).to_have_text("That key is not known here.")
+    await dashboard.page.get_by_label("Key").fill(ADMIN_KEY)
+    await dashboard.page.get_by_role("button", name="Sign in").click()
+    await dashboard.is_live()
+    assert f"workspace={dashboard.workspace}" in dashboard.page.url
+    assert ADMIN_KEY not in dashboard.page.url
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1360])
+async def test_nothing_is_wider_than_the_screen(open_dashboard: Open, width: int) -> None:
+    dashboard = await open_dashboard(viewport={"width": width, "height": 800})
+    is_wider = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
+    assert not await dashboard.page.evaluate(is_wider)
+    await dashboard.choose(cat_jpg=photo())
+    await dashboard.card("cat.jpg", "ready").get_by_role("button").click()
+    assert not await dashboard.page.evaluate(is_wider)
+    await has_loaded(dashboard.page.locator("#detail .stage img"))
