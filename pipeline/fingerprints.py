@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Final
 
-from fast_thumbhash import rgba_to_thumb_hash
 from PIL import Image
+from thash import rgba_to_thumb_hash
 
 from pipeline.encode import THUMBNAIL_FORMATS, flattened
 from schemas.renditions import Rendition
 
-#: ThumbHash takes no more, in px each way.
-_THUMBHASH_EDGE: Final = 100
+#: px. ThumbHash takes up to 100, but keeps only 7 waves each way: from 32 it comes out the same, in a tenth of the time.
+_THUMBHASH_EDGE: Final = 32
 _DHASH_SIDE: Final = 8
 
 
@@ -38,7 +38,7 @@ def fingerprints_of(thumbnail: bytes) -> tuple[str, str]:
 def _thumbhash(image: Image.Image) -> str:
     small = image.convert("RGBA")
     small.thumbnail((_THUMBHASH_EDGE, _THUMBHASH_EDGE), Image.Resampling.BILINEAR)
-    return b64encode(bytes(rgba_to_thumb_hash(small.width, small.height, small.tobytes()))).decode()
+    return b64encode(bytes(rgba_to_thumb_hash(small.width, small.height, list(small.tobytes())))).decode()
 
 
 def _dhash(image: Image.Image) -> str:
