@@ -7,10 +7,13 @@ import asyncio
 import atexit
 import logging
 import multiprocessing
+import os
 import random
+import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
@@ -65,9 +68,15 @@ class RenderPool:
         self._context.set_forkserver_preload(["__main__", serve.__module__])
         self._is_closed = False
 
+    @property
+    def process_ids(self) -> frozenset[int]:
+        """Of the processes that live now."""
+        return frozenset(renderer.process.pid for renderer in tuple(self._alive) if renderer.process.pid is not None)
+
     async def start(self) -> None:
         """Start the processes; when it returns, each has every decoder loaded and waits for a photo."""
         atexit.register(self._kill_all)
+        _start_fork_server()
         await asyncio.gather(*(self._start_one() for _ in range(self._process_count)))
 
     async def render(
@@ -83,6 +92,9 @@ class RenderPool:
             Fault: as ``render`` does, and ``RenderTimeout``, ``RenderCrashed``, ``Internal``.
         """
         renderer = await self._idle.get()
+        while renderer.orders.poll():  # nothing was asked, so that this is its end
+            self._replace(renderer)
+            renderer = await self._idle.get()
         is_well = False
         try:
             answer = await self._ask(
@@ -123,6 +135,8 @@ class RenderPool:
         except TimeoutError as error:
             raise RenderTimeout(f"not rendered within {deadline_seconds:.0f} seconds") from error
         except (EOFError, OSError) as error:
+            if self._is_closed:
+                raise asyncio.CancelledError from error  # it did not die of the photo
             raise RenderCrashed("the process that rendered it died") from error
 
     async def _start_one(self) -> None:
@@ -174,3 +188,18 @@ class RenderPool:
             renderer.process.kill()
         for renderer in tuple(self._alive):
             self._bury(renderer)
+
+
+def _start_fork_server() -> None:
+    """Start it with this process's import path. Left to itself it would look into the working folder first, where a
+    user's own project may well have an ``api`` or a ``schemas``."""
+    path = os.pathsep.join(folder for folder in sys.path if folder)
+    before = dict(os.environ)
+    os.environ |= {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+    try:
+        forkserver.ensure_running()
+    finally:
+        for name in ("PYTHONPATH", "PYTHONSAFEPATH"):
+            os.environ.pop(name)
+            if name in before:
+                os.environ[name] = before[name]
