@@ -22,8 +22,8 @@ _FEED_HEARTBEAT_SECONDS: Final = 20.0
 _FIRST_RECONNECT_SECONDS: Final = 0.25
 _LONGEST_RECONNECT_SECONDS: Final = 10.0
 
-#: Answers that ask to come again. 409: the first request with this Idempotency-Key is still under way.
-_COME_AGAIN: Final = frozenset({409, 425, 429, 502, 503, 504})
+#: Answers that ask to come again.
+_COME_AGAIN: Final = frozenset({425, 429, 502, 503, 504})
 
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
 

@@ -63,14 +63,16 @@ class Household:
                 after_restart=self._start_over,
             )
         self._keeping: list[asyncio.Task[None]] = []
+        #: Whether the end was not waited for.
+        self.was_killed = False
 
     async def start(self) -> None:
-        """Start all: the broker and its topics first, the others side by side."""
+        """Start all: the broker first; the others wait for Kafka by themselves, and the api takes photos meanwhile."""
         if self._broker:
             await self._broker.start()
-        await self._make_topics()
         await asyncio.gather(*(keeper.start() for keeper in [self._api, *self._workers]))
         self._keeping = [asyncio.create_task(keeper.keep()) for keeper in self._all()]
+        await self._make_topics()
 
     async def run(self) -> None:
         """Keep all running; returns only by a fault of ours."""
@@ -88,6 +90,7 @@ class Household:
 
     def kill(self) -> None:
         """Stop all at once and by force."""
+        self.was_killed = True
         for keeper in self._all():
             keeper.kill()
 
@@ -112,6 +115,9 @@ class Household:
 
 def run_up(settings: Settings) -> int:
     """Run everything until SIGINT or SIGTERM, and return the exit code. A second signal kills at once."""
+    if settings.resolved_storage_url.startswith("memory://"):
+        print("thumbstream: memory:// is seen by one process only, and `up` runs several", file=sys.stderr)
+        return 2
     output = Output(width=max(6, len(f"worker-{settings.workers}")))
     try:
         with claim_data_dir(settings.data_dir) as last_end_was_clean:
@@ -152,16 +158,16 @@ async def _run(settings: Settings, output: Output) -> int:
 
     with _signals(on_signal, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
         try:
-            code = await _until_stopped(settings, household, output, asked_to_stop, started_at)
+            await _until_stopped(settings, household, output, asked_to_stop, started_at)
         finally:
             await household.stop()
     output.say("up", "stopped")
-    return code
+    return 1 if household.was_killed else 0
 
 
 async def _until_stopped(
     settings: Settings, household: Household, output: Output, asked_to_stop: asyncio.Event, started_at: float
-) -> int:
+) -> None:
     async def work() -> None:
         await household.start()
         greeting = asyncio.create_task(_greet_when_ready(settings, output, started_at))
@@ -176,7 +182,6 @@ async def _until_stopped(
         await asyncio.wait({working, waiting}, return_when=asyncio.FIRST_COMPLETED)
         if working.done() and not asked_to_stop.is_set():
             working.result()
-        return 0
     finally:
         for task in (working, waiting):
             task.cancel()

@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,15 +57,16 @@ def test_a_folder_that_goes_away_is_told_and_holds_up_nothing(tree: Path) -> Non
 
 
 def test_folders_nested_deeper_than_python_recurses_are_walked(tmp_path: Path) -> None:
-    here = os.open(tmp_path, os.O_RDONLY)
-    for _ in range(1200):
-        os.mkdir("d", dir_fd=here)
-        inner = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = inner
-    os.close(os.open("deep.jpg", os.O_CREAT | os.O_WRONLY, dir_fd=here))
-    os.close(here)
-    assert [file.name for file in find_files([tmp_path])] == ["deep.jpg"]
+    deepest = tmp_path.joinpath(*["d"] * 400)
+    deepest.mkdir(parents=True)
+    (deepest / "deep.jpg").write_bytes(b"")
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(300)
+    try:
+        found = list(find_files([tmp_path]))
+    finally:
+        sys.setrecursionlimit(limit)
+    assert found == [deepest / "deep.jpg"]
 
 
 def test_every_missing_path_is_named(tree: Path) -> None:
