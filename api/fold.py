@@ -206,7 +206,7 @@ def _delete(state: State, event: PhotoDeleted | ThumbnailsDeleted) -> Deleted:
         return replace(
             state,
             deletion=min(state.deletion, found.deletion),
-            storage_key=state.storage_key or found.storage_key,
+            storage_key=found.storage_key or state.storage_key,
             files_deleted_at=min(erased_at, default=None),
         )
     return found

@@ -96,8 +96,11 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
             raise
         kept = {str(name): error.headers[name] for name in (hdrs.ALLOW,) if name in error.headers}
         return response_of(Problem(error.status, _sentence_for(error, request), headers=kept))
-    except ConnectionError:
-        raise
+    except OSError as error:
+        if request.transport is None or request.transport.is_closing():
+            return response_of(Problem(400, "the connection was lost"))  # said to nobody
+        log.exception("a part of the system does not answer", method=request.method, path=request.path)
+        return response_of(_away(f"a part of the system ({type(error).__name__})"))
     except Exception:
         request_id = uuid4().hex
         log.exception("unexpected error", request_id=request_id, method=request.method, path=request.path)

@@ -1,6 +1,6 @@
 """The events: past facts about photos, validated and frozen. Unknown fields are ignored."""
 
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
@@ -16,6 +16,10 @@ Checksum = Annotated[
     BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
     StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$"),
 ]
+
+#: What a consumer's database can keep in an ordinary column: 8 bytes for byte counts, 4 bytes for the rest.
+MAX_BYTE_COUNT: Final = 2**63 - 1
+MAX_NUMBER: Final = 2**31 - 1
 
 
 class Event(BaseModel):
@@ -42,7 +46,7 @@ class PhotoUploaded(Event):
     caption: str | None = None
     uploaded_by: str | None = Field(default=None, max_length=255)
     content_type: str | None = Field(default=None, max_length=255)
-    file_size: int | None = Field(default=None, ge=0, description="bytes")
+    file_size: int | None = Field(default=None, ge=0, le=MAX_BYTE_COUNT, description="bytes")
     checksum: Checksum | None = None
 
 
@@ -64,7 +68,7 @@ class UploadResult(Result):
     """What the worker says about one upload."""
 
     item_id: ItemId | None = None
-    attempt: int = Field(ge=1)
+    attempt: int = Field(ge=1, le=MAX_NUMBER)
     uploaded_at: AwareDatetime = Field(description="occurred_at of the upload: orders the uploads of one photo")
 
     @model_validator(mode="before")
@@ -98,10 +102,10 @@ class ThumbnailsReady(UploadResult):
 
     topic = topics.READY
 
-    width: int = Field(ge=1, description="px of the original, upright")
-    height: int = Field(ge=1, description="px of the original, upright")
+    width: int = Field(ge=1, le=MAX_NUMBER, description="px of the original, upright")
+    height: int = Field(ge=1, le=MAX_NUMBER, description="px of the original, upright")
     content_type: str
-    file_size: int = Field(ge=0, description="bytes of the original")
+    file_size: int = Field(ge=0, le=MAX_BYTE_COUNT, description="bytes of the original")
     checksum: Checksum
     recipe: str
     thumbhash: str = Field(description="base64")

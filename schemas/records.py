@@ -51,6 +51,8 @@ def read_event(record: Record) -> Event:
         raise InvalidEvent("the record has no value")
     try:
         body = json.loads(record.value)
+        if b"\\ud" in record.value.lower():
+            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be written again
     except (ValueError, RecursionError) as error:
         raise InvalidEvent(f"the value is no JSON: {error}") from error
     if not isinstance(body, dict):

@@ -96,3 +96,12 @@ def test_a_dead_letter_says_whence_and_why_and_keeps_the_headers_that_it_had():
 
 def test_each_topic_of_events_has_a_schema():
     assert set(json_schemas()) == set(EVENT_OF_TOPIC) == set(topics.PROJECTED)
+
+
+@pytest.mark.parametrize(
+    "facts", [b'"file_size": 9223372036854775808', b'"caption": "\\ud800"', b'"filename": "\\uDFFF.jpg"']
+)
+def test_what_no_database_keeps_is_no_event(facts: bytes) -> None:
+    body = b'{"photo_id": "0198f0c2-0000-7000-8000-000000000001", "workspace_id": "acme", "storage_key": "a", ' + facts
+    with pytest.raises(InvalidEvent):
+        read_event(record(body + b"}"))

@@ -32,6 +32,8 @@ class Running:
     app: web.Application
     settings: Settings
     client: ClientSession
+    #: ``http://127.0.0.1:port``
+    origin: str
     photos: str = f"/v1/workspaces/{WORKSPACE}/photos"
 
     async def post(self, content: bytes | None = None, **fields: str) -> dict[str, Any]:
@@ -104,5 +106,6 @@ async def running_api(settings: Settings, **options: bool) -> AsyncIterator[Runn
         await site.start()
         port = runner.addresses[0][1]
         headers = {"Authorization": f"Bearer {admin_key(settings)}"}
-        client = await stack.enter_async_context(ClientSession(f"http://127.0.0.1:{port}", headers=headers))
-        yield Running(app, settings, client)
+        origin = f"http://127.0.0.1:{port}"
+        client = await stack.enter_async_context(ClientSession(origin, headers=headers))
+        yield Running(app, settings, client, origin)
