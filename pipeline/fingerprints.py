@@ -14,7 +14,7 @@ from thash import rgba_to_thumb_hash
 from pipeline.encode import THUMBNAIL_FORMATS, flattened
 from schemas.renditions import Rendition
 
-#: px. ThumbHash takes up to 100, but keeps only 7 waves each way: from 32 it comes out the same, in a tenth of the time.
+#: px. ThumbHash takes up to 100, but keeps only 7 waves each way: from 32 it comes out the same, ten times sooner.
 _THUMBHASH_EDGE: Final = 32
 _DHASH_SIDE: Final = 8
 
