@@ -33,8 +33,9 @@ async def get_metrics(request: web.Request) -> web.Response:
     """``GET /metrics``."""
     async with request.app[DATABASE].reading() as session:
         status = col(PhotoRow.thumbnail_status)
-        counts = dict((await session.execute(select(status, func.count()).group_by(status))).tuples().all())
+        found = (await session.execute(select(status, func.count()).group_by(status))).all()
         OUTBOX_ROWS.set(await session.scalar(select(func.count()).select_from(OutboxRow)) or 0)
+    counts = {word: count for word, count in found}  # noqa: C416  a row is no pair to the type checker
     for each in Status:
         PHOTOS.labels(each.word).set(counts.get(each.word, 0))
     FEED_SUBSCRIBERS.set(request.app[FEED].subscriber_count())
