@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from thumbstream.client import Photo
+from thumbstream.answers import Photo
 
 #: Results that overtake the answer to their own upload, beside those of other people's photos.
 _EARLY_RESULTS: Final = 10_000

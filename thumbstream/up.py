@@ -10,8 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from groundwork.settings import Settings
-from thumbstream.access import data_dir_key, local_url
-from thumbstream.children import Child, Keeper, Output
+from thumbstream.children import Child, Keeper
 from thumbstream.data_dir import DataDirBusy, DataDirUnusable, claim_data_dir
 from thumbstream.dev_broker import (
     BrokerFailed,
@@ -20,6 +19,7 @@ from thumbstream.dev_broker import (
     check_port_is_free,
     wait_until_broker_answers,
 )
+from thumbstream.output import Output
 
 #: How long each may take to end in good order before it is killed.
 _WORKER_GRACE_SECONDS: Final = 30.0
@@ -31,8 +31,7 @@ _RESTART_GRACE_SECONDS: Final = 3.0
 #: What an ``up`` that was killed left behind is gone after this.
 _LEFTOVERS_SECONDS: Final = 5.0
 
-_READY_POLL_SECONDS: Final = 0.05
-_SAY_WHAT_IS_MISSING_AFTER_SECONDS: Final = 15.0
+_PORT_POLL_SECONDS: Final = 0.05
 
 
 class Household:
@@ -140,7 +139,7 @@ def _check_ports(settings: Settings, patience_seconds: float) -> None:
         except PortTaken:
             if time.monotonic() >= deadline:
                 raise
-            time.sleep(_READY_POLL_SECONDS)
+            time.sleep(_PORT_POLL_SECONDS)
 
 
 async def _run(settings: Settings, output: Output) -> int:
@@ -170,7 +169,9 @@ async def _until_stopped(
 ) -> None:
     async def work() -> None:
         await household.start()
-        greeting = asyncio.create_task(_greet_when_ready(settings, output, started_at))
+        from thumbstream.greeting import greet_when_ready  # the children start while this loads
+
+        greeting = asyncio.create_task(greet_when_ready(settings, output, started_at))
         try:
             await household.run()
         finally:
@@ -188,42 +189,12 @@ async def _until_stopped(
         await asyncio.gather(working, waiting, return_exceptions=True)
 
 
-async def _greet_when_ready(settings: Settings, output: Output, started_at: float) -> None:
-    import aiohttp
-
-    url = local_url(settings)
-    complaint_at = started_at + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        while True:
-            said = "the api does not answer yet"
-            try:
-                async with session.get(f"{url}/readyz") as answer:
-                    if answer.status == 200:
-                        break
-                    said = f"the api is not ready: {(await answer.text()).strip()}"
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            if time.monotonic() > complaint_at:
-                output.say("up", said)
-                complaint_at = time.monotonic() + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
-            await asyncio.sleep(_READY_POLL_SECONDS)
-    for line in _greeting(settings, url, time.monotonic() - started_at):
-        output.say("up", line)
-
-
-def _greeting(settings: Settings, url: str, seconds: float) -> Sequence[str]:
-    key = data_dir_key(settings) or ""
-    return (
-        f"ready after {seconds:.1f} s",
-        f"dashboard: {url}/?key={key}",
-        f"upload:    thumbstream upload PATHS…   or post photos to {url}/v1/workspaces/default/photos",
-        "stop:      Ctrl-C",
-    )
-
-
 @contextlib.contextmanager
 def _signals(handle: Callable[[], None], numbers: Sequence[signal.Signals]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
+    # `nohup` has the hang-up ignored, and means it; an ignored Ctrl-C is but a shell's habit with what runs behind.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        numbers = [number for number in numbers if number is not signal.SIGHUP]
     for number in numbers:
         loop.add_signal_handler(number, handle)
     try:

@@ -4,27 +4,19 @@ import asyncio
 import random
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
 from thumbstream.access import Access
-from thumbstream.client import (
-    Client,
-    ClientFault,
-    Hello,
-    NotAllowed,
-    NotReachable,
-    PhotoChanged,
-    Unavailable,
-    UnknownPlace,
-    open_client,
-)
+from thumbstream.answers import ClientFault, NotAllowed, NotReachable, Unavailable, UnknownPlace
+from thumbstream.client import Client, open_client
+from thumbstream.follower import Follower
 from thumbstream.photo_files import NothingThere, check_paths, find_files
 from thumbstream.tally import Tally
-from thumbstream.upload_report import print_outcome, say, show_progress
+from thumbstream.terminal import say
+from thumbstream.upload_report import print_outcome, show_progress
 
 _FIRST_RETRY_SECONDS: Final = 0.5
 _LONGEST_RETRY_SECONDS: Final = 10.0
@@ -59,7 +51,8 @@ def run_upload(access: Access, paths: Sequence[Path], wishes: Wishes) -> int:
     try:
         check_paths(paths)
     except NothingThere as error:
-        say(str(error))
+        for line in str(error).splitlines():
+            say(line)
         return MISUSED
     tally = Tally(keep_all=wishes.verbose)
     try:
@@ -82,7 +75,7 @@ def run_upload(access: Access, paths: Sequence[Path], wishes: Wishes) -> int:
 async def _upload(access: Access, paths: Sequence[Path], wishes: Wishes, tally: Tally) -> None:
     tally.total = await asyncio.to_thread(lambda: sum(1 for _ in find_files(paths)))
     async with open_client(access, connections=wishes.concurrency + 4) as client:
-        follower = _Follower(client, tally)
+        follower = Follower(client, tally)
         following = asyncio.create_task(follower.follow())
         sending = asyncio.create_task(_send_all(client, paths, wishes, tally, follower))
         showing = asyncio.create_task(show_progress(tally, waits=wishes.wait))
@@ -98,7 +91,7 @@ async def _upload(access: Access, paths: Sequence[Path], wishes: Wishes, tally: 
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _send_all(client: Client, paths: Sequence[Path], wishes: Wishes, tally: Tally, follower: "_Follower") -> None:
+async def _send_all(client: Client, paths: Sequence[Path], wishes: Wishes, tally: Tally, follower: Follower) -> None:
     await follower.opened.wait()
     files = find_files(paths, on_unreadable=lambda path, error: tally.refused(path, _reason(error)))
     one_at_a_time = asyncio.Lock()
@@ -152,7 +145,7 @@ async def _send(client: Client, file: Path, wishes: Wishes, tally: Tally) -> Non
             return
 
 
-async def _settle(follower: "_Follower", wishes: Wishes, tally: Tally) -> None:
+async def _settle(follower: Follower, wishes: Wishes, tally: Tally) -> None:
     """Wait for the last results; look up what the feed is silent about, ever less often."""
     pause = _LOOK_AFTER_SECONDS
     await follower.look_up(_LOOK_AT_MOST)
@@ -169,44 +162,6 @@ async def _settle(follower: "_Follower", wishes: Wishes, tally: Tally) -> None:
                 return
             await follower.look_up(_LOOK_AT_MOST)
             pause = min(pause * 2, _LONGEST_LOOK_SECONDS)
-
-
-class _Follower:
-    """Brings the feed's news into the tally."""
-
-    def __init__(self, client: Client, tally: Tally) -> None:
-        self._client = client
-        self._tally = tally
-        self.opened = asyncio.Event()
-
-    async def follow(self) -> None:
-        """Follow until cancelled; the first connection must succeed."""
-        async with aclosing(self._client.feed(on_interruption=self._interrupted)) as feed:
-            async for message in feed:
-                if isinstance(message, Hello):
-                    if self.opened.is_set() and not message.resumed:
-                        await self.look_up()
-                    self.opened.set()
-                elif isinstance(message, PhotoChanged):
-                    if message.event == "photos.deleted":
-                        self._tally.vanished(message.photo.id)
-                    else:
-                        self._tally.seen(message.photo)
-
-    async def look_up(self, most: int | None = None) -> None:
-        """Ask the api for the photos that have no result yet; what cannot be asked now is left to the next time."""
-        for photo_id in self._tally.waiting_ids(most):
-            try:
-                photo = await self._client.get_photo(photo_id)
-            except (NotReachable, Unavailable):
-                return
-            if photo is None:
-                self._tally.vanished(photo_id)
-            else:
-                self._tally.seen(photo)
-
-    def _interrupted(self, reason: str) -> None:
-        self._tally.held_up = reason
 
 
 def _reason(error: Exception) -> str:

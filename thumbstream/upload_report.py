@@ -1,7 +1,6 @@
 """How ``upload`` shows its progress and its outcome: progress to stderr, the outcome to stdout."""
 
 import asyncio
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -11,14 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from thumbstream.tally import FEW, Failed, Ready, Tally
+from thumbstream.terminal import printable, say
 
 _REFRESH_SECONDS: Final = 0.1
 _PLAIN_LINE_EVERY_SECONDS: Final = 5.0
-
-
-def say(message: str) -> None:
-    """One plain line for the person who waits."""
-    print(f"thumbstream: {message}", file=sys.stderr, flush=True)
+_WIDE_COLUMNS: Final = 10_000
 
 
 async def show_progress(tally: Tally, *, waits: bool) -> None:
@@ -43,6 +39,8 @@ async def show_progress(tally: Tally, *, waits: bool) -> None:
 def print_outcome(tally: Tally, *, verbose: bool) -> None:
     """The table: every failure with its reason; the ready ones too where they are few or all are wanted."""
     console = Console()
+    if not console.is_terminal:
+        console = Console(width=_WIDE_COLUMNS)  # one photo is one line, for those who search in it
     rows = sorted(tally.listed_ready, key=lambda ready: str(ready.path)) if verbose or tally.ready <= FEW else []
     waiting = tally.waiting_paths()
     if rows or tally.failed or waiting:
@@ -57,12 +55,16 @@ def _table(tally: Tally, ready: list[Ready], waiting: list[Path]) -> Table:
     table.add_column("result", overflow="fold")
     for one in ready:
         size = f"{one.photo.width} x {one.photo.height} px, {one.seconds * 1000:.0f} ms"
-        table.add_row(Text(str(one.path)), Text("ready", "green"), Text(size))
+        table.add_row(_text(one.path), Text("ready", "green"), Text(size))
     for path in waiting:
-        table.add_row(Text(str(path)), Text("no result yet", "yellow"), Text(""))
+        table.add_row(_text(path), Text("no result yet", "yellow"), Text(""))
     for failed in tally.failed:
-        table.add_row(Text(str(failed.path)), Text(_status_of(failed), "red"), Text(failed.reason))
+        table.add_row(_text(failed.path), Text(_status_of(failed), "red"), _text(failed.reason))
     return table
+
+
+def _text(name: object) -> Text:
+    return Text(printable(str(name)))
 
 
 def _status_of(failed: Failed) -> str:
@@ -75,7 +77,7 @@ def _in_words(tally: Tally) -> str:
     if tally.waiting:
         words.append(f"waiting for {tally.waiting}")
     if tally.held_up:
-        words.append(tally.held_up)
+        words.append(printable(tally.held_up))
     return ", ".join(words)
 
 
@@ -83,4 +85,5 @@ def _refresh(progress: Progress, tally: Tally, uploaded: TaskID, ready: TaskID |
     failed = f"failed {len(tally.failed)}  " if tally.failed else ""
     progress.update(uploaded, completed=tally.uploaded, total=tally.total, note=failed)
     if ready is not None:
-        progress.update(ready, completed=tally.ready, total=tally.total, note=tally.held_up or "")
+        due = None if tally.total is None else max(0, tally.total - len(tally.failed))
+        progress.update(ready, completed=tally.ready, total=due, note=printable(tally.held_up or ""))

@@ -11,7 +11,9 @@ from rich.live import Live
 from rich.text import Text
 
 from thumbstream.access import Access
-from thumbstream.client import ClientFault, Hello, Message, PhotoChanged, Stats, open_client
+from thumbstream.answers import ClientFault, Hello, Message, PhotoChanged, Stats
+from thumbstream.client import open_client
+from thumbstream.terminal import printable, say
 
 _STYLES = {"ready": "green", "failed": "red", "processing": "cyan", "pending": "yellow"}
 
@@ -27,7 +29,7 @@ def run_watch(access: Access, *, as_json: bool) -> int:
         sys.stderr.close()
         return 0
     except ClientFault as error:
-        _note(str(error))
+        say(str(error))
         return 2
     return 0
 
@@ -46,7 +48,7 @@ async def _watch(access: Access, *, as_json: bool) -> None:
 def _show(message: Message, console: Console, live: Live) -> None:
     match message:
         case Hello(resumed=resumed):
-            _note("watching again, nothing was missed" if resumed else "watching")
+            say("watching again, nothing was missed" if resumed else "watching")
         case PhotoChanged():
             console.print(line_of(message))
         case Stats() if console.is_terminal:
@@ -76,11 +78,6 @@ def stats_in_words(stats: Stats) -> str:
     return "  ".join(words)
 
 
-def printable(text: str) -> str:
-    """A file's name comes from anybody: what would steer the terminal is shown and not done."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
-
-
 def _time_of(changed: PhotoChanged) -> str:
     try:
         at = datetime.fromisoformat(str(changed.photo.raw.get("updated_at"))).astimezone()
@@ -90,8 +87,4 @@ def _time_of(changed: PhotoChanged) -> str:
 
 
 def _interrupted(reason: str) -> None:
-    _note(f"interrupted: {reason}; connecting again")
-
-
-def _note(message: str) -> None:
-    print(f"thumbstream: {message}", file=sys.stderr, flush=True)
+    say(f"interrupted: {reason}; connecting again")

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from polling import poll_async
-from thumbstream.children import Child, Keeper, Output, describe_end
+from thumbstream.children import Child, Keeper, describe_end
+from thumbstream.output import Output
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from groundwork.settings import Settings
 from polling import poll
 from schemas import topics
 from server_process import free_port
-from thumbstream.children import Child, Output
+from thumbstream.children import Child
 from thumbstream.dev_broker import (
     BrokerFailed,
     PortTaken,
@@ -22,6 +22,7 @@ from thumbstream.dev_broker import (
     check_port_is_free,
     wait_until_broker_answers,
 )
+from thumbstream.output import Output
 
 
 @pytest.fixture

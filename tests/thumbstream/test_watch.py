@@ -10,8 +10,9 @@ from rich.text import Text
 from fake_api import KEY, FakeApi
 from polling import poll
 from server_process import free_port
-from thumbstream.client import Photo, PhotoChanged, Stats
-from thumbstream.watch import line_of, printable, stats_in_words
+from thumbstream.answers import Photo, PhotoChanged, Stats
+from thumbstream.terminal import printable
+from thumbstream.watch import line_of, stats_in_words
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -1,0 +1,51 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_PROGRAM = """
+import logging, sys, warnings
+from thumbstream.logs import configure_logs
+configure_logs({form!r})
+import structlog
+structlog.get_logger("ours").info("one thing", partition=3)
+logging.getLogger("theirs").warning("another %s", "thing")
+logging.getLogger("aiokafka.consumer").info("chatter")
+try:
+    1 / 0
+except ZeroDivisionError:
+    structlog.get_logger("ours").exception("a fault")
+"""
+
+
+def _log(form: str | None) -> list[str]:
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM.format(form=form)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == ""
+    return done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("form", ["json", None])
+def test_where_no_person_looks_each_line_is_json_ours_and_theirs(form: str | None) -> None:
+    ours, theirs, fault = map(json.loads, _log(form))
+    assert (ours["event"], ours["level"], ours["partition"]) == ("one thing", "info", 3)
+    assert (theirs["event"], theirs["logger"]) == ("another thing", "theirs")
+    assert fault["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert ours["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("form", ["console", "logfmt"])
+def test_for_people_a_fault_comes_with_its_traceback_and_without_colours_in_a_file(form: str) -> None:
+    log = "\n".join(_log(form))
+    assert "partition=3" in log
+    assert "another thing" in log
+    assert "chatter" not in log
+    assert "ZeroDivisionError" in log
+    assert "\x1b" not in log
