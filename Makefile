@@ -50,6 +50,7 @@ bench: $(VENV)/.installed ## Measure this machine: photos a second, latency, ove
 	@$(bin)/thumbstream bench $(ARGS)
 
 kafka: ## Fetch Apache Kafka for the tests, by Maven; they run it with Java 17 or newer
+	@rm -f '$(TEST_KAFKA_LIBS)'/*.jar
 	@mvn --quiet --batch-mode --file tests/support/apache_kafka/pom.xml dependency:copy-dependencies \
 		-DincludeScope=runtime -DoutputDirectory='$(TEST_KAFKA_LIBS)'
 

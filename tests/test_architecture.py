@@ -1,0 +1,122 @@
+"""How the house is built: which way imports point, and what must stand in no file."""
+
+import ast
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
+from pathlib import Path
+from typing import Final
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+_ROOT: Final = Path(__file__).parents[1]
+
+#: What each room may import of ours, beside itself.
+_ARROWS: Final = {
+    "schemas": set[str](),
+    "groundwork": {"schemas"},
+    "pipeline": {"schemas", "groundwork"},
+    "api": {"schemas", "groundwork"},
+    "thumbstream": {"schemas", "groundwork", "pipeline", "api"},
+}
+
+#: Rooms that do no I/O of their own.
+_PURE: Final = "schemas"
+_IO_MODULES: Final = {"socket", "subprocess", "asyncio", "os", "aiokafka", "aiohttp", "fsspec", "sqlalchemy", "faust"}
+
+
+def _imports(room: str) -> Iterator[tuple[Path, str]]:
+    """Every absolute import below ``room``, inside functions too."""
+    for path in sorted((_ROOT / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                yield from ((path, alias.name) for alias in node.names)
+            elif isinstance(node, ast.ImportFrom):
+                assert node.level == 0, f"{path} has a relative import"
+                yield path, node.module or ""
+
+
+def _tracked_files() -> list[Path]:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=_ROOT, capture_output=True, check=False, text=True)
+    if listed.returncode:
+        pytest.skip("this is no git repository")
+    return [_ROOT / name for name in listed.stdout.split("\0") if name and (_ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("room", _ARROWS)
+def test_imports_point_one_way(room: str) -> None:
+    seen = 0
+    for path, module in _imports(room):
+        top = module.partition(".")[0]
+        seen += 1
+        assert top not in _ARROWS.keys() - _ARROWS[room] - {room}, f"{path} imports {module}"
+        assert top not in ("tests", "conftest"), f"{path} imports {module}"
+    assert seen
+
+
+def test_every_room_has_its_arrows() -> None:
+    assert {path.parent.name for path in _ROOT.glob("*/__init__.py")} == set(_ARROWS)
+
+
+def test_the_contract_does_no_io() -> None:
+    assert not {module.partition(".")[0] for _, module in _imports(_PURE)} & _IO_MODULES
+
+
+def test_what_is_imported_is_declared() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    declared = {canonicalize_name(Requirement(line).name) for line in project["dependencies"]}
+    owners = packages_distributions()
+    for room in _ARROWS:
+        for path, module in _imports(room):
+            top = module.partition(".")[0]
+            if top in _ARROWS or top in sys.stdlib_module_names or top not in owners:
+                continue
+            assert {canonicalize_name(owner) for owner in owners[top]} & declared, f"{path}: {top} is not declared"
+
+
+def test_what_is_declared_is_pinned() -> None:
+    project = tomllib.loads((_ROOT / "pyproject.toml").read_text())["project"]
+    wanted = {
+        "requirements.txt": project["dependencies"],
+        "requirements-dev.txt": [*project["dependencies"], *project["optional-dependencies"]["dev"]],
+    }
+    for name, lines in wanted.items():
+        pinned = set(re.findall(r"^([a-z0-9.-]+)==", (_ROOT / name).read_text(), re.MULTILINE))
+        assert {canonicalize_name(Requirement(line).name) for line in lines} <= pinned, f"make lock: {name} is stale"
+
+
+def test_pins_are_hashed_and_say_nothing_of_where_they_come_from() -> None:
+    for path in _ROOT.glob("requirements*.txt"):
+        text = path.read_text()
+        assert "://" not in text
+        assert not re.search(r"^-(?!-hash)", text, re.MULTILINE)
+        for pin in re.split(r"\n(?=\S)", text.strip()):
+            assert "--hash=sha256:" in pin, f"{path.name}: {pin.splitlines()[0]}"
+
+
+def test_no_file_tells_of_the_machine_that_it_was_made_on() -> None:
+    hosts = r"pypi\.org|pythonhosted\.org|registry\.npmjs|repo1\.maven|repo\.maven\.apache"
+    folders = r"(?<![\w./-])/(root|work|home/[a-z]+|farm|Users)/"
+    forbidden = re.compile(f"{hosts}|{folders}")
+    for path in set(_tracked_files()) - {Path(__file__)}:
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        found = forbidden.search(text)
+        assert not found, f"{path.relative_to(_ROOT)} holds {found and found[0]!r}"
+
+
+def test_tests_are_no_package() -> None:
+    assert not list((_ROOT / "tests").rglob("__init__.py"))
+
+
+def test_no_test_is_left_unmarked_by_its_kind() -> None:
+    for folder, marker in {"faults": "faults", "browser": "browser"}.items():
+        for path in (_ROOT / "tests" / folder).glob("test_*.py"):
+            assert f"pytest.mark.{marker}" in path.read_text(), f"{path} lacks pytestmark = pytest.mark.{marker}"
