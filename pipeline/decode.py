@@ -10,7 +10,8 @@ from typing import Final
 
 from PIL import Image, ImageFile
 
-from groundwork.formats import BROKEN_FILE_ERRORS, JPEG, JXL, Header
+from groundwork.formats import AVIF, BROKEN_FILE_ERRORS, HEIF, JPEG, JXL, Header
+from pipeline.cicp import profile_by_number
 from pipeline.colour import to_eight_bits
 from pipeline.geometry import Box, Size, size_to_decode
 from schemas.faults import Unreadable
@@ -55,8 +56,14 @@ def decode(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rend
         box=box or (0, 0, *pixels.size),
         orientation=_orientation_left(image, header),
         upright=(header.width, header.height),
-        icc_profile=image.info.get("icc_profile"),
+        icc_profile=image.info.get("icc_profile") or _profile_by_number(image, header),
     )
+
+
+def _profile_by_number(image: ImageFile.ImageFile, header: Header) -> bytes | None:
+    if header.format not in (AVIF, HEIF):
+        return None
+    return profile_by_number(Path(os.fsdecode(image.filename)))
 
 
 def _load_or_mend(

@@ -221,16 +221,20 @@ async def test_a_process_has_a_memory_limit_and_dumps_no_core(pool: RenderPool) 
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="sets another process's limits")
-async def test_a_photo_that_wants_too_much_memory_crashes_alone(pool: RenderPool, tmp_path: Path, photo: Path) -> None:
-    for pid in pool.process_ids:
-        in_use = address_space_bytes(pid)
-        limit = in_use + 1024 * 1024
-        resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
+async def test_a_photo_that_wants_too_much_memory_fails_and_the_next_gets_a_fresh_process(
+    tmp_path: Path, photo: Path
+) -> None:
+    pool = RenderPool(processes=1, max_pixels=MAX_PIXELS)
+    await pool.start()
+    (pid,) = pool.process_ids
+    limit = address_space_bytes(pid) + 1024 * 1024
+    resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
     (tmp_path / "large.png").write_bytes(encoded(picture(1000, 1000), "PNG"))
     with pytest.raises(RenderCrashed, match="memory"):
         await pool.render(tmp_path / "large.png", DEFAULT_RENDITIONS)
-    await poll_async(lambda: len(pool.process_ids) == 2)
-    await asyncio.gather(*(pool.render(photo, DEFAULT_RENDITIONS) for _ in range(2)))
+    await pool.render(photo, DEFAULT_RENDITIONS)
+    assert pid not in pool.process_ids
+    await pool.close()
 
 
 @pytest.fixture

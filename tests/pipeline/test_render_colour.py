@@ -164,3 +164,26 @@ def two_frames(kind: str, **options: Any) -> bytes:
 @pytest.mark.parametrize("kind", ["GIF", "WEBP", "PNG", "TIFF", "AVIF", "MPO", "HEIF"])
 def test_the_first_frame_is_the_photo(tmp_path: Path, kind: str) -> None:
     assert is_near(made_of(tmp_path, two_frames(kind)).convert("RGB").getpixel((50, 50)), RED, 12)
+
+
+def renumbered(content: bytes, primaries: int, transfer: int) -> bytes:
+    """An AVIF that names another colour space for the same numbers."""
+    at = content.index(b"colrnclx") + 8
+    return content[:at] + primaries.to_bytes(2, "big") + transfer.to_bytes(2, "big") + content[at + 4 :]
+
+
+def test_a_wide_gamut_named_by_number_is_obeyed(tmp_path: Path) -> None:
+    avif = plain("RGB", (200, 80, 80), "AVIF", quality=95)
+    assert is_near(made_of(tmp_path, renumbered(avif, 1, 13)).getpixel((50, 50)), (200, 80, 80), 3)
+    # Source: the matrices of CSS Color 4: color(display-p3 .784 .314 .314) is rgb(216 70 75).
+    assert is_near(made_of(tmp_path, renumbered(avif, 12, 13)).getpixel((50, 50)), (216, 70, 75), 5)
+
+
+@pytest.mark.parametrize(("transfer", "code_of_white"), [(16, 148), (18, 191)])
+def test_hdr_comes_out_as_bright_as_on_an_ordinary_display(tmp_path: Path, transfer: int, code_of_white: int) -> None:
+    """PQ holds 203 cd/m², an SDR display's white, at 58 % of its range, and HLG at 75 %: BT.2408, table 1."""
+    for code, darkest, brightest in [(0, 0, 3), (code_of_white, 175, 215), (255, 250, 255)]:
+        avif = plain("RGB", (code,) * 3, "AVIF", quality=95)
+        seen = made_of(tmp_path, renumbered(avif, 9, transfer)).getpixel((50, 50))
+        assert is_near(seen, (seen[1],) * 3, 3)  # type: ignore[index]
+        assert darkest <= seen[1] <= brightest  # type: ignore[index]
