@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from contextlib import ExitStack
 from io import BytesIO
 from uuid import uuid4
 
@@ -9,6 +10,7 @@ import pytest
 from PIL import Image
 
 from deployment import READY_SECONDS, WORKSPACE, Deployment
+from kafka_servers import EmbeddedBroker
 from photos import photo, truncated_photo
 from polling import poll_async
 from schemas import topics
@@ -16,20 +18,28 @@ from schemas import topics
 pytestmark = pytest.mark.timeout(240)
 
 
-@pytest.fixture(params=["embedded-sqlite-files", "kafka-sqlite-files", "kafka-postgres-s3"])
-def deployment(request, fresh_folder):
-    """Each test runs on the default parts, on Apache Kafka, and with PostgreSQL and S3 as well."""
+@pytest.fixture(scope="module", params=["embedded-sqlite-files", "kafka-sqlite-files", "kafka-postgres-s3"])
+def deployment(request, server_folder):
+    """Each test runs on the default parts, on Apache Kafka, and with PostgreSQL and S3; all on one deployment."""
     kind = request.param
-    variables = {}
-    if "postgres" in kind:
-        variables["database_url"] = request.getfixturevalue("postgres_url")
-    if "s3" in kind:
-        variables |= request.getfixturevalue("s3_storage").settings
-    broker = request.getfixturevalue("embedded_broker" if "embedded" in kind else "apache_kafka")
-    whole = Deployment(fresh_folder, broker, **variables)
-    whole.start()
-    yield whole
-    whole.stop()
+    folder = server_folder / kind
+    folder.mkdir()
+    with ExitStack() as running:
+        variables = {}
+        if "postgres" in kind:
+            database = request.getfixturevalue("postgres").fresh_database()
+            variables["database_url"] = running.enter_context(database)
+        if "s3" in kind:
+            variables |= request.getfixturevalue("s3_server").location(kind).settings
+        broker = (
+            running.enter_context(EmbeddedBroker(folder))
+            if "embedded" in kind
+            else request.getfixturevalue("apache_kafka_server")
+        )
+        broker.clear()
+        whole = Deployment(folder, broker, **variables)
+        running.callback(whole.stop)
+        yield whole.start()
 
 
 async def test_a_posted_photo_goes_pending_processing_ready_and_its_thumbnails_are_served(deployment):
@@ -63,7 +73,7 @@ async def test_a_photo_that_another_service_put_into_storage_becomes_ready_a_row
         ready = await client.settled(photo_id)
         assert (ready["width"], ready["height"], ready["content_type"]) == (200, 100, "image/png")
         _, listed = await client.get("/photos?status=ready")
-        assert [row["id"] for row in listed["items"]] == [photo_id]
+        assert photo_id in [row["id"] for row in listed["items"]]
 
 
 async def test_a_broken_photo_fails_with_its_reason_and_one_that_is_no_image_is_refused(deployment):
@@ -77,7 +87,8 @@ async def test_a_broken_photo_fails_with_its_reason_and_one_that_is_no_image_is_
         assert (status, problem["status"]) == (415, 415)
         async with deployment.results() as results:
             events = await results.until(1, topics.FAILED)
-            assert events[0]["error"]["code"] == "unreadable"
+            assert {event["error"]["code"] for event in events} == {"unreadable"}
+            assert [event["photo_id"] for event in events].count(posted["id"]) == 1
 
 
 async def test_a_record_that_is_no_event_is_buried_unchanged_and_holds_up_nothing(deployment):
@@ -89,7 +100,7 @@ async def test_a_record_that_is_no_event_is_buried_unchanged_and_holds_up_nothin
             event = {"photo_id": photo_id, "workspace_id": WORKSPACE, "storage_key": "incoming/cat.jpg"}
             await producer.send_and_wait(topics.UPLOADED, value, key=b"k", headers=[("mine", b"1")])
             await producer.send_and_wait(topics.UPLOADED, json.dumps(event).encode(), key=b"k")
-        await results.until(len(poison), topics.READY)
+        await results.until_answered(photo_ids)
         await results.until(len(poison), topics.DEAD)
         dead = [record for record in results.records if record.topic == topics.DEAD]
         assert sorted(record.value for record in dead) == sorted(poison)
@@ -98,7 +109,7 @@ async def test_a_record_that_is_no_event_is_buried_unchanged_and_holds_up_nothin
             assert (record.key, headers["mine"]) == (b"k", b"1")
             assert headers["thumbstream_source_topic"] == topics.UPLOADED.encode()
             assert headers["thumbstream_reason"]
-        assert set(results.outcomes()) == set(photo_ids)
+        assert set(photo_ids) <= set(results.outcomes())
 
 
 async def test_a_deleted_photo_leaves_no_row_and_no_file(deployment):
@@ -111,8 +122,8 @@ async def test_a_deleted_photo_leaves_no_row_and_no_file(deployment):
         events = await feed.until(topics.FILES_DELETED, posted["id"])
         assert events[-2:] == [topics.DELETED, topics.FILES_DELETED]
         await results.until(1, topics.FILES_DELETED)
-        assert await deployment.storage.list_under("originals") == []
-        assert await deployment.storage.list_under("thumbnails") == []
+        files = [*await deployment.storage.list_under("originals"), *await deployment.storage.list_under("thumbnails")]
+        assert [file for file in files if posted["id"] in file.key] == []
 
 
 async def test_uploads_are_taken_while_the_broker_is_away_and_become_ready_when_it_is_back(deployment):
@@ -128,10 +139,9 @@ async def test_uploads_are_taken_while_the_broker_is_away_and_become_ready_when_
 
 
 async def test_a_photo_that_takes_long_holds_up_no_other(deployment):
-    slow = BytesIO()
-    Image.effect_noise((5000, 4500), 80).convert("RGB").save(slow, "PNG", compress_level=1)
+    slow = photo(9000, 9000, kind="PNG")
     async with deployment.client() as client:
-        _, big = await client.post(slow.getvalue())
+        _, big = await client.post(slow)
         quick = [(await client.post(photo(seed=seed)))[1]["id"] for seed in range(6)]
         await asyncio.gather(*(client.settled(photo_id) for photo_id in quick))
         assert (await client.settled(big["id"]))["thumbnail_status"] == "ready"

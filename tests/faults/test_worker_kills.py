@@ -9,7 +9,7 @@ import pytest
 
 from deployment import WORKSPACE, Deployment, lives
 from photos import photo, truncated_photo
-from polling import poll, poll_async
+from polling import poll
 from schemas import topics
 
 pytestmark = pytest.mark.faults
@@ -40,12 +40,7 @@ async def test_ten_kills_of_two_workers_lose_no_photo_and_leave_no_process(apach
             worker.kill()
             worker.spawn()
         await sending
-
-        async def all_answered() -> bool:
-            await results.read()
-            return len(results.outcomes()) == PHOTOS
-
-        await poll_async(all_answered, 180, what="every accepted photo is ready or failed")
+        await results.until_answered(accepted, 180)
     for worker in deployment.workers:
         orphans += worker.render_processes()
         worker.wait_until_ready()

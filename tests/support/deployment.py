@@ -3,8 +3,9 @@
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
 
@@ -152,7 +153,7 @@ class Client:
     async def post(self, content: bytes, filename: str = "cat.jpg", **fields: str) -> tuple[int, dict[str, Any]]:
         """Upload one photo: status and body."""
         form = aiohttp.FormData()
-        form.add_field("photo", content, filename=filename, content_type="application/octet-stream")
+        form.add_field("photo", BytesIO(content), filename=filename, content_type="application/octet-stream")
         for name, value in fields.items():
             form.add_field(name, value)
         async with self.session.post(f"/v1/workspaces/{WORKSPACE}/photos", data=form) as answer:
@@ -224,6 +225,16 @@ class Results:
             for event in self.events(topic):
                 found.setdefault(event["photo_id"], []).append(topic)
         return found
+
+    async def until_answered(self, photo_ids: Iterable[str], seconds: float = READY_SECONDS) -> None:
+        """Read until each of the photos is ready or failed."""
+        wanted = set(photo_ids)
+
+        async def answered() -> bool:
+            await self.read()
+            return wanted <= set(self.outcomes())
+
+        await poll_async(answered, seconds, what=f"all of {len(wanted)} photos are ready or failed")
 
     async def until(self, count: int, topic: str, seconds: float = READY_SECONDS) -> list[dict[str, Any]]:
         """Read until ``count`` events have come on ``topic``, and return them."""
