@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
@@ -15,6 +16,9 @@ _LONGEST_DELAY_SECONDS: Final = 30.0
 #: A child that ran so long is taken to be sound: its next death starts the delays anew.
 _QUIET_SECONDS: Final = 60.0
 
+#: What it printed last is on the screen within this.
+_LAST_WORDS_SECONDS: Final = 1.0
+
 
 class Child:
     """One running process in a session of its own: a terminal's Ctrl-C does not reach it; its group is ours to end.
@@ -22,9 +26,10 @@ class Child:
     It has a pipe on stdin that closes with us, however we end.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, stdin: int) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, stdin: int, relay: threading.Thread) -> None:
         self._process = process
         self._stdin = stdin
+        self._relay = relay
 
     @classmethod
     async def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], output: Output) -> "Child":
@@ -47,8 +52,7 @@ class Child:
         finally:
             os.close(their_stdin)
             os.close(their_stdout)
-        output.relay(name, our_stdout)
-        return cls(process, our_stdin)
+        return cls(process, our_stdin, output.relay(name, our_stdout))
 
     @property
     def alive(self) -> bool:
@@ -62,6 +66,7 @@ class Child:
             self.signal_group(signal.SIGKILL)
             os.close(self._stdin)
             self._stdin = -1
+        await asyncio.to_thread(self._relay.join, _LAST_WORDS_SECONDS)
         return code
 
     def terminate(self) -> None:

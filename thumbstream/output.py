@@ -29,12 +29,14 @@ class Output:
             self._stream.write(f"{prefix}{line}\n")
             self._stream.flush()
 
-    def relay(self, name: str, pipe: int) -> None:
-        """Print what comes out of ``pipe`` until it closes, from a thread of its own."""
+    def relay(self, name: str, pipe: int) -> threading.Thread:
+        """Print what comes out of ``pipe`` until it closes, from a thread of its own, which is returned."""
 
         def pump() -> None:
             with os.fdopen(pipe, "rb") as lines:
                 while line := lines.readline(65_536):
                     self.say(name, line.decode(errors="replace").rstrip())
 
-        threading.Thread(target=pump, name=f"output of {name}", daemon=True).start()
+        thread = threading.Thread(target=pump, name=f"output of {name}", daemon=True)
+        thread.start()
+        return thread
