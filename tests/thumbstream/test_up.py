@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from kafka_servers import ApacheKafka
 from polling import poll
 from up_process import UpProcess
 
@@ -114,6 +115,17 @@ def test_a_broker_that_dies_takes_no_photo_with_it(up: UpProcess, upload: Run, a
     poll(lambda: "workers and api start anew" in up.said(), 20)
     poll(lambda: _ready_count(up) == 10, 60, what="all photos are ready")
     assert upload(str(album)).returncode == 0
+
+
+def test_with_a_kafka_of_ones_own_no_broker_is_started(
+    apache_kafka: ApacheKafka, fresh_folder: Path, run: Run, album: Path
+) -> None:
+    with UpProcess(fresh_folder, THUMBSTREAM_KAFKA_BOOTSTRAP=apache_kafka.bootstrap) as up:
+        assert not [command for command in up.family().values() if "tansu" in command]
+        assert "--republish-unfinished" not in " ".join(up.family().values())
+        done = run("upload", str(album), THUMBSTREAM_DATA_DIR=str(up.data_dir), THUMBSTREAM_HTTP_PORT=str(up.port))
+        assert done.returncode == 0, done.stdout + done.stderr
+    poll(lambda: not up.family(), what="no process is left")
 
 
 def test_a_taken_port_is_told_before_anything_starts(up: UpProcess) -> None:
