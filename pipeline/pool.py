@@ -7,20 +7,18 @@ import asyncio
 import atexit
 import logging
 import multiprocessing
-import os
 import random
-import sys
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline.fork_server import start_fork_server
 from pipeline.render import RenderedPhoto
-from pipeline.render_process import Order, OurFault, OutOfMemory, serve
+from pipeline.render_process import Answer, Order, OurFault, OutOfMemory, serve
 from schemas.faults import Fault, Internal, RenderCrashed, RenderTimeout
 from schemas.renditions import Rendition
 
@@ -76,7 +74,7 @@ class RenderPool:
     async def start(self) -> None:
         """Start the processes; when it returns, each has every decoder loaded and waits for a photo."""
         atexit.register(self._kill_all)
-        _start_fork_server()
+        start_fork_server()
         await asyncio.gather(*(self._start_one() for _ in range(self._process_count)))
 
     async def render(
@@ -91,29 +89,20 @@ class RenderPool:
         Raises:
             Fault: as ``render`` does, and ``RenderTimeout``, ``RenderCrashed``, ``Internal``.
         """
-        renderer = await self._idle.get()
-        while renderer.orders.poll():  # nothing was asked, so that this is its end
-            self._replace(renderer)
-            renderer = await self._idle.get()
-        is_well = False
-        try:
-            answer = await self._ask(
-                renderer, Order(original, tuple(renditions), self._max_pixels), pixels or self._max_pixels
-            )
-            is_well = not isinstance(answer, OutOfMemory)
-        finally:
-            renderer.photos_left -= 1
-            if is_well and renderer.photos_left > 0:
-                self._idle.put_nowait(renderer)
-            else:
-                self._replace(renderer)
+        order = Order(original, tuple(renditions), self._max_pixels)
+        for _ in range(self._process_count + 2):
+            answer = await self._order(order, pixels or self._max_pixels)
+            if answer is not None:
+                break  # else that process had died idle, and the photo is not to blame
         if isinstance(answer, RenderedPhoto):
             return answer
         if isinstance(answer, Fault):
             raise answer
         if isinstance(answer, OurFault):
             raise Internal("the photo could not be rendered") from RuntimeError(answer.traceback)
-        raise RenderCrashed("rendering took more memory than a photo may have")
+        if isinstance(answer, OutOfMemory):
+            raise RenderCrashed("rendering took more memory than a photo may have")
+        raise Internal("no render process stays alive")
 
     async def close(self) -> None:
         """End every process at once, whatever it is doing."""
@@ -125,19 +114,36 @@ class RenderPool:
         await asyncio.to_thread(self._kill_all)  # what was just being started
         atexit.unregister(self._kill_all)
 
-    async def _ask(self, renderer: _Renderer, order: Order, pixels: int) -> Any:
+    async def _order(self, order: Order, pixels: int) -> Answer | None:
+        """What the next free process says; None where it was dead before it took the order up."""
+        renderer = await self._idle.get()
+        is_well = False
+        try:
+            answer = await self._ask(renderer, order, pixels)
+            is_well = answer is not None and not isinstance(answer, OutOfMemory)
+        finally:
+            renderer.photos_left -= 1
+            if is_well and renderer.photos_left > 0:
+                self._idle.put_nowait(renderer)
+            else:
+                self._replace(renderer)
+        return answer
+
+    async def _ask(self, renderer: _Renderer, order: Order, pixels: int) -> Answer | None:
         deadline_seconds = _DEADLINE_SECONDS + _DEADLINE_SECONDS_PER_MEGAPIXEL * pixels / 1_000_000
         try:
             async with asyncio.timeout(deadline_seconds):
-                renderer.orders.send(order)
-                renderer.waiting = self._threads.submit(renderer.orders.recv)
-                return await asyncio.wrap_future(renderer.waiting)
+                renderer.waiting = self._threads.submit(_exchange, renderer.orders, order)
+                answer = await asyncio.wrap_future(renderer.waiting)
         except TimeoutError as error:
             raise RenderTimeout(f"not rendered within {deadline_seconds:.0f} seconds") from error
         except (EOFError, OSError) as error:
             if self._is_closed:
                 raise asyncio.CancelledError from error  # it did not die of the photo
             raise RenderCrashed("the process that rendered it died") from error
+        if answer is None and self._is_closed:
+            raise asyncio.CancelledError
+        return answer
 
     async def _start_one(self) -> None:
         self._idle.put_nowait(await asyncio.wrap_future(self._threads.submit(self._spawn)))
@@ -190,16 +196,11 @@ class RenderPool:
             self._bury(renderer)
 
 
-def _start_fork_server() -> None:
-    """Start it with this process's import path. Left to itself it would look into the working folder first, where a
-    user's own project may well have an ``api`` or a ``schemas``."""
-    path = os.pathsep.join(folder for folder in sys.path if folder)
-    before = dict(os.environ)
-    os.environ |= {"PYTHONPATH": path, "PYTHONSAFEPATH": "1"}
+def _exchange(orders: Connection, order: Order) -> Answer | None:
     try:
-        forkserver.ensure_running()
-    finally:
-        for name in ("PYTHONPATH", "PYTHONSAFEPATH"):
-            os.environ.pop(name)
-            if name in before:
-                os.environ[name] = before[name]
+        orders.send(order)
+        orders.recv()  # it is taken up
+    except (EOFError, OSError):
+        return None
+    answer: Answer = orders.recv()
+    return answer

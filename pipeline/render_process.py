@@ -66,6 +66,7 @@ Answer = RenderedPhoto | Fault | OutOfMemory | OurFault
 def serve(orders: Connection, lifeline: Connection, max_pixels: int) -> None:
     """Render what comes in through ``orders``; end when it closes, and at once when ``lifeline`` does.
 
+    Says ``None`` when it is ready and each time that it takes an order up, then an ``Answer``.
     Only the worker holds the other end of ``lifeline``, so that it closes however the worker ends.
     """
     _heed_only_the_worker(lifeline)
@@ -74,6 +75,7 @@ def serve(orders: Connection, lifeline: Connection, max_pixels: int) -> None:
     with contextlib.suppress(EOFError, OSError):
         while True:
             order: Order = orders.recv()
+            orders.send(None)  # taken up: from here on a death is the photo's
             answer = _answer(order.original, order.renditions, order.max_pixels)
             orders.send(answer)
             if isinstance(answer, OutOfMemory):
