@@ -21,6 +21,8 @@ from schemas.faults import OriginalTooLarge, TooManyPixels, Unreadable, Unsuppor
 
 _CHUNK_BYTES: Final = 256 * 1024
 _MAX_FILENAME: Final = 255
+#: A client that says nothing for so long has gone without telling.
+_SILENCE_SECONDS: Final = 60.0
 #: What the parts around the photo may take: boundaries, headers, caption.
 _ENVELOPE_BYTES: Final = 64 * 1024
 _MAX_PARTS: Final = 16
@@ -106,7 +108,7 @@ async def _read_photo(part: BodyPartReader, upload: Received, limit: int) -> Non
     digest = sha256()
     file = await asyncio.to_thread(upload.path.open, "wb")
     try:
-        while chunk := bytes(await part.read_chunk(_CHUNK_BYTES)):
+        while chunk := await _next_chunk(part):
             upload.file_size += len(chunk)
             if upload.file_size > limit:
                 raise _too_large(limit)
@@ -118,6 +120,14 @@ async def _read_photo(part: BodyPartReader, upload: Received, limit: int) -> Non
         await asyncio.to_thread(file.close)
     _refuse_what_is_no_image(upload.first_bytes, whole=True)
     upload.checksum = f"sha256:{digest.hexdigest()}"
+
+
+async def _next_chunk(part: BodyPartReader) -> bytes:
+    try:
+        async with asyncio.timeout(_SILENCE_SECONDS):
+            return bytes(await part.read_chunk(_CHUNK_BYTES))
+    except TimeoutError as error:
+        raise Problem(408, f"nothing came for {_SILENCE_SECONDS:g} seconds") from error
 
 
 async def _read_field(part: BodyPartReader, upload: Received) -> None:

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.handlers import feed, files, health, items, photos, session, uploads
+from api.handlers import archives, documents, feed, files, health, items, photos, session, uploads
 
 _PHOTOS = "/v1/workspaces/{workspace}/photos"
 _PHOTO = _PHOTOS + "/{photo}"
@@ -18,6 +18,7 @@ def add_routes(app: web.Application) -> None:
             web.post(_PHOTOS + "/bulk-delete", photos.bulk_delete),
             web.post(_PHOTOS + "/bulk-caption", photos.bulk_caption),
             web.post(_PHOTOS + "/retry", photos.retry_photos),
+            web.get(_PHOTOS + "/download", archives.get_archive),
             web.get(_PHOTO, photos.get_photo),
             web.patch(_PHOTO, photos.patch_photo),
             web.delete(_PHOTO, photos.delete_photo),
@@ -30,6 +31,9 @@ def add_routes(app: web.Application) -> None:
             web.get("/healthz", health.get_healthz),
             web.get("/readyz", health.get_readyz),
             web.get("/metrics", health.get_metrics),
+            web.get("/openapi.json", documents.get_openapi),
+            web.get("/asyncapi.json", documents.get_asyncapi),
+            web.get("/docs", documents.get_docs),
             web.get("/", session.get_page),
             web.post("/session", session.post_session),
             web.delete("/session", session.delete_session),

@@ -1,10 +1,11 @@
 """Posting a photo: the bytes first, then row, event and journal in one transaction. Kafka is not asked."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import structlog
 from aiohttp import hdrs, web
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from api import photos
 from api.asked import idempotency_key_of, trace_of, workspace_of
@@ -38,21 +39,30 @@ async def post_photo(request: web.Request) -> web.Response:
 
 
 async def _record(request: web.Request, event: PhotoUploaded, key: str | None) -> PhotoRow:
-    """Write the photo down; whatever keeps us from it, no original is left that no row knows of."""
+    """Write the photo down. If that fails, an original that no row knows of is erased."""
     trace = trace_of(request)
     try:
         row = await request.app[DATABASE].write(
             lambda session: photos.add_photo(session, event, idempotency_key=key, trace=trace)
         )
-    except BaseException as error:
+    except IntegrityError:
         await request.app[STORAGE].erase([event.storage_key])
-        if isinstance(error, IntegrityError) and key is not None:
-            made = await _made_before(request, event.workspace_id, key)
-            if made is not None:
-                return made
+        if key is not None and (made := await _made_before(request, event.workspace_id, key)):
+            return made
+        raise
+    except Exception:
+        with suppress(SQLAlchemyError, OSError):
+            await _erase_unless_written(request, event)
         raise
     request.app[BELLS].ring()
     return row
+
+
+async def _erase_unless_written(request: web.Request, event: PhotoUploaded) -> None:
+    """A commit whose answer was lost may have happened; where that cannot be told, ``sweep`` will."""
+    async with request.app[DATABASE].reading() as session:
+        if await session.get(PhotoRow, event.photo_id) is None:
+            await request.app[STORAGE].erase([event.storage_key])
 
 
 async def _made_before(request: web.Request, workspace_id: str, key: str) -> PhotoRow | None:

@@ -87,7 +87,7 @@ class Running:
 
 def form(content: bytes, filename: str = "cat.jpg", **fields: str) -> FormData:
     """An upload as a browser sends it."""
-    data = FormData()
+    data = FormData(quote_fields=False)
     for name, value in fields.items():
         data.add_field(name, value)
     data.add_field("photo", content, filename=filename, content_type="image/jpeg")

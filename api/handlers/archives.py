@@ -1,0 +1,46 @@
+"""Many originals at once."""
+
+from contextlib import aclosing
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from api import photos
+from api.archive import archive
+from api.asked import parse_uuid, workspace_of
+from api.problems import Problem, bad_field, not_found
+from api.state import DATABASE, STORAGE
+from groundwork.storage import Missing
+
+_MAX_PHOTOS: Final = 500
+
+
+async def get_archive(request: web.Request) -> web.StreamResponse:
+    """``GET /v1/workspaces/{ws}/photos/download?ids=``: a zip, as it is made."""
+    workspace_id = workspace_of(request)
+    ids = list(dict.fromkeys(parse_uuid("ids", part) for part in request.query.get("ids", "").split(",")))
+    if len(ids) > _MAX_PHOTOS:
+        raise bad_field("ids", f"must not be over {_MAX_PHOTOS}")
+    async with request.app[DATABASE].reading() as session:
+        rows = [await photos.find_photo(session, workspace_id, photo_id) for photo_id in ids]
+    storage = request.app[STORAGE]
+    for row in rows:
+        if row.storage_key is None:
+            raise Problem(404, f"the upload of {row.id} has not been seen yet")
+        try:
+            await storage.info(row.storage_key)
+        except Missing as error:
+            raise not_found("file") from error
+    response = web.StreamResponse(
+        headers={
+            hdrs.CONTENT_TYPE: "application/zip",
+            hdrs.CONTENT_DISPOSITION: 'attachment; filename="photos.zip"',
+            hdrs.CACHE_CONTROL: "private, no-store",
+        }
+    )
+    await response.prepare(request)
+    async with aclosing(archive(storage, rows)) as pieces:
+        async for piece in pieces:
+            await response.write(piece)
+    await response.write_eof()
+    return response

@@ -1,0 +1,142 @@
+"""The shapes of what HTTP and the feed say, for the generated documents; the tests hold the answers to them."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Status = Literal["pending", "processing", "ready", "failed"]
+
+
+class _Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class ThumbnailShape(_Shape):
+    """One thumbnail of a photo."""
+
+    url: str = Field(description="relative to the server; its bytes never change")
+    width: int = Field(description="px")
+    height: int = Field(description="px")
+    content_type: str
+    file_size: int = Field(description="bytes")
+
+
+class ErrorShape(_Shape):
+    """Why a photo has no thumbnails."""
+
+    code: str
+    message: str | None = Field(description="one line for a person")
+
+
+class PhotoShape(_Shape):
+    """A photo."""
+
+    id: UUID
+    workspace_id: str
+    item_id: str | None
+    filename: str | None
+    caption: str | None
+    uploaded_by: str | None
+    content_type: str | None
+    file_size: int | None = Field(description="bytes")
+    checksum: str | None = Field(description="sha256:…")
+    width: int | None = Field(description="px, after the EXIF rotation; once it is ready")
+    height: int | None = Field(description="px, after the EXIF rotation; once it is ready")
+    display_order: int = Field(description="from 0 within its item")
+    is_primary: bool
+    thumbnail_status: Status
+    attempts: int
+    error: ErrorShape | None
+    thumbhash: str | None = Field(description="base64")
+    original_url: str
+    thumbnails: dict[str, ThumbnailShape] = Field(description="by rendition; those of the last time that it was ready")
+    created_at: datetime
+    updated_at: datetime
+
+
+class PageShape(_Shape):
+    """One page of photos."""
+
+    items: list[PhotoShape]
+    next_cursor: str | None = Field(description="null on the last page")
+
+
+class FieldErrorShape(_Shape):
+    """What one field has wrong."""
+
+    field: str
+    message: str
+
+
+class ProblemShape(BaseModel):
+    """An error, as RFC 9457 has it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str | None = Field(default=None, description="one of the codes of thumbnails.failed")
+    errors: list[FieldErrorShape] | None = None
+
+
+class BulkResultShape(_Shape):
+    """What became of one id."""
+
+    id: UUID
+    result: Literal["deleted", "changed", "not_found"]
+
+
+class BulkResultsShape(_Shape):
+    """What became of each id, in the order in which they were given."""
+
+    results: list[BulkResultShape]
+
+
+class CountShape(_Shape):
+    """How many photos are rendered again."""
+
+    count: int
+
+
+class UploadShape(_Shape):
+    """The fields of an upload."""
+
+    photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
+    item_id: str | None = Field(default=None, max_length=255)
+    caption: str | None = Field(default=None, max_length=10_000)
+
+
+class HelloMessage(_Shape):
+    """The first message of the feed."""
+
+    type: Literal["hello"]
+    cursor: str
+    resumed: bool = Field(description="false: fetch the list anew")
+
+
+class PhotoMessage(_Shape):
+    """A photo has changed."""
+
+    type: Literal["photo"]
+    event: Literal[
+        "photos.uploaded",
+        "thumbnails.started",
+        "thumbnails.ready",
+        "thumbnails.failed",
+        "photos.deleted",
+        "thumbnails.deleted",
+    ]
+    cursor: str = Field(description="come back with the last one that you saw")
+    photo: PhotoShape
+
+
+class StatsMessage(_Shape):
+    """The figures, at most once a second."""
+
+    type: Literal["stats"]
+    counts: dict[Status, int]
+    photos_per_second: float
+    lag: int | None = Field(description="uploads that no worker has finished; null while it is not known")
+    oldest_pending_seconds: int | None
