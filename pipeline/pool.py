@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from pipeline.fork_server import start_fork_server
 from pipeline.render import RenderedPhoto
@@ -47,7 +47,7 @@ class _Renderer:
     lifeline: Connection
     photos_left: int
     #: The thread that waits for its answer.
-    waiting: "Future[Any] | None" = None
+    waiting: "Future[Answer | None] | None" = None
 
 
 class RenderPool:
