@@ -8,9 +8,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright
+
 from deployment import ADMIN_KEY, Deployment
 from kafka_servers import EmbeddedBroker
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright
 
 _ARGUMENTS: Final = (
     "--no-sandbox",

@@ -1,0 +1,197 @@
+"""Rules of the dashboard's parts, each alone: its modules in a real browser without a server, and its files as text."""
+
+import base64
+import json
+import re
+from collections.abc import AsyncIterator
+from itertools import permutations, product
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from fast_thumbhash import rgba_to_thumb_hash, thumb_hash_to_rgba
+from playwright.async_api import Browser, Page, Route
+
+import api
+
+DASHBOARD: Final = Path(api.__file__).parent / "dashboard"
+
+#: WCAG 2.2, 1.4.3: contrast of text, level AA.
+AA: Final = 4.5
+
+
+@pytest.fixture
+async def modules(browser: Browser) -> AsyncIterator[Page]:
+    """A page from which the dashboard's modules can be imported; nothing else answers."""
+    page = await browser.new_page()
+
+    async def answer(route: Route) -> None:
+        path = route.request.url.removeprefix("http://dashboard.test/dashboard/")
+        if path == "blank":
+            await route.fulfill(body="<!doctype html><title>x</title>", content_type="text/html")
+        else:
+            await route.fulfill(path=DASHBOARD / path)
+
+    await page.route("**/*", answer)
+    await page.goto("http://dashboard.test/dashboard/blank")
+    yield page
+    await page.close()
+
+
+def pixels(width: int, height: int, *, has_alpha: bool) -> bytes:
+    """Colour gradients, see-through towards the left if ``has_alpha``."""
+    return bytes(
+        channel
+        for y in range(height)
+        for x in range(width)
+        for channel in (x * 255 // width, y * 255 // height, 90, x * 255 // width if has_alpha else 255)
+    )
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("size", [(60, 90), (100, 100), (100, 20), (30, 100)])
+@pytest.mark.parametrize("has_alpha", [False, True])
+async def test_a_thumbhash_decodes_as_the_reference_does(modules: Page, size: tuple[int, int], has_alpha: bool) -> None:
+    thumbhash = bytes(rgba_to_thumb_hash(*size, pixels(*size, has_alpha=has_alpha)))
+    width, height, rgba = thumb_hash_to_rgba(thumbhash)
+    decoded = await modules.evaluate(
+        """async (text) => {
+            const { decodeThumbhash } = await import("/dashboard/thumbhash.js");
+            const picture = decodeThumbhash(text);
+            return [picture.width, picture.height, [...picture.rgba]];
+        }""",
+        base64.b64encode(thumbhash).decode(),
+    )
+    assert decoded[:2] == [width, height]
+    assert max(abs(ours - theirs) for ours, theirs in zip(decoded[2], rgba, strict=True)) <= 1
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("text", ["", "!!", "AAAA", base64.b64encode(bytes(40)).decode(), "/" * 8])
+async def test_whatever_is_no_thumbhash_harms_nothing(modules: Page, text: str) -> None:
+    decoded = await modules.evaluate(
+        """async (text) => {
+            const { decodeThumbhash } = await import("/dashboard/thumbhash.js");
+            const picture = decodeThumbhash(text);
+            return picture === null || (picture.width <= 32 && picture.height <= 32);
+        }""",
+        text,
+    )
+    assert decoded
+
+
+HISTORY: Final = (
+    ("photos.uploaded", "pending", 1),
+    ("thumbnails.started", "processing", 2),
+    ("thumbnails.ready", "ready", 3),
+)
+
+
+def photo_of(status: str, second: int) -> dict[str, Any]:
+    moment = "2026-01-01T00:00:0{}.000000Z"
+    return {"id": "a", "thumbnail_status": status, "created_at": moment.format(0), "updated_at": moment.format(second)}
+
+
+async def shown_after(modules: Page, steps: list[dict[str, Any]]) -> str | None:
+    """The status that an album shows after feed messages, and snapshots asked for before or after them."""
+    return await modules.evaluate(
+        """async (steps) => {
+            const { Album } = await import("/dashboard/album.js");
+            const album = new Album(() => {});
+            let turn = 0;
+            for (const step of steps) {
+                if (step.ask) turn = album.turn;
+                else if (step.event) album.takeMessage(step);
+                else album.takeSnapshot([step.photo], turn);
+            }
+            return album.get("a")?.photo.thumbnail_status ?? null;
+        }""",
+        steps,
+    )
+
+
+@pytest.mark.browser
+async def test_no_snapshot_overtakes_the_feed_and_no_message_downgrades_a_newer_snapshot(modules: Page) -> None:
+    messages = [{"event": event, "photo": photo_of(status, second)} for event, status, second in HISTORY]
+    for asked_at, answered_at, (_, status, second) in product(range(4), range(4), HISTORY):
+        if answered_at < asked_at or second < asked_at:
+            continue  # an answer comes after its question, and is never older than it
+        steps: list[dict[str, Any]] = []
+        for place in range(4):
+            steps += [{"ask": True}] * (place == asked_at) + [{"photo": photo_of(status, second)}] * (
+                place == answered_at
+            )
+            steps += messages[place : place + 1]
+        assert await shown_after(modules, steps) == "ready", json.dumps(steps)
+
+
+@pytest.mark.browser
+async def test_a_deleted_photo_never_comes_back(modules: Page) -> None:
+    late = [{"event": event, "photo": photo_of(status, second)} for event, status, second in HISTORY]
+    deleted = {"event": "photos.deleted", "photo": photo_of("ready", 3)}
+    for order in permutations([deleted, late[1], late[2], {"photo": photo_of("ready", 9)}]):
+        steps = [late[0], *order]
+        assert await shown_after(modules, steps) is None, json.dumps(steps)
+
+
+@pytest.mark.browser
+async def test_thousands_of_photos_keep_a_screenful_of_cards(modules: Page) -> None:
+    drawn = await modules.evaluate(
+        """async () => {
+            document.body.innerHTML = "<section><ul id='sheet'></ul></section>";
+            const { Sheet } = await import("/dashboard/sheet.js");
+            const sheet = new Sheet(document.getElementById("sheet"), { onOpen() {}, onEnd() {} });
+            const photo = { thumbnail_status: "ready", created_at: "2026-01-01T00:00:00Z", thumbnails: {} };
+            const entry = (_, at) => ({ id: `p${at}`, photo: { ...photo, id: `p${at}` } });
+            sheet.show(Array.from({ length: 20000 }, entry), true);
+            const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+            const counts = [];
+            for (let step = 0; step <= 10; step += 1) {
+                window.scrollTo(0, (document.body.scrollHeight * step) / 10);
+                await frames();
+                await frames();
+                counts.push(document.querySelectorAll(".card").length);
+            }
+            return { counts, last: document.querySelector(".card:last-child").dataset.id };
+        }"""
+    )
+    assert drawn["last"] == "p19999"
+    assert min(drawn["counts"]) > 0
+    assert max(drawn["counts"]) < 150
+
+
+def tokens(scheme: str) -> dict[str, str]:
+    """The colours of a scheme, from tokens.css."""
+    light, dark = (DASHBOARD / "tokens.css").read_text().split("@media (prefers-color-scheme: dark)")
+    read = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light))
+    return read if scheme == "light" else read | dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark))
+
+
+def luminance(colour: str) -> float:
+    """Source: WCAG 2.2, relative luminance."""
+    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    linear = [value / 12.92 if value <= 0.04045 else ((value + 0.055) / 1.055) ** 2.4 for value in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    lighter, darker = sorted((luminance(one), luminance(other)), reverse=True)
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("text", ["ink", "muted", "pending", "processing", "ready", "failed"])
+@pytest.mark.parametrize("ground", ["ground", "raised", "sunk"])
+def test_every_text_has_contrast_enough_on_every_ground(scheme: str, text: str, ground: str) -> None:
+    colours = tokens(scheme)
+    assert contrast(colours[text], colours[ground]) >= AA
+
+
+def test_the_page_needs_nothing_that_its_policy_forbids() -> None:
+    page = (DASHBOARD / "index.html").read_text()
+    assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", page)
+    for file in DASHBOARD.rglob("*.*"):
+        text = file.read_text().replace("http://www.w3.org/2000/svg", "")
+        assert not re.search(r"""(src|href|url|import|fetch)[\s(="']+(https?:)?//""", text), file.name
+        assert "innerHTML" not in text, file.name
+        assert file.suffix != ".svg" or not re.search(r"<style|\sstyle=|<script|\son[a-z]+=", text), file.name
