@@ -185,7 +185,9 @@ def _later_error(old: Progress, new: Progress) -> tuple[str, str] | None:
 def _later_pictures(old: Pictures | None, new: Pictures | None) -> Pictures | None:
     if old is None or new is None or old == new:
         return old or new
-    return max(old, new, key=lambda pictures: (pictures.generation, pictures.made_at, _canonical(pictures)))
+    if (old.generation, old.made_at) != (new.generation, new.made_at):
+        return max(old, new, key=lambda pictures: (pictures.generation, pictures.made_at))
+    return max(old, new, key=_canonical)
 
 
 def _delete(state: State, event: PhotoDeleted | ThumbnailsDeleted) -> Deleted:

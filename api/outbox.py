@@ -31,6 +31,8 @@ _LOOK_AGAIN_SECONDS: Final = 0.5
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _CLOSE_SECONDS: Final = 2.0
+#: After this a delivery counts as failed: the producer is made anew, the topics first where they have vanished.
+_DELIVERY_MS: Final = 10_000
 _DRAIN_POLL_SECONDS: Final = 0.02
 
 
@@ -119,7 +121,7 @@ class Relay:
     async def _started_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             await kafka.create_topics(self._settings)  # before a send makes the broker create one in its own way
-            producer = kafka.new_producer(self._settings)
+            producer = kafka.new_producer(self._settings, request_timeout_ms=_DELIVERY_MS)
             try:
                 await producer.start()
             except BaseException:

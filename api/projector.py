@@ -39,6 +39,9 @@ _LOOK_AFTER_SECONDS: Final = 5.0
 #: Data exceptions and broken constraints. Source: PostgreSQL, appendix A.
 _REFUSALS: Final = ("22", "23")
 
+#: aiokafka asks for ever where a topic has vanished; a consumer started anew makes the topic first.
+_ANSWER_SECONDS: Final = 5.0
+
 Batch = dict[TopicPartition, list[ConsumerRecord]]
 Found = tuple[ConsumerRecord, Event]
 
@@ -145,7 +148,8 @@ class Projector:
         if not offsets:
             return
         try:
-            await consumer.commit(offsets)
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await consumer.commit(offsets)
             self._committed = next(iter(offsets.items()))
         except (CommitFailedError, IllegalStateError) as error:
             log.info("offsets not committed after a rebalance", reason=str(error))
@@ -155,7 +159,8 @@ class Projector:
         if self._committed is None:
             return
         partition, offset = self._committed
-        known = await consumer.committed(partition)
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            known = await consumer.committed(partition)
         if known is None or known < offset:
             self._committed = None
             raise TopicsRenewed(f"{partition.topic}/{partition.partition} was committed up to {offset}, is at {known}")

@@ -66,9 +66,9 @@ def producer_options(settings: Settings) -> dict[str, Any]:
     return {"acks": "all", "enable_idempotence": not settings.kafka_is_embedded}
 
 
-def new_producer(settings: Settings) -> AIOKafkaProducer:
+def new_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     """A producer that is not yet started."""
-    return AIOKafkaProducer(**client_options(settings), **producer_options(settings))
+    return AIOKafkaProducer(**client_options(settings), **(producer_options(settings) | options))
 
 
 def new_consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:

@@ -277,3 +277,23 @@ async def test_two_instances_share_the_work_and_each_shows_all(
         await one.produce(ready(await one.upload_of(late["id"])))
         await one.status_becomes(late["id"], "ready", 40)
         await poll_async(lambda: _nothing_waits(one), 20, what="the relay of the one that is left publishes")
+
+
+async def test_a_broker_that_forgets_while_events_are_folded_gets_its_topics_back(
+    tmp_path: Path, embedded_broker: EmbeddedBroker, proxied_postgres: tuple[str, TcpProxy]
+) -> None:
+    url, proxy = proxied_postgres
+    settings = Settings(data_dir=tmp_path, partitions=2, database_url=url, _env_file=None, **embedded_broker.settings)
+    async with running_api(settings) as running:
+        posted = await running.post()
+        upload = await running.upload_of(posted["id"])
+        await running.produce(started(upload))
+        await running.status_becomes(posted["id"], "processing")
+        proxy.cut()
+        await running.produce(failed(upload))  # read, and not to be folded before its topic is gone
+        await asyncio.to_thread(embedded_broker.restart)
+        proxy.reopen()
+        await running.status_becomes(posted["id"], "failed")
+        await poll_async(lambda: set(embedded_broker.topics()) >= set(topics.ALL), 30, what="the topics are back")
+        await running.produce(ready(upload))
+        await running.status_becomes(posted["id"], "ready", 40)
