@@ -29,7 +29,7 @@ export class Roll {
     this.#sheet = sheet;
     this.#parts = parts;
     parts.newer.addEventListener("click", () => this.#letIn());
-    parts.again.addEventListener("click", () => this.more());
+    parts.again.addEventListener("click", () => (this.#isLoaded ? this.more() : this.reload()));
     window.addEventListener("scroll", () => !parts.newer.hidden && this.draw(), { passive: true });
   }
 

@@ -81,7 +81,7 @@ class Dashboard:
         await self.page.locator('#connection[data-state="live"]').wait_for()
 
     async def was_never_reloaded(self) -> bool:
-        return await self.page.evaluate("window.openedOnce === true")
+        return bool(await self.page.evaluate("window.openedOnce === true"))
 
     def card(self, filename: str, status: str = "") -> Locator:
         """The card of the photo with this name, in this status."""

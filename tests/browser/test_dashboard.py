@@ -22,7 +22,7 @@ async def has_loaded(image: Locator) -> None:
     """Wait until an image shows pixels."""
 
     async def loaded() -> bool:
-        return await image.evaluate(IS_LOADED)
+        return bool(await image.evaluate(IS_LOADED))
 
     await poll_async(loaded, what="the image has loaded")
 
@@ -219,6 +219,22 @@ async def test_a_lost_session_shows_how_to_sign_in_and_a_key_brings_the_page_bac
     await dashboard.is_live()
     assert f"workspace={dashboard.workspace}" in dashboard.page.url
     assert ADMIN_KEY not in dashboard.page.url
+
+
+async def test_a_list_that_could_not_be_loaded_says_so_and_can_be_asked_for_again(open_dashboard: Open) -> None:
+    dashboard = await open_dashboard()
+    await dashboard.choose(cat_jpg=photo())
+    await dashboard.card("cat.jpg", "ready").wait_for()
+    dashboard.expect_complaint("status of 503")
+    problem = '{"title": "Service Unavailable", "status": 503, "detail": "the database does not answer; try again"}'
+    lists = "**/photos?*limit=100*"
+    await dashboard.page.route(lists, lambda route: route.fulfill(status=503, body=problem))
+    await dashboard.page.reload()
+    await expect(dashboard.page.locator("#sheet-note")).to_have_text("the database does not answer; try again")
+    await dashboard.page.unroute(lists)
+    await dashboard.page.get_by_role("button", name="Try again").click()
+    await dashboard.card("cat.jpg", "ready").wait_for()
+    await expect(dashboard.page.locator("#sheet-note")).to_have_text("")
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1360])
