@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 
 from groundwork.kafka import new_consumer, new_producer, wait_for_topics
-from groundwork.settings import Settings
+from groundwork.settings import load_settings
 from groundwork.storage import Storage, open_storage
 from kafka_servers import Broker
 from polling import poll, poll_async
@@ -96,7 +96,7 @@ class Deployment:
             **variables,
         }
         self.variables = {f"THUMBSTREAM_{name.upper()}": value for name, value in chosen.items()}
-        self.settings = Settings(**chosen)
+        self.settings = load_settings(**chosen)
         self.workers = [WorkerProcess(f"worker-{n}", folder, self.variables) for n in range(1, workers + 1)]
         self.api = ApiProcess("api", folder, self.variables)
         self.storage: Storage = open_storage(self.settings)
@@ -171,7 +171,7 @@ class Client:
             status, photo = await self.get(f"/photos/{photo_id}")
             return photo if status == 200 and photo["thumbnail_status"] in {"ready", "failed"} else None
 
-        return await poll_async(settled, seconds, what=f"photo {photo_id} is ready or failed")  # type: ignore[return-value]
+        return await poll_async(settled, seconds, what=f"photo {photo_id} is ready or failed")
 
     @asynccontextmanager
     async def feed(self, cursor: str | None = None) -> AsyncIterator["Feed"]:

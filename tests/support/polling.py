@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, overload
 
 T = TypeVar("T")
 
@@ -15,7 +15,7 @@ class DeadlinePassed(AssertionError):
     """What was waited for did not come true in time."""
 
 
-def poll(until: Callable[[], T], deadline_seconds: float = 10.0, *, what: str = "") -> T:
+def poll(until: Callable[[], T | None], deadline_seconds: float = 10.0, *, what: str = "") -> T:
     """Call ``until`` again and again until it answers with something true, and return that.
 
     Raises:
@@ -31,12 +31,22 @@ def poll(until: Callable[[], T], deadline_seconds: float = 10.0, *, what: str = 
         time.sleep(_PAUSE_SECONDS)
 
 
-async def poll_async(until: Callable[[], T | Awaitable[T]], deadline_seconds: float = 10.0, *, what: str = "") -> T:
+@overload
+async def poll_async(
+    until: Callable[[], Awaitable[T | None]], deadline_seconds: float = 10.0, *, what: str = ""
+) -> T: ...
+
+
+@overload
+async def poll_async(until: Callable[[], T | None], deadline_seconds: float = 10.0, *, what: str = "") -> T: ...
+
+
+async def poll_async(until: Callable[[], Any], deadline_seconds: float = 10.0, *, what: str = "") -> Any:
     """:func:`poll` for a running event loop, which goes on in between; ``until`` may be a coroutine function."""
     end = time.monotonic() + deadline_seconds
     while True:
         asked = until()
-        answer = cast(T, await asked if inspect.isawaitable(asked) else asked)
+        answer = await asked if inspect.isawaitable(asked) else asked
         if answer:
             return answer
         if time.monotonic() > end:
