@@ -163,6 +163,8 @@ class Projector:
             known = await consumer.committed(partition)
         if known is None or known < offset:
             self._committed = None
+            if partition in consumer.assignment() and await consumer.position(partition) < offset:
+                return  # a heartbeat has told the consumer before us, and it reads from the start
             raise TopicsRenewed(f"{partition.topic}/{partition.partition} was committed up to {offset}, is at {known}")
 
     def _say(self, reason: str) -> None:
