@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from fast_thumbhash import rgba_to_thumb_hash, thumb_hash_to_rgba
 from playwright.async_api import Browser, Page, Route
 
 import api
@@ -52,8 +51,9 @@ def pixels(width: int, height: int, *, has_alpha: bool) -> bytes:
 @pytest.mark.parametrize("size", [(60, 90), (100, 100), (100, 20), (30, 100)])
 @pytest.mark.parametrize("has_alpha", [False, True])
 async def test_a_thumbhash_decodes_as_the_reference_does(modules: Page, size: tuple[int, int], has_alpha: bool) -> None:
-    thumbhash = bytes(rgba_to_thumb_hash(*size, pixels(*size, has_alpha=has_alpha)))
-    width, height, rgba = thumb_hash_to_rgba(thumbhash)
+    reference = pytest.importorskip("fast_thumbhash", reason="the reference has no wheel for this Python or machine")
+    thumbhash = bytes(reference.rgba_to_thumb_hash(*size, pixels(*size, has_alpha=has_alpha)))
+    width, height, rgba = reference.thumb_hash_to_rgba(thumbhash)
     decoded = await modules.evaluate(
         """async (text) => {
             const { decodeThumbhash } = await import("/dashboard/thumbhash.js");
