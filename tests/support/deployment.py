@@ -152,7 +152,7 @@ class Client:
 
     async def post(self, content: bytes, filename: str = "cat.jpg", **fields: str) -> tuple[int, dict[str, Any]]:
         """Upload one photo: status and body."""
-        form = aiohttp.FormData()
+        form = aiohttp.FormData(quote_fields=False)
         form.add_field("photo", BytesIO(content), filename=filename, content_type="application/octet-stream")
         for name, value in fields.items():
             form.add_field(name, value)

@@ -66,7 +66,7 @@ class S3Server(ServerProcess):
             f"--auth-key={_KEY_ID},{_SECRET}",
             f"--addr=127.0.0.1:{self.port}",
             "--config=",
-            "--dir-cache-time=0",
+            "--dir-cache-time=1s",
             str(self.bucket_folder.parent),
         ]
 
