@@ -1,4 +1,4 @@
-"""The ways in which a photo can fail. Each owns its code and whether to try again.
+"""The ways in which a photo can fail. Each owns its code and how many attempts it is worth.
 
 Fault
 ├── OriginalMissing        nothing lies at the storage key
@@ -7,14 +7,18 @@ Fault
 ├── UnsupportedFormat      none of the accepted formats by its bytes
 ├── Unreadable             truncated or corrupt
 ├── RenderTimeout          not done by its deadline
-├── RenderCrashed          the process that rendered it died
+├── RenderCrashed          the process that rendered it died               (worth one more attempt)
 ├── ChecksumMismatch       not the bytes that the event speaks of
-├── StorageUnavailable     storage did not answer, or with an error     (worth another try)
-└── Internal               a fault of ours                              (worth another try)
+├── StorageUnavailable     storage did not answer, or with an error     (worth all that are allowed)
+└── Internal               a fault of ours                              (worth all that are allowed)
 """
 
+import sys
 from enum import StrEnum
-from typing import ClassVar
+from typing import ClassVar, Final
+
+#: For what may well pass: the settings of the retries are the limit.
+AS_OFTEN_AS_ALLOWED: Final = sys.maxsize
 
 
 class FaultCode(StrEnum):
@@ -36,8 +40,8 @@ class Fault(Exception):
     """What went wrong with one photo; its text is one line for a person and names no internals."""
 
     code: ClassVar[FaultCode]
-    #: Whether the same photo may well succeed a little later.
-    retryable: ClassVar[bool] = False
+    #: How many attempts a photo is worth that fails so: one where another would end the same.
+    attempts: ClassVar[int] = 1
 
 
 class OriginalMissing(Fault):
@@ -80,6 +84,7 @@ class RenderCrashed(Fault):
     """The process that rendered it died."""
 
     code = FaultCode.RENDER_CRASHED
+    attempts = 2
 
 
 class ChecksumMismatch(Fault):
@@ -92,11 +97,11 @@ class StorageUnavailable(Fault):
     """Storage did not answer, or answered with an error."""
 
     code = FaultCode.STORAGE_UNAVAILABLE
-    retryable = True
+    attempts = AS_OFTEN_AS_ALLOWED
 
 
 class Internal(Fault):
     """A fault of ours."""
 
     code = FaultCode.INTERNAL
-    retryable = True
+    attempts = AS_OFTEN_AS_ALLOWED

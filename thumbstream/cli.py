@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from thumbstream.bench.commands import bench
+
 if TYPE_CHECKING:
     from groundwork.settings import Settings
     from thumbstream.access import Access
@@ -21,6 +23,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="A Kafka pipeline that makes thumbnails of uploaded photos and loses none.",
 )
+
+app.add_typer(bench, name="bench")
 
 #: ``up`` starts its children so: they end when it does, and leave the warnings about settings to it.
 UnderUp = Annotated[bool, typer.Option("--under-up", hidden=True)]
@@ -71,7 +75,7 @@ def up() -> None:
 def worker(under_up: UnderUp = False) -> None:
     """Run one worker: takes uploads from Kafka and makes their thumbnails."""
     settings = _service_settings(under_up)
-    from pipeline.worker import run_worker
+    from pipeline.process import run_worker
 
     raise typer.Exit(run_worker(settings))
 

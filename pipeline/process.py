@@ -1,0 +1,92 @@
+"""The worker as a process: what it needs is started, it runs until a signal, it drains, it ends."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable
+from typing import Final
+
+import structlog
+
+from groundwork.kafka import wait_for_topics
+from groundwork.settings import Settings
+from groundwork.storage import Storage, open_storage
+from pipeline.answer import Answerer
+from pipeline.breaker import StorageBreaker
+from pipeline.pool import RenderPool
+from pipeline.retry import Backoff
+from pipeline.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+#: For photos in work at a stop, and for leaving the group after. Together under the 30 s that orchestrators give.
+_DRAIN_SECONDS: Final = 20.0
+_LEAVE_SECONDS: Final = 5.0
+
+#: Photos in answer for each that renders: enough that reading, writing and publishing keep no renderer waiting.
+_ANSWERS_PER_RENDER: Final = 4
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT, which drain it. Returns the process's exit code; 1 after a crash."""
+    return asyncio.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> int:
+    asked_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    storage = open_storage(settings)
+    pool = RenderPool(processes=settings.concurrency, max_pixels=settings.max_pixels)
+    try:
+        await pool.start()
+        if await _unless_stopped(wait_for_topics(settings), asked_to_stop):
+            return await _consume(settings, storage, pool, asked_to_stop)
+        return 0
+    finally:
+        await pool.close()
+        await storage.close()
+
+
+async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked_to_stop: asyncio.Event) -> int:
+    answerer = Answerer(
+        storage,
+        pool,
+        settings.renditions,
+        max_bytes=settings.max_upload_bytes,
+        render_slot=asyncio.Semaphore(settings.concurrency),
+    )
+    breaker = StorageBreaker(storage.check)
+    worker = Worker(
+        settings, answerer, breaker=breaker, backoff=Backoff(), at_once=_ANSWERS_PER_RENDER * settings.concurrency
+    )
+    worker.app.finalize()
+    await worker.app.start()
+    log.info("worker started", brokers=settings.bootstrap_servers, concurrency=settings.concurrency)
+    await worker.app.wait(asked_to_stop.wait())
+    crashed = worker.app.crashed
+    log.info("worker stopping", in_work=worker.in_work)
+    steps = (
+        (worker.drain(_DRAIN_SECONDS), _DRAIN_SECONDS + _LEAVE_SECONDS),
+        (breaker.close(), _LEAVE_SECONDS),
+        (worker.app.stop(), _LEAVE_SECONDS),
+    )
+    for step, seconds in steps:
+        try:
+            await asyncio.wait_for(step, seconds)
+        except Exception as error:
+            log.warning("stopping without a clean end", reason=repr(error))
+    log.info("worker stopped")
+    return 1 if crashed else 0
+
+
+async def _unless_stopped(work: Awaitable[object], asked_to_stop: asyncio.Event) -> bool:
+    """Wait for ``work``, or give it up when asked to stop. Whether it was done."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(asked_to_stop.wait())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        working.result()
+        return True
+    working.cancel()
+    return False
