@@ -1,0 +1,35 @@
+"""``thumbstream bench …``. Light to import, like all of the command line."""
+
+from typing import Annotated
+
+import typer
+
+bench = typer.Typer(no_args_is_help=True, help="Measure this machine.")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")]
+
+
+@bench.command()
+def latency(
+    photos: Annotated[int, typer.Option(min=1, help="Photos to measure with, after a few to warm up.")] = 100,
+    interval_ms: Annotated[
+        int, typer.Option(min=0, help="Least time from one photo to the next; one alone is under way at any time.")
+    ] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Measure an idle system: from an upload event to its result, and how much of that is not rendering.
+
+    Without THUMBSTREAM_KAFKA_BOOTSTRAP: on an embedded broker and a worker of its own, on free ports and in a temporary
+    folder; nothing that runs is touched. With it: on that Kafka and the storage of the settings. Workers that run there
+    are measured, and no other joins their group; where none runs, one is started for as long as it takes. The photos
+    are in a workspace of their own, no consumer group reads along, and all files are erased at the end.
+    """
+    from groundwork.settings import BadSettings, load_settings
+    from thumbstream.bench.latency import run_latency
+
+    try:
+        settings = load_settings()
+    except BadSettings as error:
+        typer.echo(f"thumbstream: the settings cannot be used: {error}", err=True)
+        raise typer.Exit(2) from error
+    raise typer.Exit(run_latency(settings, photos, interval_ms / 1000, as_json=as_json))
