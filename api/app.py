@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.auth import GATE, Gate, admin_key, guard
 from api.bells import Bells
+from api.handlers.dead import READING
 from api.handlers.feed import SOCKETS
 from api.handlers.health import timed
 from api.life import BACKGROUND, living
@@ -36,6 +37,7 @@ def build_api(settings: Settings, *, republish_unfinished: bool = False) -> web.
     app[SETTINGS] = settings
     app[GATE] = Gate(admin_key(settings))
     app[SOCKETS] = set()
+    app[READING] = asyncio.Lock()
     app[BELLS] = Bells()
     add_routes(app)
 

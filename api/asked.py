@@ -31,6 +31,13 @@ def workspace_of(request: web.Request) -> str:
     return workspace_id
 
 
+def must_be_admin(request: web.Request) -> None:
+    """Refuse who may not see every workspace."""
+    caller = request[CALLER]
+    if caller.role != "admin" or caller.workspace_id is not None:
+        raise Problem(403, "this is for admins")
+
+
 def photo_id_of(request: web.Request) -> UUID:
     """The photo id in the path."""
     return parse_uuid("id", request.match_info["photo"])

@@ -9,8 +9,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import shapes
+from api.handlers.dead import DeadSettling
 from api.handlers.items import PhotoOrder
 from api.handlers.photos import BulkCaption, BulkDelete, PhotoChange, RetryWish
+from schemas.dead_letters import DeadWish
 from schemas.events import EVENT_OF_TOPIC
 
 VERSION: Final = "1"
@@ -26,7 +28,9 @@ _QUERY: Final[Mapping[str, Mapping[str, Any]]] = {
     "limit": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
     "cursor": {"type": "string"},
     "ids": {"type": "string", "description": "photo ids, with commas between"},
+    **DeadWish.model_json_schema()["properties"],
 }
+_DEAD: Final = "/v1/dead"
 _BYTES: Final = {"schema": {"type": "string", "format": "binary"}}
 
 
@@ -71,6 +75,12 @@ OPERATIONS: Final = (
     Operation("delete", _ITEM, "Delete all photos of an item; their files follow", 204),
     Operation("get", _FEED, "The feed: a WebSocket; asyncapi.json describes its messages", 101, query=("cursor",),
               problems=(400, 403, 426)),
+    Operation("get", _DEAD, "Records that were no events, newest first; for admins", 200, shapes.DeadLettersShape,
+              query=(*DeadWish.model_fields, "limit"), problems=(400, 403)),
+    Operation("post", _DEAD + "/replay", "Send dead letters to their source topics again; for admins", 200,
+              shapes.DeadSettledShape, DeadSettling, problems=(400, 403)),
+    Operation("post", _DEAD + "/drop", "Have dead letters no longer listed; for admins", 200, shapes.DeadSettledShape,
+              DeadSettling, problems=(400, 403)),
 )  # fmt: skip
 
 

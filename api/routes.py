@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from api.handlers import archives, documents, feed, files, health, items, photos, session, uploads
+from api.handlers import archives, dead, documents, feed, files, health, items, photos, session, uploads
 
 _PHOTOS = "/v1/workspaces/{workspace}/photos"
 _PHOTO = _PHOTOS + "/{photo}"
@@ -28,6 +28,9 @@ def add_routes(app: web.Application) -> None:
             web.put(_ITEM + "/photo-order", items.put_order),
             web.delete(_ITEM, items.delete_item),
             web.get("/v1/workspaces/{workspace}/feed", feed.get_feed),
+            web.get("/v1/dead", dead.get_dead),
+            web.post("/v1/dead/replay", dead.replay_dead),
+            web.post("/v1/dead/drop", dead.drop_dead),
             web.get("/healthz", health.get_healthz),
             web.get("/readyz", health.get_readyz),
             web.get("/metrics", health.get_metrics),

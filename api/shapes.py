@@ -100,6 +100,46 @@ class CountShape(_Shape):
     count: int
 
 
+class DeadSourceShape(_Shape):
+    """Where a dead letter was read from."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class DeadLetterShape(_Shape):
+    """A record that was no event."""
+
+    partition: int = Field(description="of the dead topic")
+    offset: int = Field(description="of the dead topic")
+    died_at: datetime
+    source: DeadSourceShape | None
+    workspace_id: str | None = Field(description="as the value says, where it can be read")
+    reason: str
+    key: str | None
+    value: str | None = Field(description="its beginning, as text")
+    value_size: int = Field(description="bytes")
+    settled: Literal["replayed", "dropped"] | None
+
+
+class DeadLettersShape(_Shape):
+    """Dead letters, newest first."""
+
+    items: list[DeadLetterShape]
+    matched: int = Field(description="how many there are in all")
+    truncated: bool = Field(description="there are older records that were not looked at: the command line reads all")
+
+
+class DeadSettledShape(_Shape):
+    """What came of replaying or dropping dead letters."""
+
+    matched: int = Field(description="letters that were asked for, at most limit")
+    done: int = Field(description="letters that are settled now; 0 for a dry run")
+    skipped: int = Field(description="letters that do not say which of our topics they belong to")
+    more: bool = Field(description="there are more than limit: ask again")
+
+
 class UploadShape(_Shape):
     """The fields of an upload."""
 

@@ -1,0 +1,152 @@
+"""Dead letters: what a record on a dead topic says of itself, and the marks that settle it.
+
+Kafka cannot delete one record, so a letter that was dealt with stays; a mark behind it, in the same partition, says so.
+A mark is a record without a value whose headers name the letter. It goes with the topic and never before its letter.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from schemas import ids, topics
+from schemas.records import Headers, Record
+
+Settlement = Literal["replayed", "dropped"]
+
+_SOURCE_TOPIC: Final = "thumbstream_source_topic"
+_SOURCE_PARTITION: Final = "thumbstream_source_partition"
+_SOURCE_OFFSET: Final = "thumbstream_source_offset"
+_REASON: Final = "thumbstream_reason"
+_DEAD_AT: Final = "thumbstream_dead_at"
+_OF_DEATH: Final = frozenset({_SOURCE_TOPIC, _SOURCE_PARTITION, _SOURCE_OFFSET, _REASON, _DEAD_AT})
+
+_SETTLES: Final = "thumbstream_settles_offset"
+_SETTLED_AS: Final = "thumbstream_settled_as"
+
+#: No letter goes back to a topic that is none of ours, whatever its headers say.
+_REPLAYABLE: Final = frozenset(topics.ALL) - {topics.DEAD}
+
+
+class DeadWish(BaseModel):
+    """Which dead letters; a field that is absent sets no bound."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reason: str | None = Field(default=None, min_length=1, description="a part of the reason, in any case")
+    workspace_id: str | None = Field(default=None, description="as the value says, where it can be read")
+    topic: str | None = Field(default=None, description="the topic that the record was read from")
+    since: AwareDatetime | None = Field(default=None, description="died at or after")
+    until: AwareDatetime | None = Field(default=None, description="died before")
+    partition: int | None = Field(default=None, ge=0, description="of the dead topic")
+    from_offset: int | None = Field(default=None, ge=0, description="of the dead topic, included")
+    to_offset: int | None = Field(default=None, ge=0, description="of the dead topic, included")
+    settled: bool = Field(default=False, description="those that were replayed or dropped too")
+
+
+@dataclass(frozen=True)
+class DeadLetter:
+    """One record of a dead topic."""
+
+    record: Record
+    #: Topic, partition and offset that it was read from; None where its headers do not say.
+    source: tuple[str, int, int] | None
+    reason: str
+    died_at: datetime
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Partition and offset on the dead topic."""
+        return self.record.partition, self.record.offset
+
+    @property
+    def workspace_id(self) -> str | None:
+        """The workspace, where the value is JSON that names one."""
+        try:
+            found = json.loads(self.record.value or b"")["workspace_id"]
+        except (ValueError, TypeError, KeyError, RecursionError):
+            return None
+        return found if isinstance(found, str) else None
+
+    def is_wanted(self, wish: DeadWish) -> bool:
+        """Whether ``wish`` speaks of it; whether it is settled is not asked here."""
+        return (
+            (wish.partition is None or self.record.partition == wish.partition)
+            and (wish.from_offset is None or self.record.offset >= wish.from_offset)
+            and (wish.to_offset is None or self.record.offset <= wish.to_offset)
+            and (wish.since is None or self.died_at >= wish.since)
+            and (wish.until is None or self.died_at < wish.until)
+            and (wish.topic is None or (self.source is not None and self.source[0] == wish.topic))
+            and (wish.reason is None or wish.reason.casefold() in self.reason.casefold())
+            and (wish.workspace_id is None or self.workspace_id == wish.workspace_id)
+        )
+
+
+def letter_of(record: Record) -> DeadLetter:
+    """Read a record of a dead topic, whoever has put it there."""
+    headers: dict[str, Any] = dict(record.headers)
+    return DeadLetter(record, _source_of(headers), _text(headers.get(_REASON)), _died_at(headers, record.timestamp_ms))
+
+
+def mark_of(record: Record) -> tuple[int, Settlement] | None:
+    """The offset that ``record`` settles in its own partition, and how; None where it is a letter."""
+    headers: dict[str, Any] = dict(record.headers)
+    how = _text(headers.get(_SETTLED_AS))
+    try:
+        offset = int(_text(headers.get(_SETTLES)))
+    except ValueError:
+        return None
+    if record.value is not None or offset >= record.offset:
+        return None
+    return offset, "dropped" if how == "dropped" else "replayed"
+
+
+def mark_headers(letter: DeadLetter, how: Settlement) -> Headers:
+    """The headers of the mark that settles ``letter``; it must go to the letter's own partition."""
+    return [
+        (_SETTLES, str(letter.record.offset).encode()),
+        (_SETTLED_AS, how.encode()),
+        ("thumbstream_settled_at", datetime.now(UTC).isoformat().encode()),
+    ]
+
+
+def replay_topic(letter: DeadLetter) -> str | None:
+    """Where the letter goes when it is replayed; None where that is unknown or none of our topics."""
+    return letter.source[0] if letter.source and letter.source[0] in _REPLAYABLE else None
+
+
+def replay_headers(letter: DeadLetter) -> Sequence[tuple[str, bytes]]:
+    """The letter's own headers as it had them, and the event id of its first position where it had none.
+
+    So a letter that is replayed twice is one event twice, not two.
+    """
+    own = [(name, value) for name, value in letter.record.headers if name not in _OF_DEATH]
+    if letter.source is None or any(name == "ce_id" for name, _ in own):
+        return own
+    return [*own, ("ce_id", ids.id_from_position(*letter.source).encode())]
+
+
+def _source_of(headers: dict[str, Any]) -> tuple[str, int, int] | None:
+    try:
+        return (
+            _text(headers[_SOURCE_TOPIC]),
+            int(_text(headers[_SOURCE_PARTITION])),
+            int(_text(headers[_SOURCE_OFFSET])),
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+def _died_at(headers: dict[str, Any], timestamp_ms: int) -> datetime:
+    try:
+        said = datetime.fromisoformat(_text(headers.get(_DEAD_AT)))
+        return said if said.tzinfo else said.replace(tzinfo=UTC)
+    except ValueError:
+        return datetime.fromtimestamp(max(0, timestamp_ms) / 1000, UTC)
+
+
+def _text(value: bytes | None) -> str:
+    return (value or b"").decode(errors="replace")
