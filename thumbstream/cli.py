@@ -1,21 +1,16 @@
 """The command line. Each command imports what it needs when it runs, so that every one of them starts quickly."""
 
 import asyncio
-import sys
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from thumbstream.bench.commands import bench
+from thumbstream.start import access_or_end, fail, settings_or_end
 
 if TYPE_CHECKING:
     from groundwork.settings import Settings
-    from thumbstream.access import Access
-
-#: Exit codes. Source: the shell's habit, 128 + SIGINT.
-FAILED, MISUSED, INTERRUPTED = 1, 2, 130
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,7 +60,7 @@ def _root(
 @app.command()
 def up() -> None:
     """Run everything on this machine: broker, workers, api and dashboard."""
-    settings = _settings()
+    settings = settings_or_end()
     from thumbstream.up import run_up
 
     raise typer.Exit(run_up(settings))
@@ -112,7 +107,7 @@ def upload(
     """Upload photos and wait for their thumbnails. Exit code 1 if any photo failed."""
     from thumbstream.upload import Wishes, run_upload
 
-    access = _access(url, key, workspace)
+    access = access_or_end(url, key, workspace)
     wishes = Wishes(item=item, concurrency=concurrency, wait=wait, patience_seconds=timeout, verbose=verbose)
     raise typer.Exit(run_upload(access, paths, wishes))
 
@@ -127,7 +122,7 @@ def watch(
     """Show what happens to the photos, as it happens. Ctrl-C ends it."""
     from thumbstream.watch import run_watch
 
-    raise typer.Exit(run_watch(_access(url, key, workspace), as_json=as_json))
+    raise typer.Exit(run_watch(access_or_end(url, key, workspace), as_json=as_json))
 
 
 @app.command()
@@ -139,7 +134,7 @@ def schemas(topic: Annotated[str | None, typer.Argument(help="One topic. Default
 
     known = json_schemas()
     if topic is not None and topic not in known:
-        _fail(f"no events are written down for topic {topic}; there are: {', '.join(known)}")
+        fail(f"no events are written down for topic {topic}; there are: {', '.join(known)}")
     typer.echo(json.dumps(known if topic is None else known[topic], indent=2))
 
 
@@ -155,29 +150,14 @@ def doctor(
         from thumbstream.event_check import check_event_file
 
         raise typer.Exit(check_event_file(event))
-    settings = _settings()
+    settings = settings_or_end()
     from thumbstream.doctor import run_doctor
 
     raise typer.Exit(asyncio.run(run_doctor(settings)))
 
 
-def _settings(*, warn: bool = True) -> "Settings":
-    """The settings, or the end with every problem listed."""
-    from groundwork.settings import BadSettings, load_settings
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        try:
-            settings = load_settings()
-        except BadSettings as error:
-            _fail(f"the settings cannot be used:\n  {str(error).replace(chr(10), chr(10) + '  ')}")
-    for message in dict.fromkeys(str(warning.message) for warning in caught) if warn else ():
-        typer.echo(f"thumbstream: warning: {message}", err=True)
-    return settings
-
-
 def _service_settings(under_up: bool) -> "Settings":
-    settings = _settings(warn=not under_up)
+    settings = settings_or_end(warn=not under_up)
     from thumbstream.logs import configure_logs
 
     configure_logs(settings.log_format)
@@ -186,17 +166,3 @@ def _service_settings(under_up: bool) -> "Settings":
 
         end_with_parent()
     return settings
-
-
-def _access(url: str | None, key: str | None, workspace: str) -> "Access":
-    from thumbstream.access import NoKey, find_access
-
-    try:
-        return find_access(_settings(), url=url, key=key, workspace=workspace)
-    except NoKey as error:
-        _fail(str(error))
-
-
-def _fail(message: str) -> NoReturn:
-    typer.echo(f"thumbstream: {message}", err=True)
-    sys.exit(MISUSED)
