@@ -103,9 +103,8 @@ class DeadLetters:
         return None
 
     async def _starts(self, wish: DeadWish, newest_records: int | None) -> tuple[dict[TopicPartition, int], bool]:
-        await self._consumer.topics()
-        numbers = sorted(self._consumer.partitions_for_topic(self.topic) or ())
-        partitions = [TopicPartition(self.topic, number) for number in numbers if wish.partition in (None, number)]
+        known = await kafka.partitions_of(self._settings, self.topic)
+        partitions = [each for each in known if wish.partition in (None, each.partition)]
         if not partitions:
             return {}, False
         beginnings = await self._consumer.beginning_offsets(partitions)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -48,7 +48,7 @@ class Lag:
                     async with self._asking() as consumer:
                         while self._feed.subscriber_count():
                             async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
-                                self.records = await _lag(consumer)
+                                self.records = await _lag(self._settings, consumer)
                             await asyncio.sleep(_LAG_EVERY_SECONDS)
             self.records = None
             await asyncio.sleep(_LAG_EVERY_SECONDS)
@@ -64,11 +64,8 @@ class Lag:
             await consumer.stop()
 
 
-async def _lag(consumer: AIOKafkaConsumer) -> int | None:
-    await consumer.topics()
-    partitions = [
-        TopicPartition(topics.UPLOADED, number) for number in consumer.partitions_for_topic(topics.UPLOADED) or ()
-    ]
+async def _lag(settings: Settings, consumer: AIOKafkaConsumer) -> int | None:
+    partitions = await kafka.partitions_of(settings, topics.UPLOADED)
     if not partitions:
         return None
     if consumer.assignment() != set(partitions):

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.helpers import create_ssl_context
 
@@ -122,6 +123,27 @@ async def wait_for_topics(settings: Settings, *, on_wait: Callable[[str], None] 
                 if on_wait:
                     on_wait(said)
             await asyncio.sleep(_CONNECT_AGAIN_SECONDS)
+
+
+async def partitions_of(settings: Settings, *names: str) -> list[TopicPartition]:
+    """Every partition of the topics ``names``; none of a topic that is not there, and none is made by asking.
+
+    A consumer cannot be asked: one that has subscribed to nothing is told of no topic by Apache Kafka.
+
+    Raises:
+        KafkaError: the brokers do not answer.
+    """
+    client = AIOKafkaClient(**client_options(settings))
+    try:
+        await client.bootstrap()
+        cluster = await client.fetch_all_metadata()
+        return [
+            TopicPartition(name, number)
+            for name in names
+            for number in sorted(cluster.partitions_for_topic(name) or ())
+        ]
+    finally:
+        await client.close()
 
 
 def _text(path: object) -> str | None:

@@ -27,6 +27,9 @@ _OF_DEATH: Final = frozenset({_SOURCE_TOPIC, _SOURCE_PARTITION, _SOURCE_OFFSET, 
 _SETTLES: Final = "thumbstream_settles_offset"
 _SETTLED_AS: Final = "thumbstream_settled_as"
 
+#: The last millisecond that has a date.
+_LAST_MS: Final = 253_402_300_799_000
+
 #: No letter goes back to a topic that is none of ours, whatever its headers say.
 _REPLAYABLE: Final = frozenset(topics.ALL) - {topics.DEAD}
 
@@ -143,9 +146,9 @@ def _source_of(headers: dict[str, Any]) -> tuple[str, int, int] | None:
 def _died_at(headers: dict[str, Any], timestamp_ms: int) -> datetime:
     try:
         said = datetime.fromisoformat(_text(headers.get(_DEAD_AT)))
-        return said if said.tzinfo else said.replace(tzinfo=UTC)
-    except ValueError:
-        return datetime.fromtimestamp(max(0, timestamp_ms) / 1000, UTC)
+        return said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        return datetime.fromtimestamp(min(max(0, timestamp_ms), _LAST_MS) / 1000, UTC)
 
 
 def _text(value: bytes | None) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from thumbstream.bench.commands import bench
+from thumbstream.dead_commands import dead
 from thumbstream.start import access_or_end, fail, settings_or_end
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ app = typer.Typer(
 )
 
 app.add_typer(bench, name="bench")
+app.add_typer(dead, name="dead")
 
 #: ``up`` starts its children so: they end when it does, and leave the warnings about settings to it.
 UnderUp = Annotated[bool, typer.Option("--under-up", hidden=True)]

@@ -1,0 +1,293 @@
+"""Dead letters on real brokers: listed until they are settled, replayed at least once, dropped without a trace left."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from api import dead_letters
+from api.auth import CALLER, Caller
+from api.dead_letters import Found, open_dead_letters, settle
+from api.documents import openapi
+from groundwork import kafka
+from groundwork.settings import Settings
+from kafka_servers import Broker
+from polling import poll_async
+from running_api import Running
+from schemas import ids, topics
+from schemas.dead_letters import DeadWish, letter_of, mark_of, replay_headers
+from schemas.records import Headers, Record, dead_headers, read_event
+
+
+@pytest.fixture
+def settings(tmp_path: Path, broker: Broker) -> Settings:
+    return Settings(data_dir=tmp_path, partitions=3, _env_file=None, **broker.settings)
+
+
+@asynccontextmanager
+async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
+    await kafka.wait_for_topics(settings)
+    producer = kafka.new_producer(settings)
+    await producer.start()
+    try:
+        yield producer
+    finally:
+        await producer.stop()
+
+
+async def bury(
+    settings: Settings, *values: bytes | None, reason: str = "no JSON", topic: str = topics.UPLOADED, **more: Any
+) -> None:
+    """Dead letters as the worker writes them."""
+    headers: Headers = more.get("headers", [])
+    async with producing(settings) as producer:
+        for offset, value in enumerate(values):
+            record = Record(topic, 0, offset, 0, b"key", value, tuple(headers))
+            key = f"key-{offset}".encode()
+            await producer.send_and_wait(topics.DEAD, value, key, headers=dead_headers(record, reason))
+
+
+async def listed(settings: Settings, **wish: Any) -> list[Found]:
+    async with open_dead_letters(settings) as dead:
+        asked = DeadWish(**wish)
+        survey = await dead.survey(asked)
+        return [found async for found in dead.letters(survey, asked)]
+
+
+async def settled(settings: Settings, how: Any, **wish: Any) -> dead_letters.Settled:
+    async with open_dead_letters(settings) as dead:
+        asked = DeadWish(**wish)
+        return await settle(settings, dead.letters(await dead.survey(asked), asked), how)
+
+
+async def records_of(settings: Settings, topic: str, count: int) -> list[Any]:
+    consumer: AIOKafkaConsumer = kafka.new_consumer(settings, topic, group=None)
+    await consumer.start()
+    found: list[Any] = []
+
+    async def read() -> bool:
+        for records in (await consumer.getmany(timeout_ms=100)).values():
+            found.extend(records)
+        return len(found) >= count
+
+    try:
+        await poll_async(read, 20, what=f"{count} records on {topic}")
+    finally:
+        await consumer.stop()
+    return found
+
+
+def values(found: list[Found]) -> set[bytes | None]:
+    return {letter.record.value for letter, _ in found}
+
+
+async def test_every_letter_is_listed_once_however_many_and_also_where_none_are(settings: Settings) -> None:
+    assert await listed(settings) == []
+    await kafka.wait_for_topics(settings)
+    assert await listed(settings) == []
+    sent = [f"letter {number}".encode() for number in range(1500)]
+    async with producing(settings) as producer:
+        waiting = [await producer.send(topics.DEAD, value, value) for value in sent]
+        await asyncio.gather(*waiting)
+    found = await listed(settings)
+    assert sorted(letter.record.value or b"" for letter, _ in found) == sorted(sent)
+
+
+async def test_a_replayed_letter_goes_to_its_topic_as_it_was_and_is_not_listed_any_more(settings: Settings) -> None:
+    photo_id = str(ids.new_id())
+    value = json.dumps({"photo_id": photo_id, "workspace_id": "acme", "storage_key": "a/b"}).encode()
+    await bury(settings, value, headers=[("traceparent", b"00-x")])
+    assert (await settled(settings, "replayed")).done == 1
+    (record,) = await records_of(settings, topics.UPLOADED, 1)
+    assert (record.value, record.key) == (value, b"key-0")
+    headers = dict(record.headers)
+    assert headers == {"traceparent": b"00-x", "ce_id": ids.id_from_position(topics.UPLOADED, 0, 0).encode()}
+    event = read_event(Record(topics.UPLOADED, 0, 77, 0, record.key, record.value, tuple(record.headers)))
+    assert event.event_id == ids.id_from_position(topics.UPLOADED, 0, 0)
+    assert await listed(settings) == []
+    ((letter, how),) = await listed(settings, settled=True)
+    assert (letter.record.value, how) == (value, "replayed")
+    assert (await settled(settings, "replayed")).done == 0
+
+
+async def test_dropped_letters_are_listed_only_when_all_are_asked_for_and_new_ones_are(settings: Settings) -> None:
+    await bury(settings, b"one", b"two", None)
+    assert (await settled(settings, "dropped")).done == 3
+    await bury(settings, b"three")
+    assert values(await listed(settings)) == {b"three"}
+    assert values(await listed(settings, settled=True)) == {b"one", b"two", b"three", None}
+    assert await listed(settings, settled=True, topic=topics.DELETED) == []
+
+
+async def test_filters_choose_by_reason_workspace_source_time_and_place(settings: Settings) -> None:
+    await bury(settings, b'{"workspace_id": "acme"}', b'{"workspace_id": 7}', b"[[", reason="photo_id: Field required")
+    before = datetime.now(UTC)
+    await bury(settings, b"null", reason="the value is no JSON object", topic=topics.DELETED)
+    acme = {b'{"workspace_id": "acme"}'}
+    assert values(await listed(settings, reason="NO json")) == {b"null"}
+    assert values(await listed(settings, workspace_id="acme")) == acme
+    assert values(await listed(settings, topic=topics.DELETED)) == {b"null"}
+    assert values(await listed(settings, since=before)) == {b"null"}
+    assert len(await listed(settings, until=before)) == 3
+    assert await listed(settings, since=datetime.now(UTC) + timedelta(hours=1)) == []
+    ((letter, _),) = await listed(settings, workspace_id="acme")
+    partition, offset = letter.position
+    assert values(await listed(settings, partition=partition, from_offset=offset, to_offset=offset)) == acme
+    async with open_dead_letters(settings) as dead:
+        found = await dead.letter(partition, offset)
+        assert found is not None
+        assert values([found]) == acme
+        assert await dead.letter(partition, 10_000) is None
+        assert await dead.letter(99, 0) is None
+
+
+async def test_only_the_chosen_letters_are_settled(settings: Settings) -> None:
+    await bury(settings, b"one", reason="first")
+    await bury(settings, b"two", reason="second")
+    assert (await settled(settings, "dropped", reason="second")).done == 1
+    assert values(await listed(settings)) == {b"one"}
+
+
+async def test_a_letter_that_does_not_say_whence_it_came_goes_nowhere_and_stays(settings: Settings) -> None:
+    async with producing(settings) as producer:
+        await producer.send_and_wait(topics.DEAD, b"stray", b"k")
+        forged = dead_headers(Record("payments", 0, 0, 0, None, None), "forged")
+        await producer.send_and_wait(topics.DEAD, b"forged", b"k", headers=forged)
+    done = await settled(settings, "replayed")
+    assert (done.done, len(done.skipped)) == (0, 2)
+    assert values(await listed(settings)) == {b"stray", b"forged"}
+    assert (await settled(settings, "dropped")).done == 2
+    assert await listed(settings) == []
+
+
+async def test_what_is_interrupted_between_replay_and_mark_goes_out_again_under_the_same_id(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bury(settings, b"one")
+
+    async def away(*_: object) -> None:
+        raise KafkaError("the brokers are away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dead_letters, "_mark", away)
+        with pytest.raises(KafkaError):
+            await settled(settings, "replayed")
+    assert values(await listed(settings)) == {b"one"}
+    assert (await settled(settings, "replayed")).done == 1
+    first, second = await records_of(settings, topics.UPLOADED, 2)
+    assert (first.key, first.value, first.headers) == (second.key, second.value, second.headers)
+    assert await listed(settings) == []
+
+
+async def test_a_letter_that_kafka_did_not_take_again_is_not_settled_and_the_others_are(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bury(settings, b"good", b"bad", b"fine")
+    really = dead_letters._replay
+
+    async def refusing(producer: AIOKafkaProducer, letter: Any) -> None:
+        if letter.record.value == b"bad":
+            raise KafkaError("refused")
+        await really(producer, letter)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(dead_letters, "_replay", refusing)
+        with pytest.raises(KafkaError, match="refused"):
+            await settled(settings, "replayed")
+    assert values(await listed(settings)) == {b"bad"}
+
+
+def test_a_record_with_a_value_or_one_that_points_ahead_is_no_mark() -> None:
+    def record(offset: int, value: bytes | None, of: bytes) -> Record:
+        return Record(topics.DEAD, 0, offset, 0, b"settled", value, (("thumbstream_settles_offset", of),))
+
+    assert mark_of(record(5, None, b"4")) == (4, "replayed")
+    assert mark_of(record(5, b"", b"4")) is None
+    assert mark_of(record(5, None, b"5")) is None
+    assert mark_of(record(5, None, b"four")) is None
+
+
+@pytest.mark.parametrize("name", ["thumbstream_source_offset", "thumbstream_dead_at"])
+def test_headers_that_mean_nothing_are_survived(name: str) -> None:
+    letter = letter_of(Record(topics.DEAD, 0, 0, 2**62, None, b"", ((name, b"\xff"), (name, None))))  # type: ignore[arg-type]
+    assert letter.source is None
+    assert letter.died_at.tzinfo is not None
+    assert replay_headers(letter) == []
+
+
+async def test_the_api_lists_and_settles_as_documented(running: Running) -> None:
+    await bury(running.settings, b'{"workspace_id": "acme"}', b"\xff\xfe", b"three")
+    async with running.client.get("/v1/dead", params={"limit": "2"}) as response:
+        answer = await response.json()
+        assert response.status == 200
+    assert (answer["matched"], len(answer["items"]), answer["truncated"]) == (3, 2, False)
+    assert [item["value"] for item in answer["items"]] == ["three", "\ufffd\ufffd"]
+    assert await act(running, "replay", workspace_id="acme", dry_run=True) == outcome(1, 0)
+    assert await act(running, "replay", workspace_id="acme") == outcome(1, 1)
+    assert await act(running, "drop", limit=1) == outcome(1, 1, more=True)
+    assert await act(running, "drop") == outcome(1, 1)
+    async with running.client.get("/v1/dead") as response:
+        assert (await response.json())["items"] == []
+    async with running.client.get("/v1/dead", params={"settled": "true", "reason": "no json"}) as response:
+        shown = await response.json()
+    assert sorted(item["settled"] for item in shown["items"]) == ["dropped", "dropped", "replayed"]
+    assert set(shown) == set(openapi()["components"]["schemas"]["DeadLettersShape"]["properties"])
+    fields = openapi()["components"]["schemas"]["DeadLetterShape"]["properties"]
+    assert all(set(item) == set(fields) for item in shown["items"])
+    (record,) = await records_of(running.settings, topics.UPLOADED, 1)
+    assert record.value == b'{"workspace_id": "acme"}'
+
+
+async def test_the_api_reads_no_more_than_the_newest_records_and_says_so(
+    running: Running, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.handlers.dead.NEWEST_RECORDS", 3)
+    await bury(running.settings, *[f"{number}".encode() for number in range(60)])
+    async with running.client.get("/v1/dead") as response:
+        answer = await response.json()
+    assert answer["truncated"] is True
+    assert 0 < answer["matched"] < 60
+
+
+@pytest.mark.parametrize(
+    ("query", "field"), [("limit=0", "limit"), ("limit=1000", "limit"), ("since=x", "since"), ("colour=red", "colour")]
+)
+async def test_a_bad_wish_is_named_by_its_field(running: Running, query: str, field: str) -> None:
+    async with running.client.get(f"/v1/dead?{query}") as response:
+        assert response.status == 400
+        assert (await response.json())["errors"][0]["field"] == field
+
+
+async def test_kafka_away_is_a_503(lonely_api: Running) -> None:
+    async with lonely_api.client.get("/v1/dead") as response:
+        assert response.status == 503
+        assert response.headers["Retry-After"]
+
+
+@pytest.mark.parametrize("caller", [Caller("viewer"), Caller("editor", "acme"), Caller("admin", "acme")])
+async def test_only_who_sees_every_workspace_sees_dead_letters(
+    lonely_api: Running, monkeypatch: pytest.MonkeyPatch, caller: Caller
+) -> None:
+    monkeypatch.setattr("api.auth.Gate.caller_of", lambda *_: caller)
+    assert CALLER
+    for method, path in (("GET", "/v1/dead"), ("POST", "/v1/dead/replay"), ("POST", "/v1/dead/drop")):
+        async with lonely_api.client.request(method, path, json={}) as response:
+            assert response.status == 403
+
+
+async def act(running: Running, what: str, **body: Any) -> dict[str, Any]:
+    async with running.client.post(f"/v1/dead/{what}", json=body) as response:
+        assert response.status == 200, await response.text()
+        answer: dict[str, Any] = await response.json()
+        return answer
+
+
+def outcome(matched: int, done: int, *, more: bool = False) -> dict[str, Any]:
+    return {"matched": matched, "done": done, "skipped": 0, "more": more}
