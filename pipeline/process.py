@@ -10,6 +10,7 @@ import structlog
 from groundwork.kafka import wait_for_topics
 from groundwork.settings import Settings
 from groundwork.storage import Storage, open_storage
+from groundwork.watchdog import end_at_latest, end_when_stuck
 from pipeline.answer import Answerer
 from pipeline.breaker import StorageBreaker
 from pipeline.pool import RenderPool
@@ -27,8 +28,15 @@ _ANSWERS_PER_RENDER: Final = 4
 
 
 def run_worker(settings: Settings) -> int:
-    """Run a worker until SIGTERM or SIGINT, which drain it. Returns the process's exit code; 1 after a crash."""
-    return asyncio.run(_serve(settings))
+    """Run a worker until SIGTERM or SIGINT, which drain it. Returns the process's exit code; 1 after a crash.
+
+    The process ends then in any case: what Faust leaves behind after a crash may never end by itself.
+    """
+    with asyncio.Runner() as runner:
+        end_when_stuck(runner.get_loop())
+        exit_code = runner.run(_serve(settings))
+        end_at_latest(_LEAVE_SECONDS, exit_code)
+    return exit_code
 
 
 async def _serve(settings: Settings) -> int:
@@ -65,8 +73,9 @@ async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked
     await worker.app.wait(asked_to_stop.wait())
     crashed = worker.app.crashed
     log.info("worker stopping", in_work=worker.in_work)
+    drain_seconds = _DRAIN_SECONDS if not crashed else 0.0
     steps = (
-        (worker.drain(_DRAIN_SECONDS), _DRAIN_SECONDS + _LEAVE_SECONDS),
+        (worker.drain(drain_seconds), drain_seconds + _LEAVE_SECONDS),
         (breaker.close(), _LEAVE_SECONDS),
         (worker.app.stop(), _LEAVE_SECONDS),
     )

@@ -130,7 +130,7 @@ class Worker:
                 message.ack(self.app.consumer)
 
         windows.take(
-            message.tp,
+            TP(record.topic, record.partition),  # not message.tp: aiokafka's own kind, on which Faust's consumer trips
             (record.offset, record.timestamp_ms, hash(record.value)),
             work=lambda: act(record),
             ack=ack,

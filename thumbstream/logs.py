@@ -67,8 +67,11 @@ def _last_steps(form: LogFormat, on_terminal: bool) -> list[Any]:
     if form == "console":
         # https://force-color.org and https://no-color.org
         coloured = (on_terminal or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
-        return [structlog.dev.ConsoleRenderer(colors=coloured, pad_event_to=0)]
+        # Not the default, which prints the local variables too: keys may be among them.
+        plain = structlog.dev.plain_traceback
+        return [structlog.dev.ConsoleRenderer(colors=coloured, pad_event_to=0, exception_formatter=plain)]
     if form == "logfmt":
         order = ["timestamp", "level", "logger", "event"]
         return [structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer(key_order=order)]
-    return [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer(default=str)]
+    faults = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
+    return [faults, structlog.processors.JSONRenderer(default=str)]

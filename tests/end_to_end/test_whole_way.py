@@ -138,6 +138,18 @@ async def test_uploads_are_taken_while_the_broker_is_away_and_become_ready_when_
             assert (await client.settled(body["id"], 2 * READY_SECONDS))["thumbnail_status"] == "ready"
 
 
+async def test_a_backlog_far_over_the_window_on_one_partition_is_answered_wholly(deployment):
+    await deployment.storage.write("incoming/small.jpg", photo(64, 48))
+    photo_ids = [str(uuid4()) for _ in range(300)]
+    async with deployment.producer() as producer, deployment.results(topics.READY, topics.FAILED) as results:
+        for photo_id in photo_ids:
+            event = {"photo_id": photo_id, "workspace_id": WORKSPACE, "storage_key": "incoming/small.jpg"}
+            await producer.send(topics.UPLOADED, json.dumps(event).encode(), key=b"one partition")
+        await producer.flush()
+        await results.until_answered(photo_ids)
+        assert deployment.workers[0].is_running
+
+
 async def test_a_photo_that_takes_long_holds_up_no_other(deployment):
     slow = photo(9000, 9000, kind="PNG")
     async with deployment.client() as client:
