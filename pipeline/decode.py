@@ -10,7 +10,7 @@ from typing import Final
 
 from PIL import Image, ImageFile
 
-from groundwork.formats import AVIF, BROKEN_FILE_ERRORS, HEIF, JPEG, JXL, Header
+from groundwork.formats import AVIF, BROKEN_FILE_ERRORS, HEIF, JPEG, JXL, PNG, Header
 from pipeline.cicp import profile_by_number
 from pipeline.colour import to_eight_bits
 from pipeline.geometry import Box, Size, size_to_decode
@@ -91,10 +91,18 @@ def _unreadable(header: Header) -> Unreadable:
 
 def _load(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendition]) -> Box | None:
     drafted = None
+    if header.format is PNG:
+        _check_sums(image)
     if header.format is JPEG:
         drafted = image.draft(None, size_to_decode(image.size, renditions, _HEADROOM))
     image.load()
     return drafted[1] if drafted else None
+
+
+def _check_sums(image: ImageFile.ImageFile) -> None:
+    """Raise what Pillow raises where a chunk is not what its checksum says: its decoder shows damaged pixels as good."""
+    with Image.open(os.fsdecode(image.filename), formats=["PNG"]) as again:
+        again.verify()
 
 
 def _decode_for_want_of_an_end(image: ImageFile.ImageFile) -> ImageFile.ImageFile | None:

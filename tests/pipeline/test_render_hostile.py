@@ -65,6 +65,12 @@ def test_a_truncated_file_is_unreadable(tmp_path: Path, kind: str, part: float) 
     assert outcome(tmp_path, content[: int(len(content) * part)]) == FaultCode.UNREADABLE
 
 
+def test_a_png_whose_pixels_are_not_what_their_checksum_says_is_unreadable(tmp_path: Path) -> None:
+    content = bytearray(encoded(picture(640, 480), "PNG"))
+    content[len(content) // 2] ^= 0x10
+    assert outcome(tmp_path, bytes(content)) is FaultCode.UNREADABLE
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_a_jpeg_that_lacks_only_its_end_marker_is_whole_as_in_browsers(tmp_path: Path, progressive: bool) -> None:
     content = encoded(Image.effect_noise((300, 200), 60).convert("RGB"), "JPEG", progressive=progressive)
