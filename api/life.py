@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from api.background import Background
+from api.broker_memory import BrokerMemory
 from api.database import Database, open_database
 from api.feed import Feed
 from api.handlers.health import READINESS
@@ -20,7 +21,8 @@ from api.leases import Lease
 from api.outbox import Relay
 from api.projector import Projector
 from api.readiness import Readiness
-from api.republish import republish_unfinished
+from api.reconciler import Reconciler
+from api.republish import mark_lost
 from api.state import BELLS, DATABASE, FEED, STATS, STORAGE
 from api.stats import Lag, Stats
 from groundwork import kafka
@@ -45,12 +47,14 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         storage = app[STORAGE] = open_storage(settings)
         stack.push_async_callback(storage.close)
         await _migrated(database)
-        if republish and (count := await republish_unfinished(database)):
+        if republish and (count := await mark_lost(database)):
             log.info("unfinished photos go out again", count=count)
         feed = app[FEED] = Feed(database, app[BELLS].journal)
         await feed.start()
         lease = Lease(database, "relay")
-        relay = Relay(settings, database, app[BELLS].outbox, lease)
+        memory = BrokerMemory(settings, database)
+        relay = Relay(settings, database, app[BELLS].outbox, lease, memory.check)
+        reconciler = Reconciler(settings, database, lease, app[BELLS], memory)
         projector = Projector(settings, database, app[BELLS])
         lag = Lag(settings, feed)
         stats = app[STATS] = Stats(database, feed, lag)
@@ -67,6 +71,7 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         stack.push_async_callback(background.stop)
         background.start("lease", lease.run())
         background.start("relay", relay.run())
+        background.start("reconciler", reconciler.run())
         background.start("projector", projector.run())
         background.start("feed", feed.run())
         background.start("lag", lag.run())

@@ -11,4 +11,5 @@ REQUEST_SECONDS: Final = Histogram(
 )
 PHOTOS: Final = Gauge("thumbstream_photos", "Photos by thumbnail status.", ["status"])
 OUTBOX_ROWS: Final = Gauge("thumbstream_outbox_rows", "Events that wait for Kafka.")
+REPUBLISHED: Final = Counter("thumbstream_republished_total", "Events published again, by why.", ["why"])
 FEED_SUBSCRIBERS: Final = Gauge("thumbstream_feed_subscribers", "Open WebSockets of the feed.")

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -56,11 +56,22 @@ class Relay:
     At least once: what is delivered just before a crash is delivered again.
     """
 
-    def __init__(self, settings: Settings, database: Database, bell: asyncio.Event, lease: Lease) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        bell: asyncio.Event,
+        lease: Lease,
+        prepare: Callable[[], Awaitable[object]],
+    ) -> None:
+        """``prepare`` is awaited before anything is sent to brokers that were away: it makes the topics, so that no
+        send makes the broker create one in its own way.
+        """
         self._settings = settings
         self._database = database
         self._bell = bell
         self._lease = lease
+        self._prepare = prepare
         self._producer: AIOKafkaProducer | None = None
         self._said = ""
 
@@ -120,7 +131,7 @@ class Relay:
 
     async def _started_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
-            await kafka.create_topics(self._settings)  # before a send makes the broker create one in its own way
+            await self._prepare()
             producer = kafka.new_producer(self._settings, request_timeout_ms=_DELIVERY_MS)
             try:
                 await producer.start()

@@ -156,6 +156,7 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
         row.uploaded_at, row.upload_event_id = event.occurred_at, event.event_id
         row.status_at, row.status_event_id = event.occurred_at, event.event_id
         row.thumbnail_status, row.attempts = "pending", 0
+        row.is_lost, row.republications, row.republished_at = False, 0, None
         row.error_code = row.error_message = None
         row.updated_at = datetime.now(UTC)
         outbox.enqueue(session, event, trace)

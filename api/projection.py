@@ -143,6 +143,11 @@ def write_photo(row: PhotoRow, photo: Photo) -> None:
     row.created_at = photo.created_at
     if row.updated_at is None:
         row.updated_at = photo.created_at
+    is_new = row.status_event_id != photo.progress.generation[1]
+    if is_new:
+        row.republications, row.republished_at = 0, None
+    if is_new or photo.progress.status >= Status.FAILED:
+        row.is_lost = False
     row.status_at, row.status_event_id = photo.progress.generation
     row.thumbnail_status, row.attempts = photo.progress.status.word, photo.progress.attempts
     row.error_code, row.error_message = photo.progress.error or (None, None)
@@ -170,6 +175,8 @@ def write_deleted(row: DeletedPhotoRow, deleted: Deleted) -> None:
     """Bring a tombstone to what is known of the deletion."""
     row.deleted_at, row.event_id = deleted.deletion
     row.storage_key, row.files_deleted_at = deleted.storage_key, deleted.files_deleted_at
+    if row.files_deleted_at is not None:
+        row.is_lost = False
 
 
 def _upload_of(row: PhotoRow) -> Upload | None:

@@ -1,68 +1,148 @@
-"""For a broker that forgets: what is not finished is put into the outbox again, under the ids that it had."""
+"""What has no result yet is published again, under the ids that it had: results have derived ids, so nothing doubles.
 
-from functools import partial
-from typing import Final
+Two reasons: its event is known to be lost (the topic was made anew), or the workers have long passed it in silence.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import outbox
 from api.database import Database
-from api.fold import Status
 from api.photos import upload_event_of
-from api.tables import DeletedPhotoRow, OutboxRow, PhotoRow
+from api.tables import LOST, UNFINISHED, DeletedPhotoRow, OutboxRow, PhotoRow
 from schemas import topics
-from schemas.events import PhotoDeleted
+from schemas.events import Event, PhotoDeleted, PhotoUploaded
 
+#: Each publication of one photo doubles the wait for the next, so many times.
+_DOUBLINGS: Final = 7
 _PAGE_ROWS: Final = 500
-_UNFINISHED: Final = (Status.PENDING.word, Status.PROCESSING.word)
 _BEFORE_ALL: Final = UUID(int=0)
 
 
-async def republish_unfinished(database: Database) -> int:
-    """Enqueue the uploads that have no result and the deletions whose files remain. Returns how many."""
-    async with database.reading() as session:
-        waiting = {
-            (topic, key)
-            for topic, key in (await session.execute(select(col(OutboxRow.topic), col(OutboxRow.key)))).all()
-        }
+@dataclass(frozen=True)
+class Overdue:
+    """Overdue is what has shown no sign of life for ``after`` by the workers' clock: see :mod:`api.workers_clock`."""
+
+    clock: datetime
+    after: timedelta
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """Uploads or deletions: the rows that remember them, and the events that would make those."""
+
+    topic: str
+    table: type[Any]
+    id: Any
+    #: The last sign of life, but for our own republication.
+    alive_at: Any
+    unfinished: Any
+    event_of: Callable[[Any], Event]
+
+
+async def mark_lost(database: Database) -> int:
+    """Take every unfinished upload and deletion for lost, but for those that still wait in the outbox.
+
+    They go out again bit by bit, by :func:`republish`. Returns how many there are.
+    """
     count = 0
-    for page in (_uploads, _deletions):
-        last: UUID | None = _BEFORE_ALL
-        while last is not None:
-            done, last = await database.write(partial(page, after=last, waiting=waiting))
+    for kind in _KINDS:
+        after: UUID | None = _BEFORE_ALL
+        while after is not None:
+            done, after = await database.write(lambda session, k=kind, a=after: _mark_page(session, k, a))  # type: ignore[misc]
             count += done
     return count
 
 
-async def _uploads(session: AsyncSession, after: UUID, waiting: set[tuple[str, str]]) -> tuple[int, UUID | None]:
-    unfinished = select(PhotoRow).where(
-        col(PhotoRow.id) > after,
-        col(PhotoRow.thumbnail_status).in_(_UNFINISHED),
-        col(PhotoRow.storage_key).is_not(None),
-    )
-    rows = (await session.scalars(unfinished.order_by(col(PhotoRow.id)).limit(_PAGE_ROWS))).all()
+async def republish(database: Database, overdue: Overdue | None, limit: int) -> int:
+    """Enqueue at most ``limit`` events of what is lost (``overdue`` None) or overdue. Returns how many."""
     count = 0
-    for row in rows:
-        if (topics.UPLOADED, str(row.id)) not in waiting and row.upload_event_id and row.uploaded_at:
-            outbox.enqueue(session, upload_event_of(row, event_id=row.upload_event_id, occurred_at=row.uploaded_at))
-            count += 1
-    return count, rows[-1].id if len(rows) == _PAGE_ROWS else None
+    for kind in _KINDS:
+        after: UUID | None = _BEFORE_ALL
+        while after is not None and count < limit:
+            page = min(_PAGE_ROWS, limit - count)
+            done, after = await database.write(
+                lambda session, k=kind, a=after, n=page: _republish_page(session, k, overdue, a, n)  # type: ignore[misc]
+            )
+            count += done
+    return count
 
 
-async def _deletions(session: AsyncSession, after: UUID, waiting: set[tuple[str, str]]) -> tuple[int, UUID | None]:
-    unfinished = select(DeletedPhotoRow).where(
-        col(DeletedPhotoRow.photo_id) > after, col(DeletedPhotoRow.files_deleted_at).is_(None)
+async def anything_overdue(session: AsyncSession, overdue: Overdue) -> bool:
+    """Whether anything would be overdue by ``overdue``: cheap, and nearly always not."""
+    for kind in _KINDS:
+        wanted = select(kind.id).where(kind.unfinished, _is_due(kind, overdue)).limit(1)
+        if (await session.scalars(wanted)).first() is not None:
+            return True
+    return False
+
+
+async def outbox_room(session: AsyncSession, most: int) -> int:
+    """How many events may be added so that at most ``most`` wait for Kafka."""
+    waiting = select(col(OutboxRow.id)).limit(most).subquery()
+    return most - (await session.scalar(select(func.count()).select_from(waiting)) or 0)
+
+
+async def _mark_page(session: AsyncSession, kind: _Kind, after: UUID) -> tuple[int, UUID | None]:
+    wanted = select(kind.id).where(kind.unfinished, kind.id > after).order_by(kind.id).limit(_PAGE_ROWS)
+    found = (await session.scalars(wanted)).all()
+    waiting = await _in_outbox(session, kind, found)
+    lost = [each for each in found if str(each) not in waiting]
+    await session.execute(
+        update(kind.table)
+        .where(kind.id.in_(lost), kind.unfinished)
+        .values(is_lost=True)
+        .execution_options(synchronize_session=False)
     )
-    rows = (await session.scalars(unfinished.order_by(col(DeletedPhotoRow.photo_id)).limit(_PAGE_ROWS))).all()
+    return len(lost), found[-1] if len(found) == _PAGE_ROWS else None
+
+
+async def _republish_page(
+    session: AsyncSession, kind: _Kind, overdue: Overdue | None, after: UUID, limit: int
+) -> tuple[int, UUID | None]:
+    wanted = select(kind.table).where(kind.unfinished, kind.id > after, _is_due(kind, overdue))
+    wanted = wanted.order_by(kind.id).limit(limit).with_for_update(skip_locked=True)
+    rows = (await session.scalars(wanted)).all()
+    ids: Sequence[UUID] = [row.id if isinstance(row, PhotoRow) else row.photo_id for row in rows]
+    waiting = await _in_outbox(session, kind, ids) if overdue else set()
     count = 0
-    for row in rows:
-        if (topics.DELETED, str(row.photo_id)) not in waiting:
-            outbox.enqueue(session, _deletion_of(row))
+    for photo_id, row in zip(ids, rows, strict=True):
+        if str(photo_id) not in waiting:
+            outbox.enqueue(session, kind.event_of(row))
+            row.is_lost, row.republished_at = False, datetime.now(UTC)
+            row.republications += 1
             count += 1
-    return count, rows[-1].photo_id if len(rows) == _PAGE_ROWS else None
+    return count, ids[-1] if len(rows) == limit else None
+
+
+async def _in_outbox(session: AsyncSession, kind: _Kind, ids: Iterable[UUID]) -> set[str]:
+    keys = [str(each) for each in ids]
+    waiting = select(col(OutboxRow.key)).where(col(OutboxRow.topic) == kind.topic, col(OutboxRow.key).in_(keys))
+    return set((await session.scalars(waiting)).all())
+
+
+def _is_due(kind: _Kind, overdue: Overdue | None) -> Any:
+    if overdue is None:
+        return LOST
+    table, silent = kind.table, kind.alive_at <= overdue.clock - overdue.after
+    waits: list[ColumnElement[bool]] = [table.republications == 0]
+    for doublings in range(1, _DOUBLINGS + 1):
+        again = table.republications >= doublings if doublings == _DOUBLINGS else table.republications == doublings
+        waits.append(and_(again, table.republished_at <= overdue.clock - overdue.after * 2**doublings))
+    return and_(silent, or_(*waits))
+
+
+def _upload_of(row: PhotoRow) -> PhotoUploaded:
+    assert row.upload_event_id is not None
+    assert row.uploaded_at is not None
+    return upload_event_of(row, event_id=row.upload_event_id, occurred_at=row.uploaded_at)
 
 
 def _deletion_of(row: DeletedPhotoRow) -> PhotoDeleted:
@@ -73,3 +153,23 @@ def _deletion_of(row: DeletedPhotoRow) -> PhotoDeleted:
         workspace_id=row.workspace_id,
         storage_key=row.storage_key,
     )
+
+
+_KINDS: Final = (
+    _Kind(
+        topics.UPLOADED,
+        PhotoRow,
+        col(PhotoRow.id),
+        col(PhotoRow.updated_at),
+        and_(UNFINISHED, col(PhotoRow.storage_key).is_not(None), col(PhotoRow.upload_event_id).is_not(None)),
+        _upload_of,
+    ),
+    _Kind(
+        topics.DELETED,
+        DeletedPhotoRow,
+        col(DeletedPhotoRow.photo_id),
+        col(DeletedPhotoRow.deleted_at),
+        col(DeletedPhotoRow.files_deleted_at).is_(None),
+        _deletion_of,
+    ),
+)

@@ -4,7 +4,20 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Column, DateTime, Dialect, Index, Integer, LargeBinary, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Index,
+    Integer,
+    LargeBinary,
+    Text,
+    TypeDecorator,
+    false,
+    text,
+)
 from sqlalchemy.types import JSON
 from sqlmodel import Field, SQLModel
 
@@ -34,12 +47,29 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+#: As the partial indexes have it, word for word: only so does a query find them.
+UNFINISHED = text("thumbnail_status IN ('pending', 'processing')")
+LOST = text("is_lost")
+
+
+def _partial_index(name: str, column: str, where: Any) -> Index:
+    return Index(name, column, postgresql_where=where, sqlite_where=where)
+
+
 def _time(*, nullable: bool = False) -> Any:
     return Field(default=None, sa_column=Column(UtcDateTime, nullable=nullable))
 
 
 def _json(*, nullable: bool = True) -> Any:
     return Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=nullable))
+
+
+def _no() -> Any:
+    return Field(default=False, sa_column=Column(Boolean, nullable=False, server_default=false()))
+
+
+def _none() -> Any:
+    return Field(default=0, sa_column=Column(Integer, nullable=False, server_default="0"))
 
 
 def _text() -> Any:
@@ -55,6 +85,9 @@ class PhotoRow(SQLModel, table=True):
         Index("photos_by_status", "workspace_id", "thumbnail_status", "created_at", "id"),
         Index("photos_by_age_of_status", "workspace_id", "thumbnail_status", "status_at"),
         Index("photos_by_item", "workspace_id", "item_id", "display_order", "id"),
+        Index("photos_by_storage_key", "storage_key"),
+        _partial_index("photos_unfinished", "updated_at", UNFINISHED),
+        _partial_index("photos_lost", "id", LOST),
     )
 
     id: UUID = Field(primary_key=True)
@@ -100,6 +133,12 @@ class PhotoRow(SQLModel, table=True):
     #: By rendition: storage_key, width, height, content_type, file_size.
     thumbnails: dict[str, Any] | None = _json()
 
+    #: Its event is known to be in no topic: to be published again at once.
+    is_lost: bool = _no()
+    #: How often the reconciler has published it again, and when last.
+    republications: int = _none()
+    republished_at: datetime | None = _time(nullable=True)
+
     created_at: datetime = _time()
     updated_at: datetime = _time()
 
@@ -108,7 +147,10 @@ class DeletedPhotoRow(SQLModel, table=True):
     """The tombstone of a photo: no later event brings it back."""
 
     __tablename__ = "deleted_photos"
-    __table_args__ = (Index("deleted_photos_unfinished", "files_deleted_at"),)
+    __table_args__ = (
+        Index("deleted_photos_unfinished", "files_deleted_at"),
+        _partial_index("deleted_photos_lost", "photo_id", LOST),
+    )
 
     photo_id: UUID = Field(primary_key=True)
     workspace_id: str
@@ -118,6 +160,12 @@ class DeletedPhotoRow(SQLModel, table=True):
     files_deleted_at: datetime | None = _time(nullable=True)
     #: The photo as it was last shown, where it was.
     snapshot: dict[str, Any] | None = _json()
+
+    #: Its event is known to be in no topic: to be published again at once.
+    is_lost: bool = _no()
+    #: How often the reconciler has published it again, and when last.
+    republications: int = _none()
+    republished_at: datetime | None = _time(nullable=True)
 
 
 class OutboxRow(SQLModel, table=True):

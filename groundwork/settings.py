@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     #: Width times height; ``100 MP`` is understood too.
     max_pixels: int = Field(default=100 * _MEGABYTE, ge=1)
 
+    #: A photo (or a deletion) of which nothing is heard for so long, counted from when the workers have passed it, is
+    #: published again. All eight attempts of a worker with their waits take some two minutes.
+    reconcile_after_seconds: float = Field(default=600.0, gt=0)
+
     #: Lines of the log. Unset: for people on a terminal, else JSON.
     log_format: LogFormat | None = None
 
