@@ -100,7 +100,7 @@ def _load(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendi
 
 
 def _check_sums(image: ImageFile.ImageFile) -> None:
-    """Raise what Pillow raises where a chunk is not what its checksum says: its decoder shows damaged pixels as good."""
+    """Raise what Pillow raises where a chunk is not what its checksum says; decoding alone would let it pass."""
     with Image.open(os.fsdecode(image.filename), formats=["PNG"]) as again:
         again.verify()
 
