@@ -52,17 +52,16 @@ class Reconciler:
         """Look and republish until cancelled; brokers and database may come and go."""
         loop = asyncio.get_running_loop()
         overdue_every = min(_OVERDUE_EVERY_SECONDS, self._after.total_seconds() / 4)
-        memory_at = loop.time() + _MEMORY_EVERY_SECONDS  # the relay asks at its start
-        overdue_at = loop.time()
+        memory_at = overdue_at = loop.time()
         while True:
             await asyncio.sleep(min(_TURN_SECONDS, overdue_every))
             if not self._lease.is_held:
                 continue
             try:
-                await self.republish_lost()
                 if loop.time() >= memory_at:
                     memory_at = loop.time() + _MEMORY_EVERY_SECONDS
                     await self._memory.check()
+                await self.republish_lost()
                 if loop.time() >= overdue_at:
                     overdue_at = loop.time() + overdue_every
                     await self.republish_overdue()
