@@ -7,14 +7,17 @@ from PIL import Image
 
 from schemas.renditions import Format, Rendition
 
-#: Beside the quality. WebP's method 2 takes half the time of the default 4 for 3 % more bytes; one thread an encoder,
-#: since the pool has a process for every core already.
+#: Beside the quality: what takes far less time than the default for few more bytes (figures: docs/decisions.md). One
+#: thread an encoder, since the pool has a process for every core already.
 _OPTIONS: Final[dict[Format, dict[str, Any]]] = {
     "webp": {"method": 2},
-    "jpeg": {"optimize": True},
+    "jpeg": {},
     "avif": {"speed": 8, "max_threads": 1},
-    "png": {"compress_level": 6},
+    "png": {"compress_level": 4},
 }
+
+#: WebP's method 2 needs this much more quality to be as near to the image as its default method.
+_WEBP_QUALITY_ADDED: Final = 1
 
 #: As Pillow names them.
 THUMBNAIL_FORMATS: Final = ("WEBP", "JPEG", "AVIF", "PNG")
@@ -25,9 +28,14 @@ def encode(image: Image.Image, rendition: Rendition) -> bytes:
     finished = _in_mode_of(image, rendition)
     finished.info = {}
     content = BytesIO()
-    quality = {} if rendition.format == "png" else {"quality": rendition.quality}
-    finished.save(content, rendition.format.upper(), **quality, **_OPTIONS[rendition.format])
+    finished.save(content, rendition.format.upper(), quality=_quality_of(rendition), **_OPTIONS[rendition.format])
     return content.getvalue()
+
+
+def _quality_of(rendition: Rendition) -> int:
+    """As the encoder counts; PNG pays no heed to it."""
+    added = _WEBP_QUALITY_ADDED if rendition.format == "webp" else 0
+    return min(100, rendition.quality + added)
 
 
 def size_of(thumbnail: bytes) -> tuple[int, int]:

@@ -9,9 +9,9 @@ from io import BytesIO
 from typing import Final
 
 from PIL import Image
-from thash import rgba_to_thumb_hash
 
 from pipeline.encode import THUMBNAIL_FORMATS, flattened
+from pipeline.thumbhash import thumbhash
 from schemas.renditions import Rendition
 
 #: px. ThumbHash takes up to 100, but keeps only 7 waves each way: from 32 it comes out the same, ten times sooner.
@@ -38,7 +38,7 @@ def fingerprints_of(thumbnail: bytes) -> tuple[str, str]:
 def _thumbhash(image: Image.Image) -> str:
     small = image.convert("RGBA")
     small.thumbnail((_THUMBHASH_EDGE, _THUMBHASH_EDGE), Image.Resampling.BILINEAR)
-    return b64encode(bytes(rgba_to_thumb_hash(small.width, small.height, list(small.tobytes())))).decode()
+    return b64encode(thumbhash(small)).decode()
 
 
 def _dhash(image: Image.Image) -> str:
