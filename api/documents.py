@@ -11,7 +11,8 @@ from pydantic.json_schema import models_json_schema
 from api import shapes
 from api.handlers.dead import DeadSettling
 from api.handlers.items import PhotoOrder
-from api.handlers.photos import BulkCaption, BulkDelete, PhotoChange, RetryWish
+from api.handlers.photos import BulkCaption, BulkDelete, PhotoChange
+from api.rerender import RetryWish
 from schemas.dead_letters import DeadWish
 from schemas.events import EVENT_OF_TOPIC
 
@@ -68,8 +69,10 @@ OPERATIONS: Final = (
               problems=(400,)),
     Operation("post", _PHOTOS + "/bulk-caption", "Caption photos", 200, shapes.BulkResultsShape, BulkCaption,
               problems=(400,)),
-    Operation("post", _PHOTOS + "/retry", "Render all failed photos again, or those of one reason", 202,
-              shapes.CountShape, RetryWish, problems=(400,)),
+    Operation("post", _PHOTOS + "/retry", "Render many photos again", 202, shapes.CountShape, RetryWish,
+              problems=(400,)),
+    Operation("post", "/v1/photos/retry", "Render many photos of every workspace again; for admins", 202,
+              shapes.CountShape, RetryWish, problems=(400, 403)),
     Operation("put", _ITEM + "/photo-order", "Put the photos of an item into an order", 204, None, PhotoOrder),
     Operation("get", _PHOTOS + "/download", "Originals as one zip", 200, "application/zip", query=("ids",)),
     Operation("delete", _ITEM, "Delete all photos of an item; their files follow", 204),

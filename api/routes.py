@@ -28,6 +28,7 @@ def add_routes(app: web.Application) -> None:
             web.put(_ITEM + "/photo-order", items.put_order),
             web.delete(_ITEM, items.delete_item),
             web.get("/v1/workspaces/{workspace}/feed", feed.get_feed),
+            web.post("/v1/photos/retry", photos.retry_everywhere),
             web.get("/v1/dead", dead.get_dead),
             web.post("/v1/dead/replay", dead.replay_dead),
             web.post("/v1/dead/drop", dead.drop_dead),

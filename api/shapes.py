@@ -98,6 +98,7 @@ class CountShape(_Shape):
     """How many photos are rendered again."""
 
     count: int
+    next_cursor: UUID | None = Field(description="there may be more: ask again with this cursor")
 
 
 class DeadSourceShape(_Shape):

@@ -5,18 +5,17 @@ from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
-from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
 
 from api import photos
-from api.asked import MAX_CAPTION, body_of, photo_id_of, trace_of, workspace_of
+from api.asked import MAX_CAPTION, body_of, must_be_admin, photo_id_of, trace_of, workspace_of
 from api.listing import list_photos, wish_of
 from api.problems import Problem
-from api.state import BELLS, DATABASE
+from api.rerender import Again, RetryWish, count_photos, rerender
+from api.state import BELLS, DATABASE, SETTINGS
 from api.tables import PhotoRow
 from api.views import photo_json
-from schemas.faults import FaultCode
+from schemas.renditions import recipe_of
 
 Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"^[^\x00]*$")]
 
@@ -48,15 +47,6 @@ class BulkCaption(BaseModel):
 
     photo_ids: list[UUID] = Field(min_length=1, max_length=_MAX_BULK)
     caption: Caption | None
-
-
-class RetryWish(BaseModel):
-    """Which photos to render again."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    status: Literal["failed"]
-    code: FaultCode | None = None
 
 
 async def get_photos(request: web.Request) -> web.Response:
@@ -149,29 +139,26 @@ async def retry_photo(request: web.Request) -> web.Response:
 
 
 async def retry_photos(request: web.Request) -> web.Response:
-    """``POST /v1/workspaces/{ws}/photos/retry``: 202 with how many."""
-    workspace_id, trace = workspace_of(request), trace_of(request)
-    wish = await body_of(request, RetryWish)
-    wanted = select(PhotoRow).where(
-        col(PhotoRow.workspace_id) == workspace_id, col(PhotoRow.thumbnail_status) == wish.status
-    )
-    if wish.code is not None:
-        wanted = wanted.where(col(PhotoRow.error_code) == wish.code.value)
-    page = (
-        wanted.where(col(PhotoRow.storage_key).is_not(None))
-        .order_by(col(PhotoRow.id))
-        .limit(_MAX_BULK)
-        .with_for_update()
-    )
+    """``POST /v1/workspaces/{ws}/photos/retry``: 202 with how many, and where to go on."""
+    return await _retry_in(request, workspace_of(request))
 
-    async def work(session: AsyncSession) -> int:
-        return await photos.render_again(session, (await session.scalars(page)).all(), trace)
 
-    count = 0
-    while done := await request.app[DATABASE].write(work):
-        count += done
+async def retry_everywhere(request: web.Request) -> web.Response:
+    """``POST /v1/photos/retry``: the same in every workspace, for admins."""
+    must_be_admin(request)
+    return await _retry_in(request, None)
+
+
+async def _retry_in(request: web.Request, workspace_id: str | None) -> web.Response:
+    wish, database = await body_of(request, RetryWish), request.app[DATABASE]
+    recipe = recipe_of(request.app[SETTINGS].renditions)
+    if wish.dry_run:
+        again = Again(await count_photos(database, workspace_id, wish, recipe), None)
+    else:
+        again = await rerender(database, workspace_id, wish, recipe, trace_of(request))
         request.app[BELLS].ring()
-    return web.json_response({"count": count}, status=202)
+    cursor = None if again.next_cursor is None else str(again.next_cursor)
+    return web.json_response({"count": again.count, "next_cursor": cursor}, status=202)
 
 
 def _results(wanted: list[UUID], found: set[UUID], word: str) -> web.Response:
