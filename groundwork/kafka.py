@@ -3,6 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import Callable
+from time import monotonic
 from typing import Any, Final
 
 import structlog
@@ -21,16 +22,15 @@ log = structlog.get_logger(__name__)
 SESSION_TIMEOUT_SECONDS: Final = 6.0
 HEARTBEAT_SECONDS: Final = 1.0
 
-#: The embedded broker answers a waiting fetch only at intervals of about a quarter of this.
-_EMBEDDED_FETCH_WAIT_MS: Final = 20
 _FETCH_WAIT_MS: Final = 500
 
+#: The embedded broker answers a waiting fetch only at intervals of about a quarter of its wait. So the wait is short
+#: while records come; when none have come for a while it is longer, for short ones cost a fifth of a core.
+_EMBEDDED_BUSY_WAIT_MS: Final = 10
+_EMBEDDED_QUIET_WAIT_MS: Final = 200
+_QUIET_AFTER_SECONDS: Final = 10.0
+
 _CONNECT_AGAIN_SECONDS: Final = 0.5
-
-
-def fetch_wait_ms(settings: Settings) -> int:
-    """How long a fetch may wait at the broker for a record to come."""
-    return _EMBEDDED_FETCH_WAIT_MS if settings.kafka_is_embedded else _FETCH_WAIT_MS
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
@@ -80,10 +80,32 @@ def new_consumer(settings: Settings, *names: str, group: str | None, **options: 
         "auto_offset_reset": "earliest",
         "session_timeout_ms": int(SESSION_TIMEOUT_SECONDS * 1000),
         "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
-        "fetch_max_wait_ms": fetch_wait_ms(settings),
+        "fetch_max_wait_ms": _EMBEDDED_BUSY_WAIT_MS if settings.kafka_is_embedded else _FETCH_WAIT_MS,
         "metadata_max_age_ms": 30_000,
     }
-    return AIOKafkaConsumer(*names, **client_options(settings), **(chosen | options))
+    kind = ConsumerOfEmbedded if settings.kafka_is_embedded else AIOKafkaConsumer
+    return kind(*names, **client_options(settings), **(chosen | options))
+
+
+class ConsumerOfEmbedded(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """Fetches with short waits while records come, and with longer ones when it is quiet."""
+
+    _last_record_at = 0.0
+
+    async def getmany(self, *partitions: Any, timeout_ms: int = 0, max_records: int | None = None) -> Any:
+        """As aiokafka's."""
+        records = await super().getmany(*partitions, timeout_ms=timeout_ms, max_records=max_records)
+        self.keep_pace(bool(records))
+        return records
+
+    def keep_pace(self, has_records: bool) -> None:
+        """Choose the wait of the next fetches, told whether the last poll brought records."""
+        now = monotonic()
+        if has_records or not self._last_record_at:
+            self._last_record_at = now
+        is_quiet = now - self._last_record_at > _QUIET_AFTER_SECONDS
+        if self._fetcher is not None:
+            self._fetcher._fetch_max_wait_ms = _EMBEDDED_QUIET_WAIT_MS if is_quiet else _EMBEDDED_BUSY_WAIT_MS
 
 
 async def create_topics(settings: Settings) -> list[str]:

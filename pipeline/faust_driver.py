@@ -14,7 +14,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 
-from groundwork.kafka import client_options, new_consumer, producer_options
+from groundwork.kafka import ConsumerOfEmbedded, client_options, new_consumer, producer_options
 from groundwork.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,12 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
                 max_poll_interval_ms=int(self.app.conf.broker_max_poll_interval * 1000),
                 rebalance_timeout_ms=int(self.app.conf.broker_rebalance_timeout * 1000),
             )
+
+        async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  # as Faust's
+            records = await super().getmany(active_partitions, timeout)
+            if isinstance(self._consumer, ConsumerOfEmbedded):
+                self._consumer.keep_pace(bool(records))
+            return records
 
     class Consumer(driver.Consumer):
         def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
