@@ -128,6 +128,40 @@ def watch(
 
 
 @app.command()
+def rerender(
+    workspace: Workspace = "default",
+    all_workspaces: Annotated[
+        bool, typer.Option("--all-workspaces", help="In every workspace, which takes an admin's key.")
+    ] = False,
+    item: Annotated[str | None, typer.Option(help="Only the photos of this item.")] = None,
+    status: Annotated[str | None, typer.Option(help="Only those pending, processing, ready or failed.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only those that failed for this reason, as unreadable.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only those created since: a time, or how long ago (90s, 15m, 24h, 7d).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only those created before: a time, or how long ago.")] = None,
+    stale: Annotated[
+        bool, typer.Option("--stale", help="Only those whose thumbnails were made for other renditions than today's.")
+    ] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say how many they are.")] = False,
+    in_flight: Annotated[
+        int, typer.Option(min=1, help="Send no more while so many photos have no result, so that new ones wait little.")
+    ] = 1000,
+    wait: Annotated[bool, typer.Option(help="Wait until none of them is without a result.")] = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Render photos again: those that meet every condition given. What is as it should be is not made twice."""
+    from thumbstream.rerender import Conditions, run_rerender
+
+    conditions = Conditions(item, status, code, since, until, stale)
+    access = access_or_end(url, key, workspace)
+    raise typer.Exit(
+        run_rerender(access, conditions, everywhere=all_workspaces, dry_run=dry_run, in_flight=in_flight, wait=wait)
+    )
+
+
+@app.command()
 def schemas(topic: Annotated[str | None, typer.Argument(help="One topic. Default: all of them.")] = None) -> None:
     """Print the JSON Schemas of the events."""
     import json

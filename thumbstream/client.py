@@ -72,13 +72,13 @@ class Client:
                 form.add_field("item_id", item_id)
             form.add_field("photo", content, filename=name_in_form(file), content_type="application/octet-stream")
             headers = {"Idempotency-Key": idempotency_key}
-            answer = await self._call("POST", "/photos", data=form, headers=headers)
+            answer = await self._call("POST", self._workspace_url + "/photos", data=form, headers=headers)
         return Photo.from_json(answer)
 
     async def get_photo(self, photo_id: str) -> Photo | None:
         """One photo, or None if there is no such."""
         try:
-            return Photo.from_json(await self._call("GET", f"/photos/{quote(photo_id, safe='')}"))
+            return Photo.from_json(await self._call("GET", f"{self._workspace_url}/photos/{quote(photo_id, safe='')}"))
         except UnknownPlace:
             return None
 
@@ -88,8 +88,14 @@ class Client:
         """One page of photos: newest first, those of an item by display order."""
         wanted = {"status": status, "item_id": item_id, "limit": str(limit), "cursor": cursor}
         query = {name: value for name, value in wanted.items() if value is not None}
-        answer = await self._call("GET", "/photos", params=query)
+        answer = await self._call("GET", self._workspace_url + "/photos", params=query)
         return Page([Photo.from_json(photo) for photo in answer["items"]], answer.get("next_cursor"))
+
+    async def render_again(self, wish: Mapping[str, Any], *, everywhere: bool = False) -> tuple[int, str | None]:
+        """Have photos rendered again, here or in every workspace: how many, and the cursor where there may be more."""
+        url = f"{self._access.url}/v1/photos/retry" if everywhere else f"{self._workspace_url}/photos/retry"
+        answer = await self._call("POST", url, json=dict(wish))
+        return int(answer["count"]), answer.get("next_cursor")
 
     async def feed(self, *, on_interruption: Callable[[str], None] | None = None) -> AsyncGenerator[Message, None]:
         """Everything that happens from now on. After an interruption it goes on where it was.
@@ -133,9 +139,9 @@ class Client:
         async with socket:
             yield socket
 
-    async def _call(self, method: str, path: str, **options: Any) -> Any:
+    async def _call(self, method: str, url: str, **options: Any) -> Any:
         try:
-            async with self._session.request(method, self._workspace_url + path, **options) as answer:
+            async with self._session.request(method, url, **options) as answer:
                 body = await _json_of(answer)
                 if answer.status >= 400:
                     raise self._fault(answer.status, body, answer.headers)
