@@ -7,6 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from uuid import uuid4
@@ -14,6 +16,7 @@ from uuid import uuid4
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
+from groundwork.file_entries import file_entries
 from groundwork.settings import Settings
 from schemas.faults import OriginalMissing, StorageUnavailable
 from schemas.storage_keys import check_storage_key
@@ -38,6 +41,13 @@ class StoredFile:
     key: str
     #: Bytes.
     size: int
+    #: Where storage says it.
+    modified_at: datetime | None = None
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it is a write or an upload on its way, or what is left of one."""
+        return any(part.startswith(TEMPORARY_PREFIX) for part in self.key.split("/"))
 
 
 class Storage:
@@ -123,6 +133,21 @@ class Storage:
         files = [StoredFile(path.removeprefix(self._root + "/"), int(entry["size"])) for path, entry in found.items()]
         return [file for file in files if not file.key.rpartition("/")[2].startswith(TEMPORARY_PREFIX)]
 
+    async def pages_under(self, folder: str, page_files: int = 500) -> AsyncGenerator[list[StoredFile], None]:
+        """Every file below ``folder``, temporary ones too, a page at a time: for more files than fit into memory."""
+        async for page in self._pages(self._path(folder) + "/", page_files):
+            yield page
+
+    async def temporary_pages(self, page_files: int = 500) -> AsyncGenerator[list[StoredFile], None]:
+        """The temporary files right below the root, or in a temporary folder there."""
+        async for page in self._pages(f"{self._root}/{TEMPORARY_PREFIX}", page_files):
+            yield page
+
+    async def prune_folders(self, keys: Iterable[str]) -> None:
+        """Where there are folders: remove those of ``keys`` that are empty now, but never a top one."""
+        if self._is_local:
+            await self._call(self._prune_folders, list(keys))
+
     def incoming_folder(self) -> Path:
         """A local folder for uploads on their way: on the same disk as local storage, so that a move is a rename."""
         folder = Path(self._root, TEMPORARY_PREFIX + "uploads") if self._is_local else Path(tempfile.gettempdir())
@@ -132,6 +157,23 @@ class Storage:
     async def close(self) -> None:
         """Let the threads go."""
         await asyncio.to_thread(self._threads.shutdown)
+
+    async def _pages(self, start: str, page_files: int) -> AsyncGenerator[list[StoredFile], None]:
+        files = file_entries(self._fs, start, page_files)
+        while page := await self._call(lambda: list(islice(files, page_files))):
+            yield [
+                StoredFile(path.removeprefix(self._root + "/"), size, modified_at) for path, size, modified_at in page
+            ]
+
+    def _prune_folders(self, keys: list[str]) -> None:
+        root = Path(self._root)
+        for folder in {Path(self._path(key)).parent for key in keys}:
+            while len(folder.relative_to(root).parts) > 1:
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break
+                folder = folder.parent
 
     def _path(self, key: str) -> str:
         return f"{self._root}/{check_storage_key(key)}"

@@ -1,10 +1,12 @@
 import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from groundwork.settings import Settings
-from groundwork.storage import Missing, Storage, open_storage
+from groundwork.storage import Missing, Storage, StoredFile, open_storage
 from schemas.faults import StorageUnavailable
 
 
@@ -88,4 +90,54 @@ async def test_a_root_that_is_not_there_says_nothing_about_one_file(tmp_path):
     storage = open_storage(Settings(storage_url=f"file://{tmp_path}/not-mounted"))
     with pytest.raises(StorageUnavailable):
         await storage.info("originals/acme/1")
+    await storage.close()
+
+
+@pytest.fixture(params=["file", "memory", "s3"])
+async def any_storage(request, tmp_path):
+    url = {"file": f"file://{tmp_path}/storage", "memory": f"memory://{tmp_path.name}"}.get(request.param)
+    settings = Settings(storage_url=url) if url else Settings(**request.getfixturevalue("s3_storage").settings)
+    opened = open_storage(settings)
+    yield opened
+    await opened.close()
+
+
+async def pages(listing: AsyncIterator[list[StoredFile]]) -> list[list[StoredFile]]:
+    return [page async for page in listing]
+
+
+async def test_a_folder_is_listed_in_pages_with_what_is_temporary_and_when_it_changed(any_storage: Storage, request):
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    keys = {f"thumbnails/acme/{number}/x/small.webp" for number in range(7)}
+    for key in (*keys, "thumbnails/acme/0/.incoming-1", "thumbnails-2/a", "originals/acme/1"):
+        await any_storage.write(key, b"four")
+    found = await pages(any_storage.pages_under("thumbnails", page_files=3))
+    assert [len(page) for page in found] == [3, 3, 2]
+    files = [file for page in found for file in page]
+    assert {file.key for file in files if not file.is_temporary} == keys
+    assert [file.key for file in files if file.is_temporary] == ["thumbnails/acme/0/.incoming-1"]
+    assert {file.size for file in files} == {4}
+    times = [file.modified_at for file in files if file.modified_at is not None]
+    assert all(before < at < datetime.now(UTC) + timedelta(seconds=2) for at in times)
+    assert len(times) == (0 if "memory" in request.node.name else len(files))
+    assert await pages(any_storage.pages_under("nothing")) == []
+
+
+async def test_temporary_files_are_found_at_the_root_and_in_their_folder_only(any_storage: Storage):
+    for key in (".incoming-uploads/a", ".incoming-check-b", "originals/acme/1", "other"):
+        await any_storage.write(key, b"x")
+    found = {file.key for page in await pages(any_storage.temporary_pages()) for file in page}
+    assert found == {".incoming-uploads/a", ".incoming-check-b"}
+
+
+async def test_only_empty_folders_are_pruned_and_never_a_top_one(tmp_path: Path):
+    storage = open_storage(Settings(storage_url=f"file://{tmp_path}"))
+    for key in ("thumbnails/acme/1/x/small.webp", "thumbnails/acme/2/y/small.webp"):
+        await storage.write(key, b"x")
+    await storage.erase(["thumbnails/acme/1/x/small.webp"])
+    await storage.prune_folders(["thumbnails/acme/1/x/small.webp", "thumbnails/acme/2/y/small.webp", "originals/a/b"])
+    assert sorted(path.name for path in (tmp_path / "thumbnails/acme").iterdir()) == ["2"]
+    await storage.erase(["thumbnails/acme/2/y/small.webp"])
+    await storage.prune_folders(["thumbnails/acme/2/y/small.webp"])
+    assert [path.name for path in tmp_path.iterdir()] == ["thumbnails"]  # noqa: ASYNC240
     await storage.close()
