@@ -162,6 +162,34 @@ def rerender(
 
 
 @app.command()
+def sweep(
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Erase the files that no photo names, and render again what lacks files.")
+    ] = False,
+    older_than: Annotated[
+        str, typer.Option(help="Leave files that are younger: they may be on their way (90s, 15m, 24h, 7d).")
+    ] = "24h",
+    show: Annotated[int, typer.Option(min=0, help="List so many findings; the rest is counted.")] = 50,
+    force: Annotated[bool, typer.Option("--force", help="Repair though most of all would be changed.")] = False,
+) -> None:
+    """Find files without a photo and photos without their files. Exit code 1 if something is left as it is.
+
+    Looks into the storage and the database of the settings; without --repair it changes nothing. What it erases lies
+    in originals/ or thumbnails/ or is temporary, is named by no photo at that moment, and is older than --older-than.
+    """
+    from thumbstream.moments import parse_duration
+
+    try:
+        age = parse_duration(older_than)
+    except ValueError as error:
+        fail(f"--older-than: {error}")
+    settings = settings_or_end()
+    from thumbstream.sweep import run_sweep
+
+    raise typer.Exit(run_sweep(settings, repair=repair, older_than=age, show=show, force=force))
+
+
+@app.command()
 def schemas(topic: Annotated[str | None, typer.Argument(help="One topic. Default: all of them.")] = None) -> None:
     """Print the JSON Schemas of the events."""
     import json
