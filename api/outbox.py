@@ -19,6 +19,7 @@ from api.database import Database
 from api.leases import Lease
 from api.tables import OutboxRow
 from groundwork import kafka
+from groundwork.kafka_mends import own_cancellations_only
 from groundwork.settings import Settings
 from schemas import records
 from schemas.events import Event
@@ -121,7 +122,8 @@ class Relay:
         if not self._lease.is_held:
             return None, pause
         try:
-            more = await self.publish_waiting()
+            with own_cancellations_only():
+                more = await self.publish_waiting()
         except (KafkaError, OSError, SQLAlchemyError) as error:
             self._say(f"{type(error).__name__}: {error}".rstrip(": "))
             await self._close_producer()

@@ -18,6 +18,7 @@ from api.bells import Bells
 from api.database import Database
 from api.projection import project
 from groundwork import kafka
+from groundwork.kafka_mends import own_cancellations_only
 from groundwork.settings import Settings
 from schemas import topics
 from schemas.events import Event
@@ -67,9 +68,10 @@ class Projector:
         """Project until cancelled."""
         while True:
             try:
-                await kafka.wait_for_topics(self._settings)
-                async with self._reading() as consumer:
-                    await self._project_all(consumer)
+                with own_cancellations_only():
+                    await kafka.wait_for_topics(self._settings)
+                    async with self._reading() as consumer:
+                        await self._project_all(consumer)
             except (KafkaError, OSError, TopicsRenewed) as error:
                 log.warning("the projector starts its consumer again", reason=f"{type(error).__name__}: {error}")
                 await asyncio.sleep(_PAUSE_SECONDS)

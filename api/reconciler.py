@@ -20,6 +20,7 @@ from api.metrics import REPUBLISHED
 from api.republish import Overdue, anything_overdue, outbox_room, republish
 from api.stats import WORKER_GROUP
 from api.workers_clock import clock_of
+from groundwork.kafka_mends import own_cancellations_only
 from groundwork.settings import Settings
 from schemas import topics
 
@@ -58,13 +59,14 @@ class Reconciler:
             if not self._lease.is_held:
                 continue
             try:
-                if loop.time() >= memory_at:
-                    memory_at = loop.time() + _MEMORY_EVERY_SECONDS
-                    await self._memory.check()
-                await self.republish_lost()
-                if loop.time() >= overdue_at:
-                    overdue_at = loop.time() + overdue_every
-                    await self.republish_overdue()
+                with own_cancellations_only():
+                    if loop.time() >= memory_at:
+                        memory_at = loop.time() + _MEMORY_EVERY_SECONDS
+                        await self._memory.check()
+                    await self.republish_lost()
+                    if loop.time() >= overdue_at:
+                        overdue_at = loop.time() + overdue_every
+                        await self.republish_overdue()
                 self._say("")
             except (KafkaError, SQLAlchemyError, OSError) as error:
                 self._say(f"{type(error).__name__}: {error}")

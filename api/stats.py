@@ -18,6 +18,7 @@ from api.feed import Feed
 from api.fold import Status
 from api.tables import PhotoRow
 from groundwork import kafka
+from groundwork.kafka_mends import own_cancellations_only
 from groundwork.settings import Settings
 from schemas import topics
 
@@ -44,7 +45,7 @@ class Lag:
         """Keep ``records`` true until cancelled; costs nothing while no one looks."""
         while True:
             if self._feed.subscriber_count():
-                with contextlib.suppress(KafkaError, OSError):
+                with contextlib.suppress(KafkaError, OSError), own_cancellations_only():
                     async with self._asking() as consumer:
                         while self._feed.subscriber_count():
                             async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):

@@ -13,10 +13,13 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.helpers import create_ssl_context
 
+from groundwork.kafka_mends import mend_consumers
 from groundwork.settings import Settings
 from schemas import topics
 
 log = structlog.get_logger(__name__)
+
+mend_consumers()
 
 #: How soon a dead member's partitions move. 6 s is the least that Apache Kafka allows by default.
 SESSION_TIMEOUT_SECONDS: Final = 6.0
