@@ -16,8 +16,8 @@ _OPTIONS: Final[dict[Format, dict[str, Any]]] = {
     "png": {"compress_level": 4},
 }
 
-#: WebP's method 2 needs this much more quality to be as near to the image as its default method.
-_WEBP_QUALITY_ADDED: Final = 1
+#: How much more quality these settings need to be as near to the image as the encoder's defaults are (SSIM).
+_QUALITY_ADDED: Final[dict[Format, int]] = {"webp": 1, "jpeg": 0, "avif": 3, "png": 0}
 
 #: As Pillow names them.
 THUMBNAIL_FORMATS: Final = ("WEBP", "JPEG", "AVIF", "PNG")
@@ -34,8 +34,7 @@ def encode(image: Image.Image, rendition: Rendition) -> bytes:
 
 def _quality_of(rendition: Rendition) -> int:
     """As the encoder counts; PNG pays no heed to it."""
-    added = _WEBP_QUALITY_ADDED if rendition.format == "webp" else 0
-    return min(100, rendition.quality + added)
+    return min(100, rendition.quality + _QUALITY_ADDED[rendition.format])
 
 
 def size_of(thumbnail: bytes) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """``thumbstream bench …``. Light to import, like all of the command line."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -33,3 +34,27 @@ def latency(
         typer.echo(f"thumbstream: the settings cannot be used: {error}", err=True)
         raise typer.Exit(2) from error
     raise typer.Exit(run_latency(settings, photos, interval_ms / 1000, as_json=as_json))
+
+
+@bench.command()
+def render(
+    photos: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Photos of your own, in this folder. Default: some are made."),
+    ] = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Times that every engine renders every photo.")] = 7,
+    out: Annotated[
+        Path | None,
+        typer.Option(file_okay=False, help="Write the figures (JSON, Markdown) and a bar chart (PNG, SVG) there."),
+    ] = None,
+    only: Annotated[str, typer.Option(help="Only the cases with this in their names, such as `to WEBP`.")] = "",
+) -> None:
+    """Measure rendering alone: naive Pillow, pyvips, sharp and Thumbstream, one thread each, and the floor beneath all.
+
+    Three thumbnails (800, 400, 150 px) of each kind of photo. The floor is the decode and the encodes with nothing
+    between. pyvips (pip install 'pyvips[binary]') and sharp (npm install sharp, in this folder) take part where they
+    are installed. Each has a process of its own, and they take turns, so that what else runs disturbs all alike.
+    """
+    from thumbstream.bench.render import run_render
+
+    raise typer.Exit(run_render(photos, rounds, out, only))
