@@ -3,6 +3,10 @@
 VENV ?= .venv
 #: Further arguments of run, test, faults and bench: make test ARGS="tests/api -x"
 ARGS ?=
+#: Photos that each fault of `make faults` meets; 1500 is the long form, of half an hour.
+PHOTOS ?= 60
+#: Where `make faults` writes its table, as $(REPORT).md and $(REPORT).json.
+REPORT ?= faults
 #: Where the tests look for the jars of Apache Kafka.
 TEST_KAFKA_LIBS ?= $(HOME)/.cache/thumbstream-tests/kafka
 
@@ -31,8 +35,9 @@ run: $(VENV)/.installed ## Install what is missing, then run everything on this 
 test: $(VENV)/.installed-dev ## Run the tests; those whose server is not installed are skipped and say so
 	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' $(bin)/pytest $(ARGS)
 
-faults: $(VENV)/.installed-dev ## Run only the tests that kill servers and workers
-	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' $(bin)/pytest -m faults $(ARGS)
+faults: $(VENV)/.installed-dev ## Kill and cut what there is under load, and account for every photo
+	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' FAULTS_PHOTOS='$(PHOTOS)' FAULTS_REPORT='$(REPORT)' \
+		$(bin)/pytest -m faults -s $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style and types
 	@$(bin)/ruff check .

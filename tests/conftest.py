@@ -143,6 +143,23 @@ def s3_storage(s3_server: S3Server) -> S3Location:
 
 
 @pytest.fixture(scope="session")
+def cluster_programs() -> None:
+    """What a deployment on Apache Kafka, PostgreSQL and S3 needs is there."""
+    _need_kafka()
+    if postgres_programs() is None:
+        _lacking("PostgreSQL is not installed")
+    if rclone() is None:
+        _lacking("rclone is not installed")
+
+
+@pytest.fixture(scope="session")
+def libfaketime() -> str:
+    """The library that shows a process another time."""
+    found = sorted(str(path) for path in Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))
+    return found[0] if found else _lacking("faketime is not installed")
+
+
+@pytest.fixture(scope="session")
 def chromium_path() -> str:
     """The machine's Chromium, for Playwright's ``executable_path``."""
     return chromium() or _lacking("Chromium is not installed")

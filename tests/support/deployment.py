@@ -32,12 +32,14 @@ class WorkerProcess(ServerProcess):
     def __init__(self, name: str, folder: Path, variables: Mapping[str, str]) -> None:
         super().__init__(name, folder)
         self._variables = variables
+        #: More variables, from the next start on.
+        self.extra_variables: dict[str, str] = {}
 
     def command(self) -> Sequence[str]:
         return [sys.executable, "-m", "thumbstream", "worker"]
 
     def environment(self) -> Mapping[str, str]:
-        return self._variables
+        return {**self._variables, **self.extra_variables}
 
     def wait_until_ready(self) -> None:
         started_before = self._starts
@@ -66,12 +68,14 @@ class ApiProcess(ServerProcess):
     def __init__(self, name: str, folder: Path, variables: Mapping[str, str]) -> None:
         super().__init__(name, folder)
         self._variables = variables
+        #: More variables, from the next start on.
+        self.extra_variables: dict[str, str] = {}
 
     def command(self) -> Sequence[str]:
         return [sys.executable, "-m", "thumbstream", "api"]
 
     def environment(self) -> Mapping[str, str]:
-        return {**self._variables, "THUMBSTREAM_HTTP_PORT": str(self.port)}
+        return {**self._variables, "THUMBSTREAM_HTTP_PORT": str(self.port), **self.extra_variables}
 
     @property
     def url(self) -> str:
@@ -80,9 +84,9 @@ class ApiProcess(ServerProcess):
 
 
 class Deployment:
-    """Workers and one api on the servers that a test chose. Nothing is started before ``start``."""
+    """Workers and apis on the servers that a test chose. Nothing is started before ``start``."""
 
-    def __init__(self, folder: Path, broker: Broker, *, workers: int = 1, **variables: str) -> None:
+    def __init__(self, folder: Path, broker: Broker, *, workers: int = 1, apis: int = 1, **variables: str) -> None:
         """``variables`` are settings by their names in lower case, without the prefix."""
         self.folder = folder
         self.broker = broker
@@ -98,20 +102,21 @@ class Deployment:
         self.variables = {f"THUMBSTREAM_{name.upper()}": value for name, value in chosen.items()}
         self.settings = load_settings(**chosen)
         self.workers = [WorkerProcess(f"worker-{n}", folder, self.variables) for n in range(1, workers + 1)]
-        self.api = ApiProcess("api", folder, self.variables)
+        self.apis = [ApiProcess(f"api-{n}" if apis > 1 else "api", folder, self.variables) for n in range(1, apis + 1)]
+        self.api = self.apis[0]
         self.storage: Storage = open_storage(self.settings)
 
     def start(self) -> "Deployment":
         """Start everything and wait until it answers."""
-        for process in (*self.workers, self.api):
+        for process in (*self.workers, *self.apis):
             process.spawn()
-        for process in (*self.workers, self.api):
+        for process in (*self.workers, *self.apis):
             process.wait_until_ready()
         return self
 
     def stop(self) -> None:
         """Stop what runs."""
-        for process in (*self.workers, self.api):
+        for process in (*self.workers, *self.apis):
             process.stop()
 
     @asynccontextmanager

@@ -1,0 +1,32 @@
+"""One set of servers for all faults of a module, and the table of all faults at the end of the run.
+
+``FAULTS_PHOTOS``: photos that each fault meets. ``FAULTS_REPORT``: where the table goes, as ``….md`` and ``….json``.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+import scene
+from ledger import table_of
+from surroundings import Surroundings, surroundings
+
+
+@pytest.fixture(scope="module")
+def servers(cluster_programs: None, server_folder: Path) -> Iterator[Surroundings]:
+    """Three brokers, PostgreSQL and S3 behind proxies; two workers and two apis."""
+    folder = server_folder / f"faults-{uuid4().hex[:8]}"
+    folder.mkdir()
+    # Longer than any test: the reconciler shall not make good what a fault has lost.
+    with surroundings(folder, reconcile_after_seconds="86400", log_format="logfmt") as found:
+        yield found
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """The whole table."""
+    if scene.rows:
+        terminalreporter.section("what came of every photo")
+        terminalreporter.write_line(table_of(scene.rows))

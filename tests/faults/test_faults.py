@@ -1,0 +1,275 @@
+"""Each fault happens while photos come in; after it every photo is accounted for."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import cycle
+from pathlib import Path
+
+import pytest
+
+from ailing_s3 import AilingS3
+from groundwork import kafka
+from polling import poll_async
+from scene import Scene, account_for
+from schemas import topics
+from surroundings import Surroundings
+from topic_reader import ends_of, records_since
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(1800)]
+
+S = Scene[Surroundings]
+
+
+async def nothing(scene: S) -> None:
+    await scene.until_most_are_out()
+
+
+async def workers_killed(scene: S) -> None:
+    for kill, worker in enumerate(cycle(scene.place.deployment.workers)):
+        if kill >= 4 and scene.load.middle_is_out.is_set():
+            return
+        await asyncio.sleep(scene.chance.uniform(0.5, 4))
+        await scene.do(worker.kill)
+        await scene.do(worker.start)
+
+
+async def apis_killed(scene: S) -> None:
+    for kill, api in enumerate(cycle(scene.place.deployment.apis)):
+        if kill >= 4 and scene.load.middle_is_out.is_set():
+            return
+        await asyncio.sleep(scene.chance.uniform(0.5, 4))
+        await scene.do(api.kill)
+        await scene.do(api.start)
+
+
+async def brokers_killed_in_turn(scene: S) -> None:
+    for index, broker in enumerate(scene.place.kafka.brokers):
+        await scene.do(scene.place.kafka.kill, index)
+        await asyncio.sleep(scene.chance.uniform(5, 12))
+        await scene.do(broker.start)
+        await asyncio.sleep(3)
+    await scene.until_most_are_out()
+
+
+async def all_brokers_away_15_s(scene: S) -> None:
+    await scene.do(scene.place.kafka.stop)
+    await asyncio.sleep(15)
+    await scene.do(scene.place.kafka.start)
+
+
+async def all_brokers_away_60_s(scene: S) -> None:
+    await scene.do(scene.place.kafka.stop)
+    await asyncio.sleep(60)
+    await scene.do(scene.place.kafka.start)
+
+
+async def network_to_brokers_cut(scene: S) -> None:
+    for proxy in scene.place.broker_proxies:
+        proxy.cut()
+    await asyncio.sleep(15)
+    for proxy in scene.place.broker_proxies:
+        proxy.reopen()
+
+
+async def network_to_brokers_frozen(scene: S) -> None:
+    for proxy in scene.place.broker_proxies:
+        proxy.freeze()
+    await asyncio.sleep(20)
+    for proxy in scene.place.broker_proxies:
+        proxy.reopen()
+
+
+async def rolling_restart(scene: S) -> None:
+    deployment = scene.place.deployment
+    for process in (*deployment.workers, *deployment.apis):
+        await asyncio.sleep(scene.chance.uniform(0.5, 2))
+        await scene.do(process.stop)
+        await scene.do(process.start)
+    await scene.until_most_are_out()
+
+
+async def storage_stopped(scene: S) -> None:
+    await scene.do(scene.place.s3.stop)
+    await asyncio.sleep(20)
+    await scene.do(scene.place.s3.start)
+
+
+async def storage_slow(scene: S) -> None:
+    scene.place.storage_proxy.delay_seconds = 0.5
+    await asyncio.sleep(20)
+    scene.place.storage_proxy.delay_seconds = 0.0
+
+
+@asynccontextmanager
+async def ailing_storage(scene: S, statuses: list[int], methods: frozenset[str] | None = None) -> AsyncIterator[None]:
+    place = scene.place
+    ailing = await scene.do(AilingS3(place.s3.port).__enter__)
+    ailing.statuses, ailing.methods = statuses, methods or ailing.methods
+    await _redirect(scene, ailing.port)
+    try:
+        yield
+        assert ailing.error_count > 0
+    finally:
+        await _redirect(scene, place.s3.port)
+        await scene.do(ailing.__exit__)
+
+
+async def _redirect(scene: S, port: int) -> None:
+    proxy = scene.place.storage_proxy
+    proxy.cut()
+    proxy.target_port = port
+    proxy.reopen()
+
+
+async def storage_answers_errors(scene: S) -> None:
+    async with ailing_storage(scene, [503, 500, 503]):
+        await asyncio.sleep(20)
+
+
+async def storage_full(scene: S) -> None:
+    async with ailing_storage(scene, [507], frozenset({"PUT"})):
+        await asyncio.sleep(20)
+
+
+async def postgres_killed(scene: S) -> None:
+    await scene.do(scene.place.postgres.kill)
+    await asyncio.sleep(5)
+    await scene.do(scene.place.postgres.start)
+    await asyncio.sleep(3)
+    await scene.do(scene.place.postgres.restart)
+    await scene.until_most_are_out()
+
+
+async def network_to_postgres_cut(scene: S) -> None:
+    scene.place.database_proxy.cut()
+    await asyncio.sleep(15)
+    scene.place.database_proxy.reopen()
+
+
+async def poison_among_the_good(scene: S) -> None:
+    since = await ends_of(scene.place.settings, topics.DEAD)
+    poison = [b"", b"\xff\x00", b"[]", b'{"photo_id": "x"}', b'{"photo_id": 1, "storage_key": "../passwd"}', None]
+    producer = kafka.new_producer(scene.place.settings)
+    await producer.start()
+    count = 0
+    while not scene.load.middle_is_out.is_set() or count < 10:
+        for topic in topics.ALL:
+            if topic != topics.DEAD:
+                value = scene.chance.choice(poison)
+                await producer.send_and_wait(topic, value, key=scene.chance.randbytes(3))
+        count += 1
+        await asyncio.sleep(0.1)
+    await producer.stop()
+
+    async def all_buried() -> bool:
+        return len(await records_since(scene.place.settings, since)) >= 3 * count
+
+    await poll_async(all_buried, 120, what="every poison record for the worker is a dead letter")
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"),
+    [
+        (nothing, 8),
+        (workers_killed, 12),
+        (apis_killed, 12),
+        (brokers_killed_in_turn, 30),
+        (all_brokers_away_15_s, 12),
+        (all_brokers_away_60_s, 40),
+        (network_to_brokers_cut, 12),
+        (network_to_brokers_frozen, 12),
+        (rolling_restart, 15),
+        (storage_stopped, 15),
+        (storage_slow, 15),
+        (storage_answers_errors, 15),
+        (storage_full, 15),
+        (postgres_killed, 12),
+        (network_to_postgres_cut, 12),
+        (poison_among_the_good, 8),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else f"{value}s",
+)
+async def test_every_photo_is_accounted_for(servers, fault, seconds):
+    name = fault.__name__.replace("_", " ")
+    (await account_for(name, fault, servers, seconds=seconds)).check()
+
+
+async def test_clocks_that_are_stepped_lose_nothing(servers, libfaketime, tmp_path):
+    clock = tmp_path / "clock"
+    variables = {
+        "LD_PRELOAD": libfaketime,
+        "FAKETIME_TIMESTAMP_FILE": str(clock),
+        "FAKETIME_NO_CACHE": "1",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "DONT_FAKE_MONOTONIC": "1",
+        "FAKETIME_DISABLE_SHM": "1",
+    }
+    stepped = [servers.deployment.workers[0], servers.deployment.apis[0]]
+
+    async def clocks_stepped(scene: S) -> None:
+        for offset in ("+3600", "-1800", "+0"):
+            await scene.do(_set, clock, offset)
+            await asyncio.sleep(8)
+        await scene.until_most_are_out()
+
+    _set(clock, "+0")
+    try:
+        for process in stepped:
+            process.extra_variables = variables
+            process.restart()
+        findings = await account_for("clocks stepped", clocks_stepped, servers, seconds=24)
+    finally:
+        for process in stepped:
+            process.extra_variables = {}
+            process.restart()
+    findings.check()
+
+
+def _set(clock: Path, offset: str) -> None:
+    fresh = clock.with_suffix(".new")
+    fresh.write_text(f"{offset}\n")
+    fresh.replace(clock)
+
+
+async def test_events_that_come_again_and_in_any_order_change_nothing(servers):
+    since = await ends_of(servers.settings, topics.UPLOADED, *topics.RESULTS)
+
+    async def everything_sent_thrice(scene: S) -> None:
+        await scene.until_most_are_out()
+        again = 2 * await records_since(scene.place.settings, since)
+        scene.chance.shuffle(again)
+        producer = kafka.new_producer(scene.place.settings)
+        await producer.start()
+        await asyncio.gather(
+            *(producer.send_and_wait(each.topic, each.value, key=each.key, headers=each.headers) for each in again)
+        )
+        await producer.stop()
+
+    findings = await account_for("all events thrice, shuffled", everything_sent_thrice, servers, with_ids=True)
+    assert findings.row.repeats > 0
+    findings.check()
+
+
+async def test_a_photo_deleted_before_while_or_after_it_renders_leaves_no_file_and_no_row(servers):
+    async def some_deleted(scene: S) -> None:
+        load = scene.load
+        early = [sent for sent in load.photos if sent.is_event and sent.number % 8 == 1]
+        for sent in early:
+            event = {"photo_id": sent.photo_id, "workspace_id": load.workspace, "storage_key": sent.storage_key}
+            await load.produce(topics.DELETED, event)
+            scene.deleted.add(sent.photo_id)
+        while not load.middle_is_out.is_set():
+            # Of the posted ones, mostly such as have just been taken.
+            for photo_id, sent in [*load.accepted.items()][-8:]:
+                if not sent.is_event and sent.number % 4 == 0 and photo_id not in scene.deleted:
+                    scene.deleted.add(photo_id)
+                    await load.delete(photo_id)
+            await asyncio.sleep(scene.chance.uniform(0, 0.1))
+        for photo_id, sent in [*load.accepted.items()]:
+            if not sent.is_event and sent.number % 10 == 2 and photo_id not in scene.deleted:
+                scene.deleted.add(photo_id)
+                await load.delete(photo_id)
+
+    findings = await account_for("photos deleted", some_deleted, servers)
+    findings.check()

@@ -1,0 +1,62 @@
+"""What stands on topics, between two moments, and how far a consumer group has come."""
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from aiokafka import TopicPartition
+
+from groundwork import kafka
+from groundwork.settings import Settings
+
+Offsets = dict[TopicPartition, int]
+
+
+async def ends_of(settings: Settings, *names: str) -> Offsets:
+    """The end of every partition of the topics ``names``, now."""
+    partitions = await kafka.partitions_of(settings, *names)
+    consumer = kafka.new_consumer(settings, group=None)
+    await consumer.start()
+    try:
+        ends: Offsets = await consumer.end_offsets(partitions)
+        return ends
+    finally:
+        await consumer.stop()
+
+
+async def records_since(settings: Settings, begin: Offsets) -> list[Any]:
+    """All records from ``begin`` up to the present end, in the order of each partition."""
+    consumer = kafka.new_consumer(settings, group=None)
+    await consumer.start()
+    try:
+        ends: Offsets = await consumer.end_offsets(list(begin))
+        left = {partition for partition in begin if ends[partition] > begin[partition]}
+        if not left:
+            return []
+        consumer.assign(list(left))
+        for partition in left:
+            consumer.seek(partition, begin[partition])
+        found: list[Any] = []
+        while left:
+            for partition, records in (await consumer.getmany(timeout_ms=200)).items():
+                found += [record for record in records if record.offset < ends[partition]]
+            left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+        return found
+    finally:
+        await consumer.stop()
+
+
+async def lag_of(settings: Settings, group: str, names: Iterable[str]) -> int:
+    """How many records of the topics ``names`` the group has not yet committed."""
+    partitions = await kafka.partitions_of(settings, *names)
+    consumer = kafka.new_consumer(settings, group=group)
+    await consumer.start()
+    try:
+        consumer.assign(partitions)  # it never joins
+        consumer.pause(*partitions)
+        async with asyncio.timeout(30):
+            ends: Offsets = await consumer.end_offsets(partitions)
+            committed = [(await consumer.committed(partition)) or 0 for partition in partitions]
+        return sum(ends[partition] - known for partition, known in zip(partitions, committed, strict=True))
+    finally:
+        await consumer.stop()
