@@ -3,9 +3,12 @@
 - The fetch wait (Faust has 1500 ms written in: on the embedded broker that is half a second for each photo).
 - Our own options for security and idempotence, the same as of every other client.
 - Acks are committed when partitions are revoked: Faust drops them, and finished work would be done again.
+- A partition of which nothing is committed is read from its start after a rebalance. aiokafka's ``seek_to_committed``
+  leaves it where it is, which is behind records that Faust has fetched and dropped: they would be lost.
 """
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import aiokafka
@@ -39,6 +42,10 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
                 rebalance_timeout_ms=int(self.app.conf.broker_rebalance_timeout * 1000),
             )
 
+        async def seek_to_committed(self) -> Mapping[TP, int]:
+            found: Mapping[TP, int] = await self.call_thread(_seek_to_committed, self._ensure_consumer())
+            return found
+
         async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  # as Faust's
             records = await super().getmany(active_partitions, timeout)
             if isinstance(self._consumer, ConsumerOfEmbedded):
@@ -71,3 +78,12 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
     Transport.Consumer = Consumer
     Transport.Producer = Producer
     return Transport(app.conf.broker_consumer, app)
+
+
+async def _seek_to_committed(consumer: aiokafka.AIOKafkaConsumer) -> Mapping[TP, int]:
+    committed: Mapping[TP, int] = await consumer.seek_to_committed()
+    untouched = [partition for partition, offset in committed.items() if not offset]
+    if untouched:
+        for partition, start in (await consumer.beginning_offsets(untouched)).items():
+            consumer.seek(partition, start)
+    return committed

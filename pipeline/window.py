@@ -105,6 +105,11 @@ class Windows(Generic[Partition]):
         """How many events are being worked on."""
         return sum(not task.done() for task in self._begun.values())
 
+    def held(self, partition: Partition) -> int:
+        """How many events of ``partition`` are taken and not acked."""
+        lane = self._lanes.get(partition)
+        return len(lane.slots) if lane else 0
+
     def _advance(self, partition: Partition, lane: _Lane) -> None:
         """Ack the done prefix of ``lane``, then begin what has come into its window."""
         while lane.slots and lane.slots[0].is_done:

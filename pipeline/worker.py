@@ -86,6 +86,10 @@ class Worker:
         """How many events are being worked on, waiting retries not counted."""
         return self._windows.in_work
 
+    def held(self, partition: TP) -> int:
+        """How many uploads or deletions of ``partition`` are taken and not acked; one that came twice counts twice."""
+        return self._windows.held(partition)
+
     def pause(self, partition: TP) -> None:
         """Fetch no more of ``partition`` for now; what is fetched already still comes.
 

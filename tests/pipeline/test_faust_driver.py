@@ -1,0 +1,95 @@
+"""What Faust's driver must do and does not do by itself, in this process, on both brokers."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from uuid import uuid4
+
+from faust.types import TP
+
+from groundwork.kafka import new_consumer, new_producer, wait_for_topics
+from groundwork.settings import Settings
+from pipeline.breaker import StorageBreaker
+from pipeline.retry import Backoff
+from pipeline.worker import GROUP, Worker
+from polling import poll_async
+from schemas import topics
+from schemas.faults import Unreadable
+
+
+class HeldAnswerer:
+    """Answers nothing until it is let go, then fails every photo."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+        self.let_go = asyncio.Event()
+
+    async def answer(self, upload, attempt):
+        self.asked += 1
+        await self.let_go.wait()
+        raise Unreadable("as the test wants it")
+
+
+async def _nothing() -> None:
+    """A probe that always succeeds."""
+
+
+@asynccontextmanager
+async def running_worker(settings, answerer):
+    worker = Worker(settings, answerer, breaker=StorageBreaker(_nothing), backoff=Backoff(), at_once=8)
+    worker.app.finalize()
+    await worker.app.start()
+    try:
+        yield worker
+    finally:
+        await worker.drain(0)
+        await worker.app.stop()
+
+
+async def produce(settings, count):
+    producer = new_producer(settings)
+    await producer.start()
+    for _ in range(count):
+        photo_id = str(uuid4())
+        event = {"photo_id": photo_id, "workspace_id": "acme", "storage_key": "a/b"}
+        await producer.send_and_wait(topics.UPLOADED, json.dumps(event).encode(), key=photo_id.encode())
+    await producer.stop()
+
+
+async def test_a_partition_of_which_nothing_is_committed_is_read_from_its_start_after_a_seek(broker):
+    settings = Settings(**broker.settings, partitions=1)
+    await wait_for_topics(settings)
+    answerer = HeldAnswerer()
+    async with running_worker(settings, answerer) as worker:
+        await produce(settings, 3)
+        await poll_async(lambda: answerer.asked == 3, 60)
+        partition = TP(topics.UPLOADED, 0)
+        assert await worker.app.consumer.position(partition) == 3
+        await worker.app.consumer.perform_seek()
+        await poll_async(lambda: worker.held(partition) == 6, 60)
+        answerer.let_go.set()
+
+
+async def test_nothing_is_committed_before_it_is_answered_and_all_of_it_at_the_stop(broker):
+    settings = Settings(**broker.settings, partitions=1)
+    await wait_for_topics(settings)
+    answerer = HeldAnswerer()
+    partition = TP(topics.UPLOADED, 0)
+    async with running_worker(settings, answerer) as worker:
+        await produce(settings, 5)
+        await poll_async(lambda: answerer.asked == 5, 60)
+        await worker.app.consumer.commit()
+        assert await _committed(settings, partition) in (None, 0)
+        answerer.let_go.set()
+        await poll_async(lambda: worker.in_work == 0, 60)
+    assert await _committed(settings, partition) == 5
+
+
+async def _committed(settings, partition):
+    consumer = new_consumer(settings, group=GROUP)
+    await consumer.start()
+    try:
+        consumer.assign([partition])
+        return await consumer.committed(partition)
+    finally:
+        await consumer.stop()
