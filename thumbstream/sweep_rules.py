@@ -89,9 +89,8 @@ async def _size_of(storage: Storage, key: str) -> int | None:
 async def _judge_originals(session: AsyncSession, files: Sequence[StoredFile]) -> list[Finding]:
     keys = [file.key for file in files]
     ids = {file.key: _uuid_of(file.key.rpartition("/")[2]) for file in files}
-    named = set(
-        (await session.scalars(select(col(PhotoRow.storage_key)).where(col(PhotoRow.storage_key).in_(keys)))).all()
-    )
+    storage_key = col(PhotoRow.storage_key)
+    named = set((await session.scalars(select(storage_key).where(storage_key.in_(keys)))).all())
     # A photo of which only results were seen does not know its original yet; the api's key has its id.
     known = set((await session.scalars(select(col(PhotoRow.id)).where(col(PhotoRow.id).in_(_those(ids))))).all())
     return [

@@ -1,5 +1,6 @@
 """Sweep finds exactly what is astray, erases nothing that a photo names, and mends the rest."""
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -96,12 +97,11 @@ async def repaired(database: Database, storage: Storage) -> Counter[Kind]:
 
 
 async def keys_in(storage: Storage) -> set[str]:
-    return {
-        file.key
-        for top in ("originals", "thumbnails", "other")
-        async for page in storage.pages_under(top)
-        for file in page
-    }
+    found: set[str] = set()
+    for top in ("originals", "thumbnails", "other"):
+        async for page in storage.pages_under(top):
+            found |= {file.key for file in page}
+    return found
 
 
 async def test_where_all_is_well_nothing_is_found(database: Database, storage: Storage) -> None:
@@ -234,15 +234,20 @@ def test_places_where_nothing_can_be_are_refused(tmp_path: Path) -> None:
         check_places(Settings(data_dir=tmp_path, storage_url="memory://x", _env_file=None))
 
 
-async def test_the_command_looks_and_repairs_only_when_told(run: Command, tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path / "data", _env_file=None)
+async def with_an_orphan(settings: Settings, orphan: str) -> PhotoUploaded:
+    """A ready photo, and a file that no photo names."""
     database, storage = open_database(settings), open_storage(settings)
     await database.migrate()
     upload, _ = await made(database, storage)
-    orphan = f"originals/acme/{ids.new_id()}"
     await storage.write(orphan, b"12345")
     await storage.close()
     await database.close()
+    return upload
+
+
+def test_the_command_looks_and_repairs_only_when_told(run: Command, tmp_path: Path) -> None:
+    orphan = f"originals/acme/{ids.new_id()}"
+    upload = asyncio.run(with_an_orphan(Settings(data_dir=tmp_path / "data", _env_file=None), orphan))
     file = tmp_path / "data/storage" / orphan
     assert run("sweep").stdout.endswith("all is well\n"), "it is young"
     yesterday = time.time() - 25 * 3600
@@ -252,12 +257,12 @@ async def test_the_command_looks_and_repairs_only_when_told(run: Command, tmp_pa
     assert "original without a photo: 1 (5 bytes)" in looked.stdout
     assert orphan in looked.stdout
     assert "--repair" in looked.stderr
-    assert os.path.exists(file)  # noqa: PTH110
+    assert file.exists()
     mended = run("sweep", "--repair")
     assert mended.returncode == 0, mended.stderr
     assert "original without a photo: 1 (5 bytes, 1 erased)" in mended.stdout
-    assert not os.path.exists(file)  # noqa: PTH110
-    assert os.path.exists(tmp_path / "data/storage" / upload.storage_key)  # noqa: PTH110
+    assert not file.exists()
+    assert (tmp_path / "data/storage" / upload.storage_key).exists()
     assert run("sweep", "--older-than", "soon").returncode == 2
 
 
