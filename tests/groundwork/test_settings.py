@@ -1,8 +1,9 @@
 import json
+from pathlib import Path
 
 import pytest
 
-from groundwork.settings import BadSettings, UnknownSetting, load_settings
+from groundwork.settings import BadSettings, Settings, UnknownSetting, load_settings
 
 
 @pytest.fixture(autouse=True)
@@ -98,3 +99,9 @@ def test_files_for_tls_must_be_there(monkeypatch, tmp_path):
     monkeypatch.setenv("THUMBSTREAM_KAFKA_SSL_CA_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(BadSettings, match=r"no file .*none\.pem"):
         load_settings()
+
+
+def test_the_readme_names_every_setting():
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    names = [f"THUMBSTREAM_{field.upper()}" for field in Settings.model_fields]
+    assert [name for name in names if f"`{name}`" not in readme] == []
