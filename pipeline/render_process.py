@@ -18,6 +18,7 @@ from typing import Final
 import pillow_heif
 from PIL import AvifImagePlugin, Image
 
+from pipeline.allocator import keep_freed_memory
 from pipeline.render import RenderedPhoto, render
 from schemas.faults import Fault
 from schemas.renditions import Rendition
@@ -71,6 +72,7 @@ def serve(orders: Connection, lifeline: Connection, max_pixels: int) -> None:
     """
     _heed_only_the_worker(lifeline)
     _limit_itself(max_pixels)
+    keep_freed_memory()
     orders.send(None)
     with contextlib.suppress(EOFError, OSError):
         while True:

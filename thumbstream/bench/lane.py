@@ -18,6 +18,7 @@ from typing import Any, Final
 import pillow_heif
 from PIL import AvifImagePlugin, Image
 
+from pipeline.allocator import keep_freed_memory
 from schemas.renditions import Rendition
 from thumbstream.bench.engines import Engine, Lacking, floor_engine, naive, ours, vips_engine, vips_version
 
@@ -26,11 +27,16 @@ _RESET_PEAK: Final = Path("/proc/self/clear_refs")
 
 _ENGINES: Final[dict[str, Callable[[], Engine]]] = {
     "naive": lambda: naive,
-    "ours": lambda: ours,
-    "floor": floor_engine,
+    "ours": lambda: _as_in_a_render_process(ours),
+    "floor": lambda: _as_in_a_render_process(floor_engine()),
     "vips": lambda: vips_engine(at_its_best=False),
     "vips-best": lambda: vips_engine(at_its_best=True),
 }
+
+
+def _as_in_a_render_process(engine: Engine) -> Engine:
+    keep_freed_memory()
+    return engine
 
 
 def main(name: str) -> None:
