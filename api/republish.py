@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -24,6 +24,10 @@ from schemas.events import Event, PhotoDeleted, PhotoUploaded
 _DOUBLINGS: Final = 7
 _PAGE_ROWS: Final = 500
 _BEFORE_ALL: Final = UUID(int=0)
+
+
+#: The last one seen, by the columns of the order; empty: before all.
+_Place = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,7 @@ async def republish(database: Database, overdue: Overdue | None, limit: int) -> 
     """Enqueue at most ``limit`` events of what is lost (``overdue`` None) or overdue. Returns how many."""
     count = 0
     for kind in _KINDS:
-        after: UUID | None = _BEFORE_ALL
+        after: _Place | None = ()
         while after is not None and count < limit:
             page = min(_PAGE_ROWS, limit - count)
             done, after = await database.write(
@@ -105,10 +109,14 @@ async def _mark_page(session: AsyncSession, kind: _Kind, after: UUID) -> tuple[i
 
 
 async def _republish_page(
-    session: AsyncSession, kind: _Kind, overdue: Overdue | None, after: UUID, limit: int
-) -> tuple[int, UUID | None]:
-    wanted = select(kind.table).where(kind.unfinished, kind.id > after, _is_due(kind, overdue))
-    wanted = wanted.order_by(kind.id).limit(limit).with_for_update(skip_locked=True)
+    session: AsyncSession, kind: _Kind, overdue: Overdue | None, after: _Place, limit: int
+) -> tuple[int, _Place | None]:
+    # By the order of the index: SQLite would go through all photos to find the overdue ones by their ids.
+    order = (kind.alive_at, kind.id) if overdue else (kind.id,)
+    wanted = select(kind.table).where(kind.unfinished, _is_due(kind, overdue))
+    if after:
+        wanted = wanted.where(tuple_(*order) > after)
+    wanted = wanted.order_by(*order).limit(limit).with_for_update(skip_locked=True)
     rows = (await session.scalars(wanted)).all()
     ids: Sequence[UUID] = [row.id if isinstance(row, PhotoRow) else row.photo_id for row in rows]
     waiting = await _in_outbox(session, kind, ids) if overdue else set()
@@ -119,7 +127,7 @@ async def _republish_page(
             row.is_lost, row.republished_at = False, datetime.now(UTC)
             row.republications += 1
             count += 1
-    return count, ids[-1] if len(rows) == limit else None
+    return count, tuple(getattr(rows[-1], column.key) for column in order) if len(rows) == limit else None
 
 
 async def _in_outbox(session: AsyncSession, kind: _Kind, ids: Iterable[UUID]) -> set[str]:

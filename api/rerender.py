@@ -98,9 +98,10 @@ async def _page(
 
 
 async def _room(database: Database, most: int) -> int:
-    unfinished = select(col(PhotoRow.id)).where(UNFINISHED).limit(most).subquery()
+    # In the order of the partial index, or SQLite would count by another one that has all photos.
+    unfinished = select(col(PhotoRow.id)).where(UNFINISHED).order_by(col(PhotoRow.updated_at)).limit(most)
     async with database.reading() as session:
-        return most - (await session.scalar(select(func.count()).select_from(unfinished)) or 0)
+        return most - (await session.scalar(select(func.count()).select_from(unfinished.subquery())) or 0)
 
 
 def _conditions(workspace_id: str | None, wish: RetryWish, recipe: str) -> list[ColumnElement[bool]]:

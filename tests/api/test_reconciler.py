@@ -4,11 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, event, func, select
 from sqlmodel import col
 
 from api.bells import Bells
@@ -157,6 +158,15 @@ async def test_what_is_lost_goes_out_in_bounded_pages_and_none_twice(database: D
     ]
     assert counts == [4, 2, 0]
     assert sorted(event.event_id for event in await publish(database)) == sorted(up.event_id for up in uploads[1:])
+
+
+async def test_what_waits_in_the_outbox_holds_up_nothing_behind_it(database: Database) -> None:
+    uploads = await added(database, 5)
+    assert await republish(database, later(11), 2) == 2
+    assert await republish(database, later(999), 2) == 2
+    assert await republish(database, later(999), 2) == 1
+    assert await republish(database, later(999), 2) == 0
+    assert sorted(event.event_id for event in await publish(database)) == sorted(up.event_id for up in uploads)
 
 
 async def test_two_instances_at_once_publish_it_once(database: Database) -> None:
@@ -315,3 +325,22 @@ async def test_a_topic_that_was_deleted_while_no_api_ran_is_filled_again_once(tm
             return await uploads_in_kafka(settings) == wanted
 
         await poll_async(all_are_back, 40, what="what is unfinished is in Kafka again, each once")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_looking_for_what_is_overdue_does_not_go_through_all_photos(database: Database) -> None:
+    plans: list[str] = []
+
+    def explain(_connection: Any, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        if statement.startswith("SELECT") and "FROM outbox" not in statement:
+            cursor.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.extend(row[-1] for row in cursor.fetchall())
+
+    event.listen(database._engine.sync_engine, "before_cursor_execute", explain)
+    await republish(database, later(11), 100)
+    await republish(database, None, 100)
+    async with database.reading() as session:
+        await anything_overdue(session, later(11))
+    tables = [plan for plan in plans if "photos" in plan]
+    assert len(tables) == 6
+    assert all("_unfinished" in plan or "_lost" in plan for plan in tables), tables
