@@ -13,7 +13,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
 from aiokafka.helpers import create_ssl_context
 
-from groundwork.kafka_mends import mend_consumers
+from groundwork.kafka_mends import impatient, mend_consumers
 from groundwork.settings import Settings
 from schemas import topics
 
@@ -32,6 +32,9 @@ _FETCH_WAIT_MS: Final = 500
 _EMBEDDED_BUSY_WAIT_MS: Final = 10
 _EMBEDDED_QUIET_WAIT_MS: Final = 200
 _QUIET_AFTER_SECONDS: Final = 10.0
+
+#: A connection that is silent for so long is made anew. A group's join may rightly take twice the session timeout.
+_ANSWER_MS: Final = 15_000
 
 _CONNECT_AGAIN_SECONDS: Final = 0.5
 
@@ -72,7 +75,7 @@ def producer_options(settings: Settings) -> dict[str, Any]:
 
 def new_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     """A producer that is not yet started."""
-    return AIOKafkaProducer(**client_options(settings), **(producer_options(settings) | options))
+    return impatient(AIOKafkaProducer(**client_options(settings), **(producer_options(settings) | options)))
 
 
 def new_consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
@@ -85,6 +88,7 @@ def new_consumer(settings: Settings, *names: str, group: str | None, **options: 
         "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
         "fetch_max_wait_ms": _EMBEDDED_BUSY_WAIT_MS if settings.kafka_is_embedded else _FETCH_WAIT_MS,
         "metadata_max_age_ms": 30_000,
+        "request_timeout_ms": _ANSWER_MS,
     }
     kind = ConsumerOfEmbedded if settings.kafka_is_embedded else AIOKafkaConsumer
     return kind(*names, **client_options(settings), **(chosen | options))

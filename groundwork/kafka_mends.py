@@ -5,6 +5,8 @@
   then begins at the start of its topics and does everything again.
 - It awaits tasks that it has cancelled itself. One that had not begun yet answers with its cancellation, which ends
   the consumer's coordination and comes out of the next call as a cancellation of the caller: seen with brokers away.
+- A producer has one time for two things: how long a record may wait for its delivery, and how long an answer may take.
+  A connection whose other end has gone without a word then holds up everything for the first (in Faust: 20 minutes).
 """
 
 import asyncio
@@ -15,6 +17,11 @@ from typing import Any, Final
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError, NoError, NotCoordinatorForGroupError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
+
+#: A broker that lives answers a produce request in this time, if only with "not yet": the connection is made anew.
+_ANSWER_MS: Final = 10_000
+#: How long the broker itself waits for its replicas.
+_REPLICAS_MS: Final = 8_000
 
 _send_unchecked: Final = GroupCoordinator._send_req
 
@@ -51,6 +58,13 @@ def mend_consumers() -> None:
     GroupCoordinator._send_req = _send_checked
     GroupCoordinator._stop_heartbeat_task = _stop_heartbeat_task
     GroupCoordinator._stop_commit_offsets_refresh_task = _stop_commit_offsets_refresh_task
+
+
+def impatient(producer: Any) -> Any:
+    """Have a producer that is not yet started give up on silent connections soon, though not on its records."""
+    producer.client._request_timeout_ms = min(producer.client._request_timeout_ms, _ANSWER_MS)
+    producer._sender._request_timeout_ms = min(producer._sender._request_timeout_ms, _REPLICAS_MS)
+    return producer
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 - The fetch wait (Faust has 1500 ms written in: on the embedded broker that is half a second for each photo).
 - Our own options for security and idempotence, the same as of every other client.
+- A producer that soon gives up on silent connections.
 - Acks are committed when partitions are revoked: Faust drops them, and finished work would be done again.
 - A partition of which nothing is committed is read from its start after a rebalance. aiokafka's ``seek_to_committed``
   leaves it where it is, which is behind records that Faust has fetched and dropped: they would be lost.
@@ -18,6 +19,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 
 from groundwork.kafka import ConsumerOfEmbedded, client_options, new_consumer, producer_options
+from groundwork.kafka_mends import impatient
 from groundwork.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -70,6 +72,9 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
 
         def _settings_extra(self) -> dict[str, Any]:
             return producer_options(settings)
+
+        def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
+            return impatient(super()._new_producer(transactional_id))
 
     class Transport(driver.Transport):
         Consumer: ClassVar[type[driver.Consumer]]

@@ -1,4 +1,4 @@
-"""A disk that is full under SQLite: posts are refused, the projector waits, and all goes on when there is room again."""
+"""A disk that is full under SQLite: posts are refused, the projector waits, and all goes on when there is room."""
 
 import asyncio
 import os

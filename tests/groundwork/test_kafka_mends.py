@@ -2,11 +2,12 @@ import asyncio
 from types import SimpleNamespace
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupLoadInProgressError, KafkaError, NotCoordinatorForGroupError
 from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
 
-from groundwork.kafka_mends import mend_consumers, own_cancellations_only
+from groundwork.kafka_mends import impatient, mend_consumers, own_cancellations_only
 
 
 @pytest.fixture(autouse=True)
@@ -83,3 +84,11 @@ async def test_a_deadline_within_is_still_a_deadline():
     with pytest.raises(TimeoutError), own_cancellations_only():
         async with asyncio.timeout(0.01):
             await asyncio.sleep(60)
+
+
+async def test_a_producer_gives_up_on_a_silent_connection_long_before_it_gives_up_on_a_record():
+    producer = impatient(AIOKafkaProducer(request_timeout_ms=1_200_000))
+    assert producer.client._request_timeout_ms == 10_000
+    assert producer._sender._request_timeout_ms < 10_000
+    assert producer._message_accumulator._batch_ttl == 1200
+    await producer.stop()

@@ -50,13 +50,22 @@ class TcpProxy:
 
     def reopen(self) -> None:
         """Accept connections again, and let data flow."""
-        self._loop.call_soon_threadsafe(self._flowing.set)
+        self._loop.call_soon_threadsafe(lambda: self._flowing.set())
         if self._server is None:
             self._run(self._listen())
 
     def freeze(self) -> None:
         """Keep all connections open, accept new ones, and pass nothing on, until ``reopen``."""
-        self._loop.call_soon_threadsafe(self._flowing.clear)
+        self._loop.call_soon_threadsafe(lambda: self._flowing.clear())
+
+    def strand(self) -> None:
+        """Leave all connections as they are, open and silent for ever; new ones are passed on as before."""
+        self._loop.call_soon_threadsafe(self._strand)
+
+    def _strand(self) -> None:
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=10)
@@ -78,26 +87,27 @@ class TcpProxy:
         task.add_done_callback(self._open.discard)
 
     async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        ends = [writer]
-        with contextlib.suppress(OSError, asyncio.CancelledError):
+        ends, flowing = [writer], self._flowing
+        # A reset on one side is one on the other too, as it is without a proxy.
+        with contextlib.suppress(OSError, ExceptionGroup, asyncio.CancelledError):
             there, back = await asyncio.open_connection("127.0.0.1", self.target_port)
             ends.append(back)
             self.connection_count += 1
             async with asyncio.TaskGroup() as both:
-                both.create_task(self._pump(reader, back))
-                both.create_task(self._pump(there, writer))
+                both.create_task(self._pump(reader, back, flowing))
+                both.create_task(self._pump(there, writer, flowing))
         for end in ends:
             end.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            while data := await source.read(_CHUNK_BYTES):
-                await self._flowing.wait()
-                if self.delay_seconds:
-                    await asyncio.sleep(self.delay_seconds)
-                sink.write(data)
-                await sink.drain()
-            sink.write_eof()
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, flowing: asyncio.Event) -> None:
+        while data := await source.read(_CHUNK_BYTES):
+            await flowing.wait()
+            if self.delay_seconds:
+                await asyncio.sleep(self.delay_seconds)
+            sink.write(data)
+            await sink.drain()
+        await flowing.wait()
+        sink.write_eof()
 
     def __enter__(self) -> Self:
         return self.start()
