@@ -123,7 +123,7 @@ def test_no_test_is_left_unmarked_by_its_kind() -> None:
 
 
 def test_decisions_are_numbered_without_a_gap_and_have_at_most_six_lines_each() -> None:
-    text = (ROOT / "docs/decisions.md").read_text()
+    text = (_ROOT / "docs/decisions.md").read_text()
     decisions = text.split("\n## ")[1:]
     assert [decision.split(".")[0] for decision in decisions] == [str(n + 1) for n in range(len(decisions))]
     assert [decision.splitlines()[0] for decision in decisions if len(decision.strip().splitlines()) > 6] == []
