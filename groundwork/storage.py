@@ -23,6 +23,9 @@ from schemas.storage_keys import check_storage_key
 
 _CHUNK_BYTES: Final = 256 * 1024
 
+#: Each is lost only to an eraser that comes just between two system calls.
+_FOLDER_ATTEMPTS: Final = 10
+
 #: Calls in flight at once; each holds a thread that mostly waits.
 _THREADS: Final = 32
 
@@ -218,14 +221,14 @@ class Storage:
         self._in_its_folder(Path(self._path(key)), lambda target: _write_whole(target, content))
 
     def _in_its_folder(self, target: Path, act: Callable[[Path], object]) -> None:
-        """Do ``act`` with the folder of ``target`` there, though another process may just be erasing it."""
-        for last in (False, False, True):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        """Do ``act`` with the folder of ``target`` there, though others may just be erasing and making it."""
+        for attempts_left in reversed(range(_FOLDER_ATTEMPTS)):
             try:
+                target.parent.mkdir(parents=True, exist_ok=True)
                 act(target)
                 return
-            except FileNotFoundError:
-                if last:
+            except (FileNotFoundError, FileExistsError):
+                if not attempts_left:
                     raise
 
     def _download(self, key: str, copy: Path) -> None:

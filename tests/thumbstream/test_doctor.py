@@ -8,6 +8,7 @@ from api.database import open_database
 from groundwork.kafka import create_topics
 from groundwork.settings import Settings
 from kafka_servers import Broker, EmbeddedBroker
+from polling import poll_async
 from postgres_server import PostgreSQL
 from server_process import free_port
 from thumbstream.doctor import (
@@ -37,6 +38,10 @@ async def _kafka(settings: Settings) -> list[Finding]:
     return [finding async for finding in examine_kafka(settings)]
 
 
+async def _knows_all_topics(settings: Settings) -> bool:
+    return len([finding for finding in await _kafka(settings) if finding.about == "topics"]) == 1
+
+
 def _about(findings: list[Finding], about: str) -> Finding:
     (found,) = [finding for finding in findings if finding.about == about]
     return found
@@ -45,6 +50,8 @@ def _about(findings: list[Finding], about: str) -> Finding:
 async def test_with_a_broker_and_its_topics_only_the_worker_is_missing(broker: Broker, data_dir: Path) -> None:
     settings = _settings(data_dir, partitions=3, **broker.settings)
     await create_topics(settings)
+    # Apache Kafka tells of new topics a moment after it has made them.
+    await poll_async(lambda: _knows_all_topics(settings), 30)
     findings = [finding async for finding in examine(settings)]
     assert _about(findings, "kafka").verdict is Verdict.OK
     assert _about(findings, "topics").text == "8 of 8 are as set (3 partitions, 1 replicas)"
