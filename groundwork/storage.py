@@ -270,6 +270,7 @@ def open_storage(settings: Settings) -> Storage:
 def _s3_options(settings: Settings) -> dict[str, Any]:
     secret = settings.s3_secret_access_key
     options: dict[str, Any] = {
+        "session": _session_without_expect(),
         "use_listings_cache": False,
         "config_kwargs": {"retries": {"max_attempts": 2}, "connect_timeout": 5, "read_timeout": 30},
     }
@@ -278,3 +279,17 @@ def _s3_options(settings: Settings) -> dict[str, Any]:
     if settings.s3_access_key_id and secret:
         options |= {"key": settings.s3_access_key_id, "secret": secret.get_secret_value()}
     return options
+
+
+def _session_without_expect() -> Any:
+    """A session that sends bodies at once, without asking by ``Expect: 100-continue`` whether they are welcome.
+
+    aiohttp waits for that answer without limit, so a server that refuses at once (503 SlowDown) or loses the question
+    would hold the write for ever.
+    """
+    from aiobotocore.session import AioSession  # these two are slow to import, and only S3 needs them
+    from botocore.handlers import add_expect_header
+
+    session = AioSession()
+    session.unregister("before-call.s3", add_expect_header)
+    return session
