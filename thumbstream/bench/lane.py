@@ -67,7 +67,7 @@ def _lap(engine: Engine, order: dict[str, Any], memory_before: int) -> dict[str,
         thumbnails = engine(original, renditions)
         answer = {"seconds": perf_counter() - wall, "cpu_seconds": process_time() - cpu}
     except Exception as error:
-        return {"failed": " ".join(str(error).split())[:200] or type(error).__name__}
+        return {"failed": " ".join(str(error).split())[:100] or type(error).__name__}
     answer["added_bytes"] = _memory("VmHWM") - memory_before
     if order.get("keep"):
         for number, content in enumerate(thumbnails):

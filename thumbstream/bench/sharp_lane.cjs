@@ -80,7 +80,7 @@ async function lap(order, before) {
     if (order.keep) thumbnails.forEach((content, number) => fs.writeFileSync(`${order.keep}.${number}`, content));
     return { seconds, cpu_seconds: (used.user + used.system) / 1e6, added_bytes: added };
   } catch (error) {
-    return { failed: String(error.message).replace(/\s+/g, " ").slice(0, 200) };
+    return { failed: String(error.message).replace(/\s+/g, " ").slice(0, 100) };
   }
 }
 
