@@ -46,7 +46,7 @@ class Lane:
     """One engine's process. It ends with the ``with`` block, and when this process does."""
 
     def __init__(self, engine: str) -> None:
-        """Raises ``LaneFailed`` where the engine is not installed."""
+        """Start it and go on. Raises ``LaneFailed`` where there is nothing that could run it."""
         self.engine = engine
         environment = os.environ | {"VIPS_CONCURRENCY": "1", "UV_THREADPOOL_SIZE": "1"}
         self._process = subprocess.Popen(
@@ -57,8 +57,17 @@ class Lane:
             stderr=subprocess.DEVNULL,
             text=True,
         )
-        #: The version of what does the work.
-        self.version: str = self._hear()["version"]
+        self._version: str | None = None
+
+    def version(self) -> str:
+        """The version of what does the work; waits until it is ready.
+
+        Raises:
+            LaneFailed: the engine is not installed.
+        """
+        if self._version is None:
+            self._version = self._hear()["version"]
+        return self._version
 
     def lap(self, original: Path, renditions: Sequence[Rendition], *, keep: Path | None = None) -> Lap:
         """Render ``original`` once. The thumbnails are written to ``keep`` with ``.0``, ``.1``, … after it.
@@ -71,6 +80,7 @@ class Lane:
             "renditions": [rendition.model_dump() for rendition in renditions],
             "keep": str(keep) if keep else None,
         }
+        self.version()
         assert self._process.stdin is not None
         try:
             self._process.stdin.write(json.dumps(order) + "\n")

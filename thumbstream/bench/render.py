@@ -53,12 +53,12 @@ def run_render(photos: Path | None, rounds: int, out: Path | None, only: str) ->
     def wanted(name: str) -> bool:
         return only.lower() in name.lower()
 
-    versions = _versions()
     with tempfile.TemporaryDirectory(prefix="thumbstream-bench-") as folder:
         cases = cases_of(photos, wanted) if photos else made_cases(Path(folder), wanted, say)
         if not cases:
             say("there is nothing to measure")
             return 1
+        versions = _versions()
         steps = sum(len(case.originals) for case in cases) * len(versions) * (rounds + 1)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
@@ -79,10 +79,10 @@ def measure(case: Case, engines: Sequence[str], rounds: int, folder: Path, on_la
     result = Result(case.name)
     running: list[tuple[Lane, Outcome]] = []
     with ExitStack() as stack:
-        for engine in engines:
-            outcome = Outcome(engine)
+        lanes = [stack.enter_context(Lane(engine)) for engine in engines]
+        for lane in lanes:
+            outcome = Outcome(lane.engine)
             result.outcomes.append(outcome)
-            lane = stack.enter_context(Lane(engine))
             try:
                 _first_laps(lane, case, outcome, folder / "kept", on_lap)
                 running.append((lane, outcome))
@@ -129,12 +129,18 @@ def _versions() -> dict[str, str]:
     """The version of every engine that is installed; of the others a line says what is lacking."""
     versions = {}
     lacking = []
-    for engine in ENGINES:
-        try:
-            with Lane(engine) as lane:
-                versions[engine] = lane.version
-        except LaneFailed as failure:
-            lacking.append(str(failure))
+    with ExitStack() as stack:
+        lanes = []
+        for engine in ENGINES:
+            try:
+                lanes.append(stack.enter_context(Lane(engine)))
+            except LaneFailed as failure:
+                lacking.append(str(failure))
+        for lane in lanes:
+            try:
+                versions[lane.engine] = lane.version()
+            except LaneFailed as failure:
+                lacking.append(str(failure))
     for line in dict.fromkeys(lacking):
         say(f"left out: {line}")
     return versions
