@@ -154,7 +154,9 @@ class Attempts:
 
     async def _bury(self, record: Record, reason: str) -> None:
         log.warning("dead letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
-        await self._deliver(topics.DEAD, record.key, record.value, dead_headers(record, reason))
+        # aiokafka sends no record without key and value: an empty key stands for none.
+        key = b"" if record.key is None and record.value is None else record.key
+        await self._deliver(topics.DEAD, key, record.value, dead_headers(record, reason))
 
     async def _publish(self, event: Event, cause: Record) -> None:
         headers = headers_of(event, source=SOURCE, trace=cause.headers)

@@ -187,6 +187,12 @@ async def test_a_record_that_is_no_event_is_buried_with_its_bytes():
     assert [(record.topic, record.value, record.key) for record in desk.sent] == [(topics.DEAD, b"\xff", b"k")]
 
 
+async def test_a_record_without_key_and_value_is_buried_as_one_that_kafka_takes():
+    desk = Desk()
+    await desk.deliver(Record(topics.UPLOADED, 1, 7, 1000, None, None))
+    assert [(record.topic, record.key, record.value) for record in desk.sent] == [(topics.DEAD, b"", None)]
+
+
 async def test_a_record_of_the_retry_topic_that_is_none_is_buried_too():
     desk = Desk()
     await desk.attempts.retry(Record(topics.RETRY, 0, 0, 0, b"k", b"{}"))
