@@ -131,8 +131,8 @@ class Deployment:
         """What comes on the topics ``names`` (by default all results and dead letters), from their beginning."""
         await wait_for_topics(self.settings)
         consumer = new_consumer(self.settings, *(names or (*topics.RESULTS, topics.DEAD)), group=None)
-        await consumer.start()
         try:
+            await consumer.start()
             yield Results(consumer)
         finally:
             await consumer.stop()
@@ -142,8 +142,8 @@ class Deployment:
         """A plain producer, as another service has one."""
         await wait_for_topics(self.settings)
         producer = new_producer(self.settings)
-        await producer.start()
         try:
+            await producer.start()
             yield producer
         finally:
             await producer.stop()

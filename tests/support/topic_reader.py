@@ -16,8 +16,8 @@ async def ends_of(settings: Settings, *names: str) -> Offsets:
     """The end of every partition of the topics ``names``, now."""
     partitions = await kafka.partitions_of(settings, *names)
     consumer = kafka.new_consumer(settings, group=None)
-    await consumer.start()
     try:
+        await consumer.start()
         ends: Offsets = await consumer.end_offsets(partitions)
         return ends
     finally:
@@ -27,8 +27,8 @@ async def ends_of(settings: Settings, *names: str) -> Offsets:
 async def records_since(settings: Settings, begin: Offsets) -> list[Any]:
     """All records from ``begin`` up to the present end, in the order of each partition."""
     consumer = kafka.new_consumer(settings, group=None)
-    await consumer.start()
     try:
+        await consumer.start()
         ends: Offsets = await consumer.end_offsets(list(begin))
         left = {partition for partition in begin if ends[partition] > begin[partition]}
         if not left:
@@ -50,8 +50,8 @@ async def lag_of(settings: Settings, group: str, names: Iterable[str]) -> int:
     """How many records of the topics ``names`` the group has not yet committed."""
     partitions = await kafka.partitions_of(settings, *names)
     consumer = kafka.new_consumer(settings, group=group)
-    await consumer.start()
     try:
+        await consumer.start()
         consumer.assign(partitions)  # it never joins
         consumer.pause(*partitions)
         async with asyncio.timeout(30):
