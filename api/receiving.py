@@ -14,7 +14,7 @@ from aiohttp import BodyPartReader, web
 
 from api.asked import MAX_CAPTION, MAX_ITEM_ID, parse_text
 from api.problems import Problem, bad_field, problem_of_fault
-from groundwork.formats import SNIFF_BYTES, Header, format_of, read_header
+from groundwork.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
 from groundwork.settings import Settings
 from groundwork.storage import TEMPORARY_PREFIX
 from schemas.faults import OriginalTooLarge, TooManyPixels, Unreadable, UnsupportedFormat
@@ -168,9 +168,7 @@ def _take(digest: Any, file: BinaryIO, chunk: bytes) -> None:
 
 def _refuse_what_is_no_image(first_bytes: bytes, *, whole: bool = False) -> None:
     if (whole or len(first_bytes) >= SNIFF_BYTES) and first_bytes and format_of(first_bytes) is None:
-        raise problem_of_fault(
-            415, UnsupportedFormat("the file is not a JPEG, PNG, WebP, GIF, TIFF, AVIF or HEIC image")
-        )
+        raise problem_of_fault(415, unsupported())
 
 
 def _too_large(limit: int) -> Problem:

@@ -6,6 +6,7 @@ Two reasons: its event is known to be lost (the topic was made anew), or the wor
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 from uuid import UUID
 
@@ -60,7 +61,7 @@ async def mark_lost(database: Database) -> int:
     for kind in _KINDS:
         after: UUID | None = _BEFORE_ALL
         while after is not None:
-            done, after = await database.write(lambda session, k=kind, a=after: _mark_page(session, k, a))  # type: ignore[misc]
+            done, after = await database.write(partial(_mark_page, kind=kind, after=after))
             count += done
     return count
 
@@ -73,7 +74,7 @@ async def republish(database: Database, overdue: Overdue | None, limit: int) -> 
         while after is not None and count < limit:
             page = min(_PAGE_ROWS, limit - count)
             done, after = await database.write(
-                lambda session, k=kind, a=after, n=page: _republish_page(session, k, overdue, a, n)  # type: ignore[misc]
+                partial(_republish_page, kind=kind, overdue=overdue, after=after, limit=page)
             )
             count += done
     return count

@@ -1,6 +1,7 @@
 """Rendering again what was rendered or failed before: many photos, a page at a time, and no more than the wish says."""
 
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Literal, Self
 from uuid import UUID
 
@@ -80,7 +81,7 @@ async def rerender(
         if room <= 0:
             break
         conditions = [*_conditions(workspace_id, wish, recipe), col(PhotoRow.id) > cursor]
-        done, last = await database.write(lambda session, c=conditions, n=room: _page(session, c, n, trace))  # type: ignore[misc]
+        done, last = await database.write(partial(_page, conditions=conditions, limit=room, trace=trace))
         count += done
         if last is None:
             return Again(count, None)

@@ -137,6 +137,12 @@ def _format_of_brands(first_bytes: bytes) -> PhotoFormat | None:
     return None
 
 
+def unsupported() -> UnsupportedFormat:
+    """The fault of a file of none of the accepted formats, which it names."""
+    known = "JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC" + (" or JPEG XL" if CAN_READ_JXL else "")
+    return UnsupportedFormat(f"the file is no image of a known format ({known})")
+
+
 def read_header(path: Path, *, max_pixels: int) -> Header:
     """What the photo at ``path`` says about itself. Decodes no pixels; blocks for a few milliseconds.
 
@@ -190,8 +196,7 @@ def _sniff(path: Path) -> PhotoFormat:
     with path.open("rb") as file:
         photo_format = format_of(file.read(SNIFF_BYTES))
     if photo_format is None:
-        known = "JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC" + (" or JPEG XL" if CAN_READ_JXL else "")
-        raise UnsupportedFormat(f"the file is no image of a known format ({known})")
+        raise unsupported()
     return photo_format
 
 
@@ -200,19 +205,20 @@ def _header_of(image: ImageFile.ImageFile, photo_format: PhotoFormat, max_pixels
     check_pixels(width, height, max_pixels)
     if photo_format is JPEG:
         _check_scans(Path(os.fsdecode(image.filename)))
-    orientation = orientation_of(image, photo_format)
-    if orientation in _SIDEWAYS:
-        width, height = height, width
-    return Header(photo_format, width, height, orientation)
+    return _upright(photo_format, width, height, orientation_of(image, photo_format))
 
 
 def _read_jxl_header(path: Path, max_pixels: int) -> Header:
     with path.open("rb") as file, _broken_means_unreadable(JXL):
         width, height, orientation = jxl_header.read_jxl_header(file)
     check_pixels(width, height, max_pixels)
+    return _upright(JXL, width, height, orientation)
+
+
+def _upright(photo_format: PhotoFormat, width: int, height: int, orientation: int) -> Header:
     if orientation in _SIDEWAYS:
         width, height = height, width
-    return Header(JXL, width, height, orientation)
+    return Header(photo_format, width, height, orientation)
 
 
 def _check_scans(path: Path) -> None:

@@ -26,6 +26,8 @@ _CHUNK_BYTES: Final = 256 * 1024
 #: Each is lost only to an eraser that comes just between two system calls.
 _FOLDER_ATTEMPTS: Final = 10
 
+_NOT_THERE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
+
 #: Calls in flight at once; each holds a thread that mostly waits.
 _THREADS: Final = 32
 
@@ -183,16 +185,20 @@ class Storage:
 
     async def _read_by(self, function: Callable[..., Any], *arguments: Any) -> Any:
         try:
-            return await self._call(function, *arguments)
+            return await self._call(self._read_there, function, *arguments)
         except StorageUnavailable as error:
-            is_missing = isinstance(error.__cause__, FileNotFoundError | IsADirectoryError | NotADirectoryError)
-            if is_missing and not (self._is_local and await asyncio.to_thread(self._root_is_away)):
+            if isinstance(error.__cause__, _NOT_THERE):
                 raise Missing("nothing lies at the storage key") from error
             raise
 
-    def _root_is_away(self) -> bool:
-        """Whether all files are gone at once: a disk that is not mounted, which says nothing about one photo."""
-        return not Path(self._root).is_dir()
+    def _read_there(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except _NOT_THERE as error:
+            if self._is_local and not Path(self._root).is_dir():
+                # All files are gone at once: a disk that is not mounted, which says nothing about one photo.
+                raise OSError("the storage root is not there") from error
+            raise
 
     async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
         loop = asyncio.get_running_loop()

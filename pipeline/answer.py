@@ -6,15 +6,12 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import file_digest
-from io import BytesIO
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Protocol
 
-from PIL import Image
-
 from groundwork.storage import Missing, Storage
-from pipeline.render import Rendered, RenderedPhoto, fingerprint_rendition, fingerprints_of
+from pipeline.render import Rendered, RenderedPhoto, fingerprint_rendition, fingerprints_of, size_of
 from schemas import ids, topics
 from schemas.events import (
     FailureReason,
@@ -163,7 +160,7 @@ class Answerer:
                 if not present:
                     break
             else:
-                present[rendition.name] = Rendered(rendition, content, *_size_of(content))
+                present[rendition.name] = Rendered(rendition, content, *size_of(content))
         return present
 
     async def _unless_deleted(self, upload: PhotoUploaded) -> None:
@@ -198,11 +195,6 @@ def _envelope(upload: PhotoUploaded, attempt: int) -> dict[str, Any]:
         "attempt": attempt,
         "uploaded_at": upload.occurred_at,
     }
-
-
-def _size_of(thumbnail: bytes) -> tuple[int, int]:
-    with Image.open(BytesIO(thumbnail)) as image:
-        return image.size
 
 
 def _checksum_of(path: Path) -> str:
