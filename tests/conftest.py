@@ -6,6 +6,7 @@ The servers themselves are classes in ``tests/support``, importable from every t
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,10 @@ from s3_server import S3Location, S3Server, rclone
 # The tests choose every setting themselves; a developer's own would change what they say.
 for _name in [name for name in os.environ if name.startswith("THUMBSTREAM_")]:
     del os.environ[_name]
+
+
+# A shell's background job is deaf to Ctrl-C, and so would be every process that it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _lacking(what: str) -> NoReturn:

@@ -125,8 +125,11 @@ def test_a_feed_that_breaks_is_opened_again_where_it_was(
     uploading = start("upload", str(album), "--key", "the-key", "--url", fake_api.url)
     poll(lambda: len(fake_api.photos) == 5, what="all are uploaded")
     fake_api.cut_feeds()
-    for photo_id in list(fake_api.photos):
+    *in_the_gap, last = fake_api.photos
+    for photo_id in in_the_gap:
         fake_api.finish(photo_id, "ready")
+    poll(lambda: len(fake_api.feed_cursors) == 2, what="the feed is opened again")
+    fake_api.finish(last, "ready")
     output, errors = uploading.communicate(timeout=30)
     assert uploading.returncode == 0, output + errors
     assert fake_api.feed_cursors[0] is None
