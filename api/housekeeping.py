@@ -1,6 +1,7 @@
-"""What is kept for a while only: old journal rows and idempotency keys."""
+"""What is kept for a while only: journal rows, idempotency keys, and originals of uploads that came to nothing."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -10,9 +11,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from api import arrivals
 from api.database import Database
 from api.leases import Lease
-from api.tables import IdempotencyKeyRow, JournalRow
+from api.tables import ArrivalRow, IdempotencyKeyRow, JournalRow
+from groundwork.settings import Settings
+from groundwork.storage import Storage
+from schemas.faults import StorageUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -21,7 +26,10 @@ JOURNAL_KEPT: Final = timedelta(days=1)
 JOURNAL_KEPT_ROWS: Final = 10_000
 IDEMPOTENCY_KEYS_KEPT: Final = timedelta(days=7)
 
-_EVERY_SECONDS: Final = 60.0
+_PRUNE_EVERY_SECONDS: Final = 60.0
+_ARRIVALS_EVERY_SECONDS: Final = 5.0
+#: Erased at once; while storage is away, so many are tried in vain each time.
+_PAGE_FILES: Final = 16
 #: A long delete would make every writer wait.
 _PAGE_ROWS: Final = 5_000
 
@@ -29,21 +37,65 @@ _PAGE_ROWS: Final = 5_000
 class Housekeeping:
     """Prunes on the one instance that holds the lease."""
 
-    def __init__(self, database: Database, lease: Lease) -> None:
+    def __init__(self, settings: Settings, database: Database, storage: Storage, lease: Lease) -> None:
         self._database = database
+        self._storage = storage
         self._lease = lease
+        self._limit = timedelta(seconds=settings.store_within_seconds)
+        self._said = ""
 
     async def run(self) -> None:
-        """Prune now and then until cancelled."""
+        """Prune now and then until cancelled; database and storage may come and go."""
+        loop = asyncio.get_running_loop()
+        prune_at = loop.time() + _PRUNE_EVERY_SECONDS
         while True:
-            await asyncio.sleep(_EVERY_SECONDS)
-            if self._lease.is_held:
-                try:
-                    more = True
-                    while more:
-                        more = await self._database.write(lambda session: prune(session, datetime.now(UTC)))
-                except (SQLAlchemyError, OSError) as error:
-                    log.warning("could not prune", reason=str(error)[:500])
+            await asyncio.sleep(min(_ARRIVALS_EVERY_SECONDS, self._limit.total_seconds() / 2))
+            if not self._lease.is_held:
+                continue
+            try:
+                if loop.time() >= prune_at:
+                    prune_at = loop.time() + _PRUNE_EVERY_SECONDS
+                    while await self._database.write(lambda session: prune(session, datetime.now(UTC))):
+                        pass
+                await self.clear_arrivals()
+                self._say("")
+            except (SQLAlchemyError, StorageUnavailable, OSError) as error:
+                self._say(f"{type(error).__name__}: {error}")
+
+    async def clear_arrivals(self) -> None:
+        """Give up the uploads that are overdue, and erase what is left of those that were given up.
+
+        Raises:
+            StorageUnavailable: some could not be erased; they wait, and others come first the next time.
+        """
+        while count := await self._database.write(self._give_up_overdue):
+            log.warning("gave up uploads that were not written down in time", count=count)
+        while page := await self._due():
+            await self._erase(page)
+
+    async def _give_up_overdue(self, session: AsyncSession) -> int:
+        return await arrivals.give_up_overdue(session, self._limit, _PAGE_FILES)
+
+    async def _due(self) -> Sequence[ArrivalRow]:
+        async with self._database.reading() as session:
+            return await arrivals.due(session, _PAGE_FILES)
+
+    async def _erase(self, page: Sequence[ArrivalRow]) -> None:
+        photos = await self._database.write(lambda session: arrivals.forget_photos(session, page))
+        rows = [row for row in page if row.photo_id not in photos]
+        outcomes = await asyncio.gather(
+            *(self._storage.erase([row.storage_key]) for row in rows), return_exceptions=True
+        )
+        failures = [each for each in outcomes if isinstance(each, BaseException)]
+        erased = {row.photo_id: not isinstance(each, BaseException) for row, each in zip(rows, outcomes, strict=True)}
+        await self._database.write(lambda session: arrivals.put_off(session, rows, erased, self._limit))
+        if failures:
+            raise failures[0]
+
+    def _say(self, reason: str) -> None:
+        if reason and reason != self._said:
+            log.warning("could not prune", reason=reason[:500])
+        self._said = reason
 
 
 async def prune(session: AsyncSession, now: datetime) -> bool:

@@ -11,6 +11,7 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
+from api.arrivals import Arrivals
 from api.background import Background
 from api.broker_memory import BrokerMemory
 from api.database import Database, open_database
@@ -23,7 +24,7 @@ from api.projector import Projector
 from api.readiness import Readiness
 from api.reconciler import Reconciler
 from api.republish import mark_lost
-from api.state import BELLS, DATABASE, FEED, STATS, STORAGE
+from api.state import ARRIVALS, BELLS, DATABASE, FEED, STATS, STORAGE
 from api.stats import Lag, Stats
 from groundwork import kafka
 from groundwork.settings import Settings
@@ -49,6 +50,7 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         await _migrated(database)
         if republish and (count := await mark_lost(database)):
             log.info("unfinished photos go out again", count=count)
+        app[ARRIVALS] = Arrivals(database)
         feed = app[FEED] = Feed(database, app[BELLS].journal)
         await feed.start()
         lease = Lease(database, "relay")
@@ -76,7 +78,7 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         background.start("feed", feed.run())
         background.start("lag", lag.run())
         background.start("stats", stats.run())
-        background.start("housekeeping", Housekeeping(database, lease).run())
+        background.start("housekeeping", Housekeeping(settings, database, storage, lease).run())
         yield
         await _at_most(_PUBLISH_AT_STOP_SECONDS, relay.drain())
         await _at_most(_PROJECT_AT_STOP_SECONDS, projector.catch_up())

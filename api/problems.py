@@ -87,10 +87,10 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return response_of(problem_of_validation(error))
     except StorageUnavailable as error:
         log.warning("storage is unavailable", method=request.method, path=request.path, reason=str(error))
-        return response_of(_away("storage"))
+        return response_of(away("storage"))
     except SQLAlchemyError as error:
         log.warning("the database is unavailable", method=request.method, path=request.path, reason=str(error)[:500])
-        return response_of(_away("the database"))
+        return response_of(away("the database"))
     except web.HTTPException as error:
         if error.status < 400:
             raise
@@ -100,14 +100,15 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         if request.transport is None or request.transport.is_closing():
             return response_of(Problem(400, "the connection was lost"))  # said to nobody
         log.exception("a part of the system does not answer", method=request.method, path=request.path)
-        return response_of(_away(f"a part of the system ({type(error).__name__})"))
+        return response_of(away(f"a part of the system ({type(error).__name__})"))
     except Exception:
         request_id = uuid4().hex
         log.exception("unexpected error", request_id=request_id, method=request.method, path=request.path)
         return response_of(Problem(500, f"something went wrong here; it is logged as {request_id}"))
 
 
-def _away(what: str) -> Problem:
+def away(what: str) -> Problem:
+    """A 503 that names the part of the system which does not answer."""
     return Problem(503, f"{what} does not answer; try again", headers={hdrs.RETRY_AFTER: "2"})
 
 

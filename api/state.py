@@ -4,6 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
+from api.arrivals import Arrivals
 from api.bells import Bells
 from api.database import Database
 from api.feed import Feed
@@ -14,6 +15,7 @@ from groundwork.storage import Storage
 SETTINGS: Final = web.AppKey("settings", Settings)
 DATABASE: Final = web.AppKey("database", Database)
 STORAGE: Final = web.AppKey("storage", Storage)
+ARRIVALS: Final = web.AppKey("arrivals", Arrivals)
 BELLS: Final = web.AppKey("bells", Bells)
 FEED: Final = web.AppKey("feed", Feed)
 STATS: Final = web.AppKey("stats", Stats)

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     false,
+    func,
     text,
 )
 from sqlalchemy.types import JSON
@@ -166,6 +167,22 @@ class DeletedPhotoRow(SQLModel, table=True):
     #: How often the reconciler has published it again, and when last.
     republications: int = _none()
     republished_at: datetime | None = _time(nullable=True)
+
+
+class ArrivalRow(SQLModel, table=True):
+    """An original that is on its way into storage and no photo's yet: :mod:`api.arrivals`."""
+
+    __tablename__ = "arrivals"
+    __table_args__ = (Index("arrivals_by_age", "erase_at", "created_at"),)
+
+    photo_id: UUID = Field(primary_key=True)
+    storage_key: str = Field(sa_column=Column(Text, nullable=False))
+    #: By the database's clock, since those of the apis may differ.
+    created_at: datetime = Field(
+        default=None, sa_column=Column(UtcDateTime, nullable=False, server_default=func.current_timestamp())
+    )
+    #: It is given up if this is set: when its file is to be erased next.
+    erase_at: datetime | None = _time(nullable=True)
 
 
 class OutboxRow(SQLModel, table=True):

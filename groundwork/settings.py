@@ -81,6 +81,10 @@ class Settings(BaseSettings):
     #: Width times height; ``100 MP`` is understood too.
     max_pixels: int = Field(default=100 * _MEGABYTE, ge=1)
 
+    #: An upload whose row is not written so long after its last byte is refused, and its original erased; storage gets
+    #: as long to take the original.
+    store_within_seconds: float = Field(default=120.0, ge=1, le=3600)
+
     #: A photo (or a deletion) of which nothing is heard for so long, counted from when the workers have passed it, is
     #: published again. All eight attempts of a worker with their waits take some two minutes.
     reconcile_after_seconds: float = Field(default=600.0, gt=0)
