@@ -11,20 +11,20 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
-from api.arrivals import Arrivals
 from api.background import Background
 from api.broker_memory import BrokerMemory
 from api.database import Database, open_database
 from api.feed import Feed
 from api.handlers.health import READINESS
 from api.housekeeping import Housekeeping
+from api.intake import Intake
 from api.leases import Lease
 from api.outbox import Relay
 from api.projector import Projector
 from api.readiness import Readiness
 from api.reconciler import Reconciler
 from api.republish import mark_lost
-from api.state import ARRIVALS, BELLS, DATABASE, FEED, STATS, STORAGE
+from api.state import BELLS, DATABASE, FEED, INTAKE, STATS, STORAGE
 from api.stats import Lag, Stats
 from groundwork import kafka
 from groundwork.settings import Settings
@@ -50,7 +50,7 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         await _migrated(database)
         if republish and (count := await mark_lost(database)):
             log.info("unfinished photos go out again", count=count)
-        app[ARRIVALS] = Arrivals(database)
+        app[INTAKE] = Intake(settings, database, storage, app[BELLS])
         feed = app[FEED] = Feed(database, app[BELLS].journal)
         await feed.start()
         lease = Lease(database, "relay")

@@ -4,10 +4,10 @@ from typing import Final
 
 from aiohttp import web
 
-from api.arrivals import Arrivals
 from api.bells import Bells
 from api.database import Database
 from api.feed import Feed
+from api.intake import Intake
 from api.stats import Stats
 from groundwork.settings import Settings
 from groundwork.storage import Storage
@@ -15,7 +15,7 @@ from groundwork.storage import Storage
 SETTINGS: Final = web.AppKey("settings", Settings)
 DATABASE: Final = web.AppKey("database", Database)
 STORAGE: Final = web.AppKey("storage", Storage)
-ARRIVALS: Final = web.AppKey("arrivals", Arrivals)
 BELLS: Final = web.AppKey("bells", Bells)
+INTAKE: Final = web.AppKey("intake", Intake)
 FEED: Final = web.AppKey("feed", Feed)
 STATS: Final = web.AppKey("stats", Stats)

@@ -1,0 +1,103 @@
+"""Taking in an upload: its announcement, its original, its row, in this order, and nothing left where one fails."""
+
+import asyncio
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+from aiohttp import hdrs
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api import arrivals, photos
+from api.arrivals import Arrivals, GivenUp
+from api.bells import Bells
+from api.database import Database
+from api.photos import Trace
+from api.problems import Problem, away
+from api.tables import PhotoRow
+from groundwork.settings import Settings
+from groundwork.storage import Storage
+from schemas.events import PhotoUploaded
+from schemas.faults import StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+#: For what a failed upload leaves; where the database takes longer, housekeeping does it.
+_CLEAR_UP_SECONDS: Final = 5.0
+
+
+class Intake:
+    """Takes uploads in. Kafka is not asked."""
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage, bells: Bells) -> None:
+        self._seconds = settings.store_within_seconds
+        self._database = database
+        self._storage = storage
+        self._bells = bells
+        self._arrivals = Arrivals(database)
+
+    async def made_before(self, workspace_id: str, key: str) -> PhotoRow | None:
+        """The photo that the first upload with this idempotency key made, if there was one.
+
+        Raises:
+            Problem: it has been deleted since.
+        """
+        async with self._database.reading() as session:
+            return await photos.photo_of_idempotency_key(session, workspace_id, key)
+
+    async def take_in(
+        self, file: Path, event: PhotoUploaded, *, idempotency_key: str | None = None, trace: Trace = ()
+    ) -> PhotoRow:
+        """Move ``file`` to the storage key of ``event`` and write the photo down. Returns its row.
+
+        With an idempotency key that was used in the meantime the row is that of the first upload.
+
+        Raises:
+            Problem: 503, it took longer than the settings allow.
+            StorageUnavailable, SQLAlchemyError: a part of the system is away.
+        """
+        await self._arrivals.announce(event.photo_id, event.storage_key)
+        await self._put(file, event)
+
+        async def write(session: AsyncSession) -> PhotoRow:
+            await arrivals.take_in(session, event.photo_id)
+            return await photos.add_photo(session, event, idempotency_key=idempotency_key, trace=trace)
+
+        try:
+            row = await self._database.write(write)
+        except Exception as error:
+            await self._clear_up(event, is_given_up=isinstance(error, GivenUp))
+            if isinstance(error, GivenUp):
+                detail = f"the upload was not written down within {self._seconds:g} s; try again"
+                raise Problem(503, detail, headers={hdrs.RETRY_AFTER: "2"}) from error
+            if not isinstance(error, IntegrityError) or idempotency_key is None:
+                raise
+            if (made := await self.made_before(event.workspace_id, idempotency_key)) is None:
+                raise
+            return made
+        self._bells.ring()
+        return row
+
+    async def _put(self, file: Path, event: PhotoUploaded) -> None:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._storage.put_file(file, event.storage_key)
+        except (TimeoutError, StorageUnavailable) as error:
+            # It may still get there, so that to erase it now and forget it would not do: housekeeping erases it.
+            with suppress(SQLAlchemyError, OSError, TimeoutError):
+                async with asyncio.timeout(_CLEAR_UP_SECONDS):
+                    await self._database.write(lambda session: arrivals.give_up(session, event.photo_id))
+            if isinstance(error, TimeoutError):
+                log.warning("storage takes too long for an upload", storage_key=event.storage_key)
+                raise away("storage") from error
+            raise
+
+    async def _clear_up(self, event: PhotoUploaded, *, is_given_up: bool) -> None:
+        """Erase an original that lies in storage, unless it is a photo's: an answer that was lost may have been yes."""
+        with suppress(SQLAlchemyError, StorageUnavailable, OSError, TimeoutError):
+            async with asyncio.timeout(_CLEAR_UP_SECONDS):
+                if await self._database.write(lambda session: arrivals.give_up(session, event.photo_id)) or is_given_up:
+                    await self._storage.erase([event.storage_key])
+                    await self._database.write(lambda session: arrivals.forget(session, event.photo_id))
