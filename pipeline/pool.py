@@ -5,10 +5,11 @@ Every process has a pipe of its own and nothing that it shares with another, so 
 
 import asyncio
 import atexit
+import contextlib
 import logging
 import multiprocessing
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -16,18 +17,14 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Final
 
+from pipeline.deadline import deadline_seconds_of
 from pipeline.fork_server import start_fork_server
 from pipeline.render import RenderedPhoto
-from pipeline.render_process import Answer, Order, OurFault, OutOfMemory, serve
+from pipeline.render_process import Answer, HeaderRead, Order, OurFault, OutOfMemory, serve
 from schemas.faults import Fault, Internal, RenderCrashed, RenderTimeout
 from schemas.renditions import Rendition
 
 _log = logging.getLogger(__name__)
-
-#: A photo's deadline. A core renders 12 megapixels in 0.05 s and the slowest accepted format in 2 s, so that only what
-#: is stuck or hostile meets it, also on a machine that is ten times slower or as overloaded.
-_DEADLINE_SECONDS: Final = 15.0
-_DEADLINE_SECONDS_PER_MEGAPIXEL: Final = 0.25
 
 #: Photos after which a process makes way for a fresh one, so that what a decoder leaks never grows large. Each gets a
 #: number of its own between half and the whole, lest all go at once.
@@ -53,8 +50,21 @@ class _Renderer:
 class RenderPool:
     """A fixed number of render processes. They end with this process, however it ends."""
 
-    def __init__(self, *, processes: int, max_pixels: int) -> None:
-        """``processes`` photos are rendered at once; none may have more than ``max_pixels`` px."""
+    def __init__(
+        self,
+        *,
+        processes: int,
+        max_pixels: int,
+        deadline: Callable[[int], float] = deadline_seconds_of,
+        photos_per_process: int = _PHOTOS_PER_PROCESS,
+    ) -> None:
+        """``processes`` photos are rendered at once; none may have more than ``max_pixels`` px.
+
+        ``deadline`` says how many seconds so many px may take; it is asked with 0 first, and again when the header is
+        read. A process is replaced after ``photos_per_process`` at most.
+        """
+        self._deadline = deadline
+        self._photos_per_process = photos_per_process
         self._max_pixels = max_pixels
         self._process_count = processes
         self._idle: asyncio.LifoQueue[_Renderer] = asyncio.LifoQueue()
@@ -77,21 +87,18 @@ class RenderPool:
         start_fork_server()
         await asyncio.gather(*(self._start_one() for _ in range(self._process_count)))
 
-    async def render(
-        self, original: Path, renditions: Sequence[Rendition], *, pixels: int | None = None
-    ) -> RenderedPhoto:
+    async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
         """As :func:`pipeline.render.render`, in a process; waits for a free one.
 
-        ``pixels`` of the original set the deadline; where they are not known, it is that of the largest allowed.
-
-        When the caller is cancelled, so is the work.
+        The deadline counts from when a process has it, and is the photo's own as soon as its header is read. When the
+        caller is cancelled, so is the work.
 
         Raises:
             Fault: as ``render`` does, and ``RenderTimeout``, ``RenderCrashed``, ``Internal``.
         """
         order = Order(original, tuple(renditions), self._max_pixels)
         for _ in range(self._process_count + 2):
-            answer = await self._order(order, pixels or self._max_pixels)
+            answer = await self._order(order)
             if answer is not None:
                 break  # else that process had died idle, and the photo is not to blame
         if isinstance(answer, RenderedPhoto):
@@ -114,12 +121,12 @@ class RenderPool:
         await asyncio.to_thread(self._kill_all)  # what was just being started
         atexit.unregister(self._kill_all)
 
-    async def _order(self, order: Order, pixels: int) -> Answer | None:
+    async def _order(self, order: Order) -> Answer | None:
         """What the next free process says; None where it was dead before it took the order up."""
         renderer = await self._idle.get()
         is_well = False
         try:
-            answer = await self._ask(renderer, order, pixels)
+            answer = await self._ask(renderer, order)
             is_well = answer is not None and not isinstance(answer, OutOfMemory)
         finally:
             renderer.photos_left -= 1
@@ -129,14 +136,25 @@ class RenderPool:
                 self._replace(renderer)
         return answer
 
-    async def _ask(self, renderer: _Renderer, order: Order, pixels: int) -> Answer | None:
-        deadline_seconds = _DEADLINE_SECONDS + _DEADLINE_SECONDS_PER_MEGAPIXEL * pixels / 1_000_000
+    async def _ask(self, renderer: _Renderer, order: Order) -> Answer | None:
+        loop = asyncio.get_running_loop()
+        start, seconds = loop.time(), self._deadline(0)
+
+        def set_deadline(pixels: int) -> None:
+            nonlocal seconds
+            its_own = self._deadline(pixels)
+            with contextlib.suppress(RuntimeError):  # it may be over by now
+                timeout.reschedule(start + its_own)
+                seconds = its_own
+
         try:
-            async with asyncio.timeout(deadline_seconds):
-                renderer.waiting = self._threads.submit(_exchange, renderer.orders, order)
+            async with asyncio.timeout(seconds) as timeout:
+                renderer.waiting = self._threads.submit(
+                    _exchange, renderer.orders, order, lambda pixels: loop.call_soon_threadsafe(set_deadline, pixels)
+                )
                 answer = await asyncio.wrap_future(renderer.waiting)
         except TimeoutError as error:
-            raise RenderTimeout(f"not rendered within {deadline_seconds:.0f} seconds") from error
+            raise RenderTimeout(f"not rendered within {seconds:.0f} seconds") from error
         except (EOFError, OSError) as error:
             if self._is_closed:
                 raise asyncio.CancelledError from error  # it did not die of the photo
@@ -157,7 +175,7 @@ class RenderPool:
         process.start()
         their_orders.close()
         their_lifeline.close()
-        photos = random.randint(_PHOTOS_PER_PROCESS // 2, _PHOTOS_PER_PROCESS)
+        photos = random.randint(self._photos_per_process // 2, self._photos_per_process)
         renderer = _Renderer(process, orders, lifeline, photos)
         self._alive.add(renderer)
         orders.recv()  # it is ready
@@ -196,11 +214,15 @@ class RenderPool:
             self._bury(renderer)
 
 
-def _exchange(orders: Connection, order: Order) -> Answer | None:
+def _exchange(orders: Connection, order: Order, on_pixels: Callable[[int], object]) -> Answer | None:
     try:
         orders.send(order)
         orders.recv()  # it is taken up
     except (EOFError, OSError):
         return None
-    answer: Answer = orders.recv()
-    return answer
+    said: HeaderRead | Answer = orders.recv()
+    if isinstance(said, HeaderRead):
+        on_pixels(said.pixels)
+        answer: Answer = orders.recv()
+        return answer
+    return said

@@ -1,6 +1,6 @@
 """One original in, encoded thumbnails out. Pure: knows neither storage nor Kafka."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,12 +40,18 @@ class RenderedPhoto:
     perceptual_hash: str
 
 
-def render(original: Path, renditions: Sequence[Rendition], *, max_pixels: int) -> RenderedPhoto:
+def render(
+    original: Path,
+    renditions: Sequence[Rendition],
+    *,
+    max_pixels: int,
+    on_header: Callable[[Header], None] = lambda header: None,
+) -> RenderedPhoto:
     """Render every rendition of one original; a pure function of its arguments. Of several frames the first counts.
 
     The upright image is fitted inside ``max_edge`` x ``max_edge`` px or covers that square: aspect kept to the nearest
     pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over. With no renditions only
-    the header is read.
+    the header is read. ``on_header`` hears what it says before any pixel is decoded.
 
     Raises:
         TooManyPixels: width x height over ``max_pixels``, told from the header.
@@ -55,6 +61,7 @@ def render(original: Path, renditions: Sequence[Rendition], *, max_pixels: int) 
     Source: EXIF 2.32, tag 0x0112 (orientation).
     """
     with open_photo(original, max_pixels=max_pixels) as (image, header):
+        on_header(header)
         if not renditions:
             return RenderedPhoto(header, (), "", "")
         decoded = decode(image, header, renditions)

@@ -18,7 +18,9 @@ from typing import Final
 import pillow_heif
 from PIL import AvifImagePlugin, Image
 
+from groundwork.formats import Header
 from pipeline.allocator import keep_freed_memory
+from pipeline.geometry import size_of_thumbnail
 from pipeline.render import RenderedPhoto, render
 from schemas.faults import Fault
 from schemas.renditions import Rendition
@@ -61,13 +63,22 @@ class OurFault:
     traceback: str
 
 
+@dataclass(frozen=True)
+class HeaderRead:
+    """The photo's header is read, and the work on its pixels begins."""
+
+    #: Of the photo and of all thumbnails together: what has to be decoded and encoded, px.
+    pixels: int
+
+
 Answer = RenderedPhoto | Fault | OutOfMemory | OurFault
 
 
 def serve(orders: Connection, lifeline: Connection, max_pixels: int) -> None:
     """Render what comes in through ``orders``; end when it closes, and at once when ``lifeline`` does.
 
-    Says ``None`` when it is ready and each time that it takes an order up, then an ``Answer``.
+    Says ``None`` when it is ready and each time that it takes an order up; then ``HeaderRead``, unless the photo fails
+    before that; then an ``Answer``.
     Only the worker holds the other end of ``lifeline``, so that it closes however the worker ends.
     """
     _heed_only_the_worker(lifeline)
@@ -78,22 +89,31 @@ def serve(orders: Connection, lifeline: Connection, max_pixels: int) -> None:
         while True:
             order: Order = orders.recv()
             orders.send(None)  # taken up: from here on a death is the photo's
-            answer = _answer(order.original, order.renditions, order.max_pixels)
+            answer = _answer(order, orders)
             orders.send(answer)
             if isinstance(answer, OutOfMemory):
                 break
     os._exit(0)
 
 
-def _answer(original: Path, renditions: Sequence[Rendition], max_pixels: int) -> Answer:
+def _answer(order: Order, orders: Connection) -> Answer:
+    def say_how_much(header: Header) -> None:
+        orders.send(HeaderRead(_pixels_of(header, order.renditions)))
+
     try:
-        return render(original, renditions, max_pixels=max_pixels)
+        return render(order.original, order.renditions, max_pixels=order.max_pixels, on_header=say_how_much)
     except Fault as fault:
         return type(fault)(*fault.args)
     except MemoryError:
         return OutOfMemory()
     except BaseException:
         return OurFault(traceback.format_exc())
+
+
+def _pixels_of(header: Header, renditions: Sequence[Rendition]) -> int:
+    photo = (header.width, header.height)
+    thumbnails = (size_of_thumbnail(photo, rendition) for rendition in renditions)
+    return sum(width * height for width, height in (photo, *thumbnails))
 
 
 def _heed_only_the_worker(lifeline: Connection) -> None:

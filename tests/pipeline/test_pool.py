@@ -1,19 +1,26 @@
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
+from hypothesis import given
+from hypothesis import strategies as some
 
 import pool_owner
 import reaper
 from pictures import encoded, picture, written
 from pipeline import pool as pool_module
+from pipeline.deadline import deadline_seconds_of
+from pipeline.geometry import size_of_thumbnail
 from pipeline.pool import RenderPool
 from pipeline.render import render
 from polling import poll, poll_async
@@ -23,6 +30,9 @@ from schemas.renditions import DEFAULT_RENDITIONS
 resource = pytest.importorskip("resource", reason="render processes need a POSIX system")
 
 MAX_PIXELS = 1_000_000
+
+#: Seconds; longer than any test may take.
+NEVER = 100_000.0
 
 
 @pytest.fixture
@@ -38,16 +48,70 @@ def endless(tmp_path: Path) -> Path:
     return path
 
 
-@pytest_asyncio.fixture
-async def pool() -> AsyncIterator[RenderPool]:
-    pool = RenderPool(processes=2, max_pixels=MAX_PIXELS)
+@pytest.fixture
+def small_that_sticks(tmp_path: Path) -> Iterator[Path]:
+    with sticking_after_its_header(tmp_path / "small", encoded(picture(40, 30), "PNG")) as path:
+        yield path
+
+
+@pytest.fixture
+def large_that_sticks(tmp_path: Path) -> Iterator[Path]:
+    with sticking_after_its_header(tmp_path / "large", encoded(picture(400, 300), "PNG")) as path:
+        yield path
+
+
+@contextmanager
+def sticking_after_its_header(path: Path, png: bytes) -> Iterator[Path]:
+    """A pipe that gives the photo twice, to look at its first bytes and to open it, and then never again.
+
+    A PNG is opened once more for its checksums, before any of its pixels is decoded.
+    """
+    os.mkfifo(path)
+    feeder = threading.Thread(target=feed, args=(path, png), daemon=True)
+    feeder.start()
+    yield path
+    feeder.join(30)
+    assert not feeder.is_alive()
+
+
+def feed(path: Path, content: bytes) -> None:
+    with path.open("wb", buffering=0) as pipe:  # waits for a reader
+        pipe.write(content)
+        reader = select.poll()
+        reader.register(pipe, 0)
+        reader.poll()  # it has seen enough and closed its end; else the next writing would be for it
+    with path.open("wb", buffering=0) as pipe:
+        pipe.write(content)
+
+
+@asynccontextmanager
+async def running_pool(*, processes: int = 2, **more: Any) -> AsyncIterator[RenderPool]:
+    pool = RenderPool(processes=processes, max_pixels=MAX_PIXELS, **more)
     await pool.start()
     for pid in pool.process_ids:
         reaper.started(pid)
-    yield pool
-    mine = pool.process_ids
-    await pool.close()
-    assert not any(is_alive(pid) for pid in mine)
+    try:
+        yield pool
+    finally:
+        mine = pool.process_ids
+        await pool.close()
+        assert not any(is_alive(pid) for pid in mine)
+
+
+@pytest_asyncio.fixture
+async def pool() -> AsyncIterator[RenderPool]:
+    async with running_pool() as pool:
+        yield pool
+
+
+def only_until_the_header_is_read(seconds: float) -> Callable[[int], float]:
+    return lambda pixels: NEVER if pixels else seconds
+
+
+def pixels_of(width: int, height: int) -> int:
+    """Of a photo and its default thumbnails."""
+    sizes = [(width, height), *(size_of_thumbnail((width, height), rendition) for rendition in DEFAULT_RENDITIONS)]
+    return sum(across * down for across, down in sizes)
 
 
 def is_alive(pid: int) -> bool:
@@ -71,7 +135,7 @@ async def is_stuck(task: "asyncio.Task[object]") -> bool:
 
 
 async def test_a_pool_renders_what_render_renders(pool: RenderPool, photo: Path) -> None:
-    made = await pool.render(photo, DEFAULT_RENDITIONS, pixels=400 * 300)
+    made = await pool.render(photo, DEFAULT_RENDITIONS)
     assert made == render(photo, DEFAULT_RENDITIONS, max_pixels=MAX_PIXELS)
 
 
@@ -103,34 +167,72 @@ async def test_a_fault_of_ours_is_internal_and_its_traceback_is_kept(pool: Rende
     assert "FileNotFoundError" in str(caught.value.__cause__)
 
 
-async def test_a_stuck_photo_times_out_and_holds_up_nobody(
-    pool: RenderPool, photo: Path, endless: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool_module, "_DEADLINE_SECONDS", 0.3)
-    loop = asyncio.get_running_loop()
-    before = pool.process_ids
-    start = loop.time()
-    stuck = asyncio.ensure_future(pool.render(endless, DEFAULT_RENDITIONS, pixels=1))
-    await pool.render(photo, DEFAULT_RENDITIONS)
-    assert not stuck.done()
-    with pytest.raises(RenderTimeout):
-        await stuck
-    assert 0.3 <= loop.time() - start < 3
-    await asyncio.gather(*(pool.render(photo, DEFAULT_RENDITIONS) for _ in range(4)))
-    await poll_async(lambda: len(pool.process_ids) == 2, what="the stuck process is replaced")
-    assert len(pool.process_ids & before) == 1
+async def test_a_stuck_photo_is_given_up_and_holds_up_nobody(photo: Path, endless: Path) -> None:
+    async with running_pool(deadline=only_until_the_header_is_read(0.3)) as pool:
+        before = pool.process_ids
+        stuck = asyncio.ensure_future(pool.render(endless, DEFAULT_RENDITIONS))
+        await pool.render(photo, DEFAULT_RENDITIONS)
+        with pytest.raises(RenderTimeout):
+            await stuck
+        await asyncio.gather(*(pool.render(photo, DEFAULT_RENDITIONS) for _ in range(4)))
+        await poll_async(lambda: len(pool.process_ids) == 2, what="the stuck process is replaced")
+        assert len(pool.process_ids & before) == 1
 
 
-async def test_a_deadline_grows_with_the_pixels(
-    pool: RenderPool, endless: Path, monkeypatch: pytest.MonkeyPatch
+async def test_a_photo_whose_header_takes_for_ever_has_the_time_of_no_pixels(endless: Path) -> None:
+    asked: list[int] = []
+
+    def deadline(pixels: int) -> float:
+        asked.append(pixels)
+        return NEVER if pixels else 0.05
+
+    async with running_pool(deadline=deadline) as pool:
+        with pytest.raises(RenderTimeout):
+            await pool.render(endless, DEFAULT_RENDITIONS)
+    assert asked == [0]
+
+
+async def test_a_photo_that_is_stuck_after_its_header_has_the_time_of_its_own_pixels(
+    small_that_sticks: Path, large_that_sticks: Path
 ) -> None:
-    monkeypatch.setattr(pool_module, "_DEADLINE_SECONDS", 0.1)
-    monkeypatch.setattr(pool_module, "_DEADLINE_SECONDS_PER_MEGAPIXEL", 1.0)
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    with pytest.raises(RenderTimeout):
-        await pool.render(endless, DEFAULT_RENDITIONS, pixels=500_000)
-    assert loop.time() - start >= 0.6
+    small_pixels, large_pixels = pixels_of(40, 30), pixels_of(400, 300)
+    asked: list[int] = []
+
+    def deadline(pixels: int) -> float:
+        asked.append(pixels)
+        return 0.05 if pixels == small_pixels else NEVER
+
+    async with running_pool(deadline=deadline) as pool:
+        large = asyncio.ensure_future(pool.render(large_that_sticks, DEFAULT_RENDITIONS))
+        with pytest.raises(RenderTimeout):
+            await pool.render(small_that_sticks, DEFAULT_RENDITIONS)
+        await poll_async(lambda: len(asked) == 4, what="both headers are read")
+        assert sorted(asked) == [0, 0, small_pixels, large_pixels]
+        assert not large.done()
+
+
+async def test_while_one_photo_is_stuck_all_other_processes_go_on_rendering(photo: Path, endless: Path) -> None:
+    async with running_pool(processes=3, deadline=lambda pixels: NEVER) as pool:
+        before = pool.process_ids
+        stuck = asyncio.ensure_future(pool.render(endless, DEFAULT_RENDITIONS))
+        await asyncio.gather(*(pool.render(photo, DEFAULT_RENDITIONS) for _ in range(30)))
+        assert not stuck.done()
+        assert pool.process_ids == before
+
+
+@given(some.integers(0, 10**9), some.integers(0, 10**9))
+def test_the_default_deadline_grows_with_the_pixels_and_is_never_less_than_that_of_the_header(
+    one: int, other: int
+) -> None:
+    fewer, more = sorted((one, other))
+    assert 0 < deadline_seconds_of(0) <= deadline_seconds_of(fewer) <= deadline_seconds_of(more)
+
+
+def test_by_default_a_loaded_machine_has_the_time_for_the_slowest_format() -> None:
+    """8 runnable processes a core, and 134 ms a megapixel; what is small has much less than the largest."""
+    for megapixels in (0, 1, 12, 48, 100, 1000):
+        assert deadline_seconds_of(megapixels * 1_000_000) >= 8 * 0.134 * megapixels
+    assert deadline_seconds_of(1_000_000) < 12 < 150 < deadline_seconds_of(100_000_000)
 
 
 async def test_a_process_that_dies_costs_one_photo_and_the_others_go_on(
@@ -198,18 +300,13 @@ async def test_signals_to_the_whole_group_end_no_render_process(pool: RenderPool
     assert pool.process_ids == before
 
 
-async def test_a_process_makes_way_for_a_fresh_one_after_its_photos(
-    photo: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(pool_module, "_PHOTOS_PER_PROCESS", 3)
-    pool = RenderPool(processes=1, max_pixels=MAX_PIXELS)
-    await pool.start()
-    first = pool.process_ids
-    for _ in range(8):
-        await pool.render(photo, DEFAULT_RENDITIONS)
-    await poll_async(lambda: len(pool.process_ids) == 1)
-    assert pool.process_ids != first
-    await pool.close()
+async def test_a_process_makes_way_for_a_fresh_one_after_its_photos(photo: Path) -> None:
+    async with running_pool(processes=1, photos_per_process=3) as pool:
+        first = pool.process_ids
+        for _ in range(8):
+            await pool.render(photo, DEFAULT_RENDITIONS)
+        await poll_async(lambda: len(pool.process_ids) == 1)
+        assert pool.process_ids != first
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="asks Linux for another process's limits")
