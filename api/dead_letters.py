@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPa
 from aiokafka.errors import KafkaTimeoutError
 
 from groundwork import kafka
+from groundwork.burial import new_letter_producer
 from groundwork.settings import Settings
 from schemas import topics
 from schemas.dead_letters import (
@@ -21,6 +22,7 @@ from schemas.dead_letters import (
     mark_of,
     replay_headers,
     replay_topic,
+    why_not_replayed,
 )
 from schemas.records import Record
 
@@ -52,8 +54,8 @@ class Settled:
     """How far it is."""
 
     done: int = 0
-    #: Letters that do not say to which of our topics they belong, so they cannot be replayed: partition and offset.
-    skipped: list[tuple[int, int]] = field(default_factory=list)
+    #: Letters that cannot be replayed: partition and offset on the dead topic, and why.
+    skipped: list[tuple[tuple[int, int], str]] = field(default_factory=list)
 
 
 class DeadLetters:
@@ -184,7 +186,7 @@ async def settle(
         KafkaError: Kafka did not take some of them; the rest is marked.
     """
     settled = Settled()
-    producer = kafka.new_producer(settings)
+    producer = new_letter_producer(settings)
     try:
         await producer.start()
         async for batch in _batches(letters):
@@ -213,8 +215,8 @@ async def _settle_batch(
 ) -> None:
     failures: list[BaseException] = []
     if how == "replayed":
-        settled.skipped += [letter.position for letter in batch if replay_topic(letter) is None]
-        batch = [letter for letter in batch if replay_topic(letter) is not None]
+        settled.skipped += [(letter.position, why) for letter in batch if (why := why_not_replayed(letter))]
+        batch = [letter for letter in batch if not why_not_replayed(letter)]
         outcomes = await _all_of(_replay(producer, letter) for letter in batch)
         failures += [outcome for outcome in outcomes if outcome is not None]
         batch = [letter for letter, outcome in zip(batch, outcomes, strict=True) if outcome is None]

@@ -1,12 +1,13 @@
 """The projector: one consumer group that folds every event into the database, in batches.
 
 Delivery: at least once. The offsets of a batch are committed after its transaction; what is read again because of a
-crash or a rebalance folds to the same rows.
+crash or a rebalance folds to the same rows. What cannot be folded is on the projector's dead topic before the offsets
+of its batch are committed, so a batch that is read again may bury it twice.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
@@ -18,11 +19,12 @@ from api.bells import Bells
 from api.database import Database
 from api.projection import project
 from groundwork import kafka
+from groundwork.burial import LetterProducer, bury
 from groundwork.kafka_mends import own_cancellations_only
 from groundwork.settings import Settings
 from schemas import topics
 from schemas.events import Event
-from schemas.records import InvalidEvent, Record, read_event
+from schemas.records import Headers, InvalidEvent, Record, read_event
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +46,9 @@ _REFUSALS: Final = ("22", "23")
 _ANSWER_SECONDS: Final = 5.0
 
 Batch = dict[TopicPartition, list[ConsumerRecord]]
-Found = tuple[ConsumerRecord, Event]
+Found = tuple[Record, Event]
+#: A record that cannot be folded, and why.
+Refused = tuple[Record, str]
 
 
 class TopicsRenewed(Exception):
@@ -59,6 +63,7 @@ class Projector:
         self._database = database
         self._bells = bells
         self._consumer: AIOKafkaConsumer | None = None
+        self._letters = LetterProducer(settings)
         self._said = ""
         self._found_nothing = asyncio.Event()
         #: The last of what we have committed: a partition and its offset.
@@ -66,6 +71,14 @@ class Projector:
 
     async def run(self) -> None:
         """Project until cancelled."""
+        try:
+            await self._run()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await self._letters.close()
+
+    async def _run(self) -> None:
         while True:
             try:
                 with own_cancellations_only():
@@ -116,32 +129,48 @@ class Projector:
                 look_at = loop.time() + _LOOK_AFTER_SECONDS
 
     async def _project(self, batch: Batch) -> None:
-        """Fold a batch, however long the database is away; never skip it."""
-        found = [(record, event) for records in batch.values() for record in records if (event := _read(record))]
+        """Fold a batch and bury what cannot be folded, however long database or brokers are away; never skip it."""
+        found, refused = _read_all(record for records in batch.values() for record in records)
         while found:
             try:
-                await self._fold(found)
+                refused += await self._fold(found)
                 break
             except (SQLAlchemyError, OSError) as error:
                 self._say(f"{type(error).__name__}: {error}")
                 await asyncio.sleep(_PAUSE_SECONDS)
         self._say("")
+        for record, reason in refused:
+            log.warning("dead letter", **_position(record), reason=reason)
+            await bury(self._deliver, topics.PROJECTED_DEAD, record, reason)
 
-    async def _fold(self, found: Sequence[Found]) -> None:
-        """Fold events in one transaction; where the database refuses one, in halves, so that it holds up no other."""
+    async def _fold(self, found: Sequence[Found]) -> list[Refused]:
+        """Fold events in one transaction; where the database refuses one, in halves, so that it holds up no other.
+
+        Returns those that it refused.
+        """
         events = [event for _, event in found]
         try:
             if await self._database.write(lambda session: project(session, events)):
                 self._bells.journal.set()
+            return []
         except Exception as error:
             if not _is_refusal(error):
                 raise
             if len(found) == 1:
-                log.exception("skipped an event that cannot be kept", **_position(found[0][0]))
-                return
+                log.exception("an event that cannot be kept", **_position(found[0][0]))
+                return [(found[0][0], _in_one_line(error))]
             half = len(found) // 2
-            await self._fold(found[:half])
-            await self._fold(found[half:])
+            return [*await self._fold(found[:half]), *await self._fold(found[half:])]
+
+    async def _deliver(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Return when Kafka has the letter, however long that takes."""
+        while True:
+            try:
+                await self._letters.send(topic, key, value, headers)
+                return
+            except (KafkaError, OSError) as error:
+                log.warning("could not produce", topic=topic, reason=repr(error))
+                await asyncio.sleep(_PAUSE_SECONDS)
 
     async def _commit(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
         """Commit exactly what was folded; a partition that has moved on is another's, who folds it again."""
@@ -177,17 +206,28 @@ class Projector:
         self._said = reason
 
 
-def _read(record: ConsumerRecord) -> Event | None:
-    headers = tuple((name, value) for name, value in record.headers if value is not None)
-    found = Record(record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, headers)
-    try:
-        return read_event(found)
-    except InvalidEvent as error:
-        log.warning("skipped a record that is no event", **_position(record), reason=str(error))
-        return None
+def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refused]]:
+    """The events of ``records``, and those of them that are none and that no worker buries."""
+    found: list[Found] = []
+    refused: list[Refused] = []
+    for each in records:
+        headers = tuple((name, value) for name, value in each.headers if value is not None)
+        record = Record(each.topic, each.partition, each.offset, each.timestamp, each.key, each.value, headers)
+        try:
+            found.append((record, read_event(record)))
+        except InvalidEvent as error:
+            if record.topic not in topics.BURIED_BY_WORKER:
+                refused.append((record, str(error)))
+    return found, refused
 
 
-def _position(record: ConsumerRecord) -> dict[str, Any]:
+def _in_one_line(error: Exception) -> str:
+    """What the database said, without the statement and its values, which may be a page long."""
+    said = getattr(error, "orig", None) or error
+    return f"it cannot be kept: {type(said).__name__}: {' '.join(str(said).split())}"
+
+
+def _position(record: Record) -> dict[str, Any]:
     return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
 
 

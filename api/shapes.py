@@ -121,6 +121,7 @@ class DeadLetterShape(_Shape):
     key: str | None
     value: str | None = Field(description="its beginning, as text")
     value_size: int = Field(description="bytes")
+    value_left_out: bool = Field(description="the record was too large to be buried with its value: not to be replayed")
     settled: Literal["replayed", "dropped"] | None
 
 
@@ -132,13 +133,22 @@ class DeadLettersShape(_Shape):
     truncated: bool = Field(description="there are older records that were not looked at: the command line reads all")
 
 
+class DeadSkippedShape(_Shape):
+    """A dead letter that cannot be replayed."""
+
+    partition: int = Field(description="of the dead topic")
+    offset: int = Field(description="of the dead topic")
+    reason: str
+
+
 class DeadSettledShape(_Shape):
     """What came of replaying or dropping dead letters."""
 
     matched: int = Field(description="letters that were asked for, at most limit")
     done: int = Field(description="letters that are settled now; 0 for a dry run")
-    skipped: int = Field(description="letters that do not say which of our topics they belong to")
+    skipped: int = Field(description="letters that cannot be replayed")
     more: bool = Field(description="there are more than limit: ask again")
+    skipped_because: list[DeadSkippedShape] = Field(description="why, for the first of them")
 
 
 class UploadShape(_Shape):

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import time
 from typing import Any, Final
@@ -10,6 +9,7 @@ from uuid import UUID
 
 import structlog
 
+from groundwork.burial import RecordTooLarge, Send, bury
 from pipeline.answer import Answerer, failed, started
 from pipeline.breaker import StorageBreaker
 from pipeline.retry import Backoff, Retry, retry_headers, retry_of
@@ -20,7 +20,6 @@ from schemas.records import (
     Headers,
     InvalidEvent,
     Record,
-    dead_headers,
     headers_of,
     key_of,
     read_event,
@@ -33,9 +32,6 @@ log = structlog.get_logger(__name__)
 SOURCE: Final = "/thumbstream/worker"
 
 _DELETIONS_REMEMBERED: Final = 10_000
-
-#: Sends one record (topic, key, value, headers) and returns when Kafka has it; raises where it could not.
-Send = Callable[[str, bytes | None, bytes | None, Headers], Awaitable[object]]
 
 
 class Attempts:
@@ -109,7 +105,10 @@ class Attempts:
                 outcome = await self._answered(upload, record, attempt, bound)
         if isinstance(outcome, Retry):
             headers = [*retry_headers(outcome), *trace_of(record.headers)]
-            await self._deliver(topics.RETRY, key_of(upload), value_of(upload), headers)
+            # The caption is the one field that may be long, and with our headers the record would be longer than what
+            # Kafka took before; no attempt needs it.
+            value = value_of(upload.model_copy(update={"caption": None}))
+            await self._deliver(topics.RETRY, key_of(upload), value, headers)
         elif not (outcome.topic == topics.FAILED and upload.photo_id in self._deleted):
             await self._publish(outcome, record)
 
@@ -154,9 +153,7 @@ class Attempts:
 
     async def _bury(self, record: Record, reason: str) -> None:
         log.warning("dead letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
-        # aiokafka sends no record without key and value: an empty key stands for none.
-        key = b"" if record.key is None and record.value is None else record.key
-        await self._deliver(topics.DEAD, key, record.value, dead_headers(record, reason))
+        await bury(self._deliver, topics.DEAD, record, reason)
 
     async def _publish(self, event: Event, cause: Record) -> None:
         headers = headers_of(event, source=SOURCE, trace=cause.headers)
@@ -169,6 +166,8 @@ class Attempts:
             try:
                 await self._send(topic, key, value, headers)
                 return
+            except RecordTooLarge:  # never passes
+                raise
             except Exception as error:  # brokers away, leaders moving, a queue that is full: all pass
                 tries += 1
                 log.warning("could not produce", topic=topic, reason=repr(error))

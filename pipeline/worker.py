@@ -14,6 +14,7 @@ import structlog
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 
+from groundwork.burial import LetterProducer
 from groundwork.kafka import HEARTBEAT_SECONDS, SESSION_TIMEOUT_SECONDS
 from groundwork.settings import Settings
 from pipeline.answer import Answerer
@@ -63,6 +64,7 @@ class Worker:
         transport = transport_for(self.app, settings)
         self.app.transport = transport
         self.app.producer_transport = transport
+        self._letters = LetterProducer(settings)
         self._attempts = Attempts(answerer, self._send, breaker=breaker, backoff=backoff, at_once=at_once)
         self._crashing: asyncio.Future[None] | None = None
         self._windows: Windows[TP] = Windows(width=max(8, at_once), flow=self, on_crash=self._crash)
@@ -80,6 +82,7 @@ class Worker:
         if not all(in_time):
             log.warning("some photos were not done in time and will be taken up again")
         await self.app.consumer.commit()
+        await self._letters.close()
 
     @property
     def in_work(self) -> int:
@@ -147,7 +150,10 @@ class Worker:
             windows.forget(still_ours=partitions)
 
     async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        await self.app.producer.send_and_wait(topic, key, value, None, None, headers)
+        if topic == topics.DEAD:
+            await self._letters.send(topic, key, value, headers)
+        else:
+            await self.app.producer.send_and_wait(topic, key, value, None, None, headers)
 
     def _crash(self, error: BaseException) -> None:
         """End the process rather than live on deaf."""

@@ -5,17 +5,24 @@ A mark is a record without a value whose headers name the letter. It goes with t
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas import ids, topics
-from schemas.records import Headers, Record
+from schemas.records import Headers, Record, dead_headers
 
 Settlement = Literal["replayed", "dropped"]
+Buried = Literal["worker", "projector"]
+
+#: Who buries where.
+DEAD_TOPIC_OF: Final[Mapping[Buried, str]] = {"worker": topics.DEAD, "projector": topics.PROJECTED_DEAD}
+
+#: What is sent to a dead topic: key, value, headers.
+Letter = tuple[bytes | None, bytes | None, Headers]
 
 _SOURCE_TOPIC: Final = "thumbstream_source_topic"
 _SOURCE_PARTITION: Final = "thumbstream_source_partition"
@@ -24,6 +31,11 @@ _REASON: Final = "thumbstream_reason"
 _DEAD_AT: Final = "thumbstream_dead_at"
 _OF_DEATH: Final = frozenset({_SOURCE_TOPIC, _SOURCE_PARTITION, _SOURCE_OFFSET, _REASON, _DEAD_AT})
 
+#: Bytes of the value of a record that no dead topic could take whole: on a letter that has neither it nor own headers.
+_LEFT_OUT_BYTES: Final = "thumbstream_left_out_bytes"
+#: The key of such a letter is kept up to so many bytes; a photo's has 36.
+_KEPT_KEY_BYTES: Final = 1024
+
 _SETTLES: Final = "thumbstream_settles_offset"
 _SETTLED_AS: Final = "thumbstream_settled_as"
 
@@ -31,7 +43,7 @@ _SETTLED_AS: Final = "thumbstream_settled_as"
 _LAST_MS: Final = 253_402_300_799_000
 
 #: No letter goes back to a topic that is none of ours, whatever its headers say.
-_REPLAYABLE: Final = frozenset(topics.ALL) - {topics.DEAD}
+_REPLAYABLE: Final = frozenset(topics.ALL) - frozenset(topics.DEAD_LETTERS)
 
 
 class DeadWish(BaseModel):
@@ -48,6 +60,12 @@ class DeadWish(BaseModel):
     from_offset: int | None = Field(default=None, ge=0, description="of the dead topic, included")
     to_offset: int | None = Field(default=None, ge=0, description="of the dead topic, included")
     settled: bool = Field(default=False, description="those that were replayed or dropped too")
+    of: Buried = Field(default="worker", description="who could not take them: the worker, or the projector")
+
+    @property
+    def dead_topic(self) -> str:
+        """The dead topic of which it speaks."""
+        return DEAD_TOPIC_OF[self.of]
 
 
 @dataclass(frozen=True)
@@ -59,11 +77,18 @@ class DeadLetter:
     source: tuple[str, int, int] | None
     reason: str
     died_at: datetime
+    #: Bytes of the value where it was left out, since the record was too large to be buried whole.
+    left_out_bytes: int | None = None
 
     @property
     def position(self) -> tuple[int, int]:
         """Partition and offset on the dead topic."""
         return self.record.partition, self.record.offset
+
+    @property
+    def value_bytes(self) -> int:
+        """How long the value is, or was."""
+        return len(self.record.value or b"") if self.left_out_bytes is None else self.left_out_bytes
 
     @property
     def workspace_id(self) -> str | None:
@@ -88,10 +113,33 @@ class DeadLetter:
         )
 
 
+def whole_letter(record: Record, reason: str) -> Letter:
+    """What to bury of ``record``: all of it, unchanged, and whence and why.
+
+    A record with neither key nor value cannot be sent: an empty key stands for none then.
+    """
+    key = b"" if record.key is None and record.value is None else record.key
+    return key, record.value, dead_headers(record, reason)
+
+
+def bare_letter(record: Record, reason: str) -> Letter:
+    """What to bury of a record that is too large for a letter: where it lies and why, without value or own headers."""
+    key = record.key if record.key and len(record.key) <= _KEPT_KEY_BYTES else b""
+    bare = replace(record, value=None, headers=())
+    left_out = (_LEFT_OUT_BYTES, str(len(record.value or b"")).encode())
+    return key, None, [*dead_headers(bare, reason), left_out]
+
+
 def letter_of(record: Record) -> DeadLetter:
     """Read a record of a dead topic, whoever has put it there."""
     headers: dict[str, Any] = dict(record.headers)
-    return DeadLetter(record, _source_of(headers), _text(headers.get(_REASON)), _died_at(headers, record.timestamp_ms))
+    return DeadLetter(
+        record,
+        _source_of(headers),
+        _text(headers.get(_REASON)),
+        _died_at(headers, record.timestamp_ms),
+        _left_out_bytes(record, headers),
+    )
 
 
 def mark_of(record: Record) -> tuple[int, Settlement] | None:
@@ -117,8 +165,18 @@ def mark_headers(letter: DeadLetter, how: Settlement) -> Headers:
 
 
 def replay_topic(letter: DeadLetter) -> str | None:
-    """Where the letter goes when it is replayed; None where that is unknown or none of our topics."""
-    return letter.source[0] if letter.source and letter.source[0] in _REPLAYABLE else None
+    """Where the letter goes when it is replayed; None where it cannot be: ``why_not_replayed`` says why."""
+    return letter.source[0] if letter.source and not why_not_replayed(letter) else None
+
+
+def why_not_replayed(letter: DeadLetter) -> str:
+    """Why the letter cannot be replayed, for a person; empty where it can."""
+    if letter.source is None or letter.source[0] not in _REPLAYABLE:
+        return "it does not say which of our topics it was read from"
+    if letter.left_out_bytes is not None:
+        place = "topic {}, partition {}, offset {}".format(*letter.source)
+        return f"it was buried without its value of {letter.left_out_bytes} bytes: the record itself is at {place}"
+    return ""
 
 
 def replay_headers(letter: DeadLetter) -> Sequence[tuple[str, bytes]]:
@@ -141,6 +199,11 @@ def _source_of(headers: dict[str, Any]) -> tuple[str, int, int] | None:
         )
     except (KeyError, ValueError):
         return None
+
+
+def _left_out_bytes(record: Record, headers: dict[str, Any]) -> int | None:
+    said = _text(headers.get(_LEFT_OUT_BYTES))
+    return int(said) if record.value is None and said.isascii() and said.isdigit() and len(said) < 20 else None
 
 
 def _died_at(headers: dict[str, Any], timestamp_ms: int) -> datetime:

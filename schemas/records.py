@@ -18,6 +18,9 @@ Headers = list[tuple[str, bytes]]
 
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
+#: A reason may name every field of a record that was made to be hostile.
+_REASON_CHARACTERS: Final = 2000
+
 
 class InvalidEvent(ValueError):
     """A record that is no event of its topic; the text says why, for a person."""
@@ -101,7 +104,7 @@ def dead_headers(record: Record, reason: str) -> Headers:
         ("thumbstream_source_topic", record.topic.encode()),
         ("thumbstream_source_partition", str(record.partition).encode()),
         ("thumbstream_source_offset", str(record.offset).encode()),
-        ("thumbstream_reason", reason.encode()),
+        ("thumbstream_reason", reason[:_REASON_CHARACTERS].encode(errors="replace")),
         ("thumbstream_dead_at", datetime.now(UTC).isoformat().encode()),
     ]
 

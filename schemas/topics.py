@@ -10,6 +10,7 @@ FAILED: Final = "thumbnails.failed"
 FILES_DELETED: Final = "thumbnails.deleted"
 RETRY: Final = "photos.uploaded.retry"
 DEAD: Final = "photos.uploaded.dead"
+PROJECTED_DEAD: Final = "photos.projected.dead"
 
 #: What the worker answers on.
 RESULTS: Final = (STARTED, READY, FAILED, FILES_DELETED)
@@ -17,4 +18,10 @@ RESULTS: Final = (STARTED, READY, FAILED, FILES_DELETED)
 #: What the projector folds into the database.
 PROJECTED: Final = (UPLOADED, DELETED, *RESULTS)
 
-ALL: Final = (UPLOADED, DELETED, *RESULTS, RETRY, DEAD)
+#: What nobody could take: the worker's dead letters, and the projector's.
+DEAD_LETTERS: Final = (DEAD, PROJECTED_DEAD)
+
+#: Of what the projector reads: where the worker buries what is no event, so that the projector need not.
+BURIED_BY_WORKER: Final = (UPLOADED, DELETED)
+
+ALL: Final = (UPLOADED, DELETED, *RESULTS, RETRY, *DEAD_LETTERS)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from api.dead_letters import Found, Settled, Survey, open_dead_letters, settle
 from groundwork.settings import Settings
-from schemas.dead_letters import DeadLetter, DeadWish, Settlement, replay_topic
+from schemas.dead_letters import DEAD_TOPIC_OF, Buried, DeadLetter, DeadWish, Settlement, why_not_replayed
 from thumbstream.progress import showing_progress
 from thumbstream.start import FAILED, INTERRUPTED, MISUSED
 from thumbstream.terminal import printable, say
@@ -29,9 +29,9 @@ def run_list(settings: Settings, wish: DeadWish, *, limit: int, as_json: bool) -
     return _run(_list(settings, wish, limit, as_json))
 
 
-def run_show(settings: Settings, partition: int, offset: int) -> int:
+def run_show(settings: Settings, of: Buried, partition: int, offset: int) -> int:
     """Print one letter; exit code 1 if there is none at that place."""
-    return _run(_show(settings, partition, offset))
+    return _run(_show(settings, DEAD_TOPIC_OF[of], partition, offset))
 
 
 def run_settle(settings: Settings, wish: DeadWish, how: Settlement, *, dry_run: bool) -> int:
@@ -53,7 +53,7 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
 async def _list(settings: Settings, wish: DeadWish, limit: int, as_json: bool) -> int:
     newest: deque[Found] = deque(maxlen=limit)
     matched = 0
-    async with open_dead_letters(settings) as dead:
+    async with open_dead_letters(settings, wish.dead_topic) as dead:
         survey = await dead.survey(wish)
         async for letter, how in dead.letters(survey, wish):
             matched += 1
@@ -67,11 +67,11 @@ async def _list(settings: Settings, wish: DeadWish, limit: int, as_json: bool) -
     return 0
 
 
-async def _show(settings: Settings, partition: int, offset: int) -> int:
-    async with open_dead_letters(settings) as dead:
+async def _show(settings: Settings, topic: str, partition: int, offset: int) -> int:
+    async with open_dead_letters(settings, topic) as dead:
         found = await dead.letter(partition, offset)
     if found is None:
-        say(f"there is no dead letter at partition {partition}, offset {offset}")
+        say(f"there is no dead letter at partition {partition}, offset {offset} of {topic}")
         return FAILED
     letter, how = found
     console = _console()
@@ -88,22 +88,22 @@ async def _show(settings: Settings, partition: int, offset: int) -> int:
     console.print(Text("headers", "bold"))
     for name, header in letter.record.headers:
         console.print(Text(f"  {printable(name)}: {printable(_in_text(header))}"), soft_wrap=True)
-    console.print(Text(f"value, {len(letter.record.value or b'')} bytes", "bold"))
-    console.print(Text(_whole_value(letter.record.value)), soft_wrap=True)
+    console.print(Text(f"value, {letter.value_bytes} bytes", "bold"))
+    whole = _whole_value(letter.record.value) if letter.left_out_bytes is None else "left out: too large for a letter"
+    console.print(Text(whole), soft_wrap=True)
     return 0
 
 
 async def _settle(settings: Settings, wish: DeadWish, how: Settlement, dry_run: bool) -> int:
-    async with open_dead_letters(settings) as dead:
+    async with open_dead_letters(settings, wish.dead_topic) as dead:
         survey = await dead.survey(wish)
         by_topic: Counter[str] = Counter()
-        skipped: list[tuple[int, int]] = []
+        skipped: list[tuple[tuple[int, int], str]] = []
         async for letter, _ in dead.letters(survey, wish):
-            topic = replay_topic(letter)
-            if topic is None and how == "replayed":
-                skipped.append(letter.position)
+            if how == "replayed" and (why := why_not_replayed(letter)):
+                skipped.append((letter.position, why))
             else:
-                by_topic[topic or "an unknown topic"] += 1
+                by_topic[letter.source[0] if letter.source else "an unknown topic"] += 1
         total = by_topic.total()
         if dry_run or not total:
             done = Settled(skipped=skipped)
@@ -118,11 +118,11 @@ async def _settle(settings: Settings, wish: DeadWish, how: Settlement, dry_run: 
     if not dry_run:
         print(f"{how} {done.done} of {total + len(done.skipped)} dead letters")
     if done.skipped:
-        places = ", ".join(f"{partition}/{offset}" for partition, offset in done.skipped[:_POSITIONS_TOLD])
-        more = ", …" if len(done.skipped) > _POSITIONS_TOLD else ""
-        say(
-            f"{len(done.skipped)} do not say which of our topics they were read from ({places}{more}): `dead drop` them"
-        )
+        say(f"{len(done.skipped)} cannot be replayed; `dead drop` has them no longer listed:")
+        for (partition, offset), why in done.skipped[:_POSITIONS_TOLD]:
+            say(printable(f"  {partition}/{offset}: {why}"))
+        if len(done.skipped) > _POSITIONS_TOLD:
+            say(f"  … and {len(done.skipped) - _POSITIONS_TOLD} more")
     return FAILED if done.skipped and not dry_run else 0
 
 
@@ -145,7 +145,7 @@ def _print_table(found: list[Found]) -> None:
             _source_words(letter),
             _in_text(letter.record.key),
             letter.reason,
-            _beginning_of(letter.record.value),
+            _beginning_of(letter),
             *([how or "no"] if shows_settled else []),
         )
         table.add_row(*(Text(printable(cell)) for cell in cells))
@@ -178,7 +178,10 @@ def _in_text(content: bytes | None) -> str:
     return "-" if content is None else content.decode(errors="replace")
 
 
-def _beginning_of(value: bytes | None) -> str:
+def _beginning_of(letter: DeadLetter) -> str:
+    value = letter.record.value
+    if letter.left_out_bytes is not None:
+        return f"left out ({letter.left_out_bytes} bytes)"
     if value is None:
         return "-"
     shown = " ".join(value[:_VALUE_SHOWN_BYTES].decode(errors="replace").split())

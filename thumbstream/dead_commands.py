@@ -1,5 +1,6 @@
 """``thumbstream dead …``. Light to import, like all of the command line."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,11 +10,25 @@ from thumbstream.start import fail, settings_or_end
 if TYPE_CHECKING:
     from schemas.dead_letters import DeadWish
 
+
+class Of(StrEnum):
+    """Whose dead letters: each has a topic of its own."""
+
+    worker = "worker"
+    projector = "projector"
+
+
 dead = typer.Typer(
     no_args_is_help=True,
-    help="Dead letters: records that were no valid events. They are read from Kafka, so no api need run.",
+    help="Dead letters: records that nobody could take. They are read from Kafka, so no api need run.",
 )
 
+Whose = Annotated[
+    Of,
+    typer.Option(
+        "--of", help="Whose: the worker's (uploads, deletions) or the projector's (results, what it refused)."
+    ),
+]
 Reason = Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")]
 Workspace = Annotated[str | None, typer.Option(help="Only those of this workspace, where the value tells it.")]
 Source = Annotated[str | None, typer.Option("--topic", help="Only those that were read from this topic.")]
@@ -28,6 +43,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show which they a
 
 @dead.command("list")
 def list_letters(
+    of: Whose = Of.worker,
     reason: Reason = None,
     workspace: Workspace = None,
     topic: Source = None,
@@ -41,7 +57,7 @@ def list_letters(
     as_json: Annotated[bool, typer.Option("--json", help="Print each as a line of JSON, however many.")] = False,
 ) -> None:
     """List the dead letters that nobody has replayed or dropped yet."""
-    wish = _wish(reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
+    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
     settings = settings_or_end()
     from thumbstream.dead import run_list
 
@@ -52,16 +68,18 @@ def list_letters(
 def show(
     partition: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
     offset: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
+    of: Whose = Of.worker,
 ) -> None:
     """Show one dead letter whole: its headers, and its value as JSON, text or bytes."""
     settings = settings_or_end()
     from thumbstream.dead import run_show
 
-    raise typer.Exit(run_show(settings, partition, offset))
+    raise typer.Exit(run_show(settings, of.value, partition, offset))
 
 
 @dead.command()
 def replay(
+    of: Whose = Of.worker,
     reason: Reason = None,
     workspace: Workspace = None,
     topic: Source = None,
@@ -78,7 +96,7 @@ def replay(
     A letter counts as replayed once Kafka has it, and is not listed any more. To interrupt this is safe: a letter that
     was sent just before goes out again the next time, under the same event id.
     """
-    wish = _wish(reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
+    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
     settings = settings_or_end()
     from thumbstream.dead import run_settle
 
@@ -87,6 +105,7 @@ def replay(
 
 @dead.command()
 def drop(
+    of: Whose = Of.worker,
     reason: Reason = None,
     workspace: Workspace = None,
     topic: Source = None,
@@ -98,7 +117,7 @@ def drop(
     dry_run: DryRun = False,
 ) -> None:
     """Have dead letters no longer listed. They stay on the topic as long as Kafka keeps it: --all shows them."""
-    wish = _wish(reason, workspace, topic, since, until, partition, from_offset, to_offset, False)
+    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, False)
     settings = settings_or_end()
     from thumbstream.dead import run_settle
 
@@ -106,6 +125,7 @@ def drop(
 
 
 def _wish(
+    of: Of,
     reason: str | None,
     workspace: str | None,
     topic: str | None,
@@ -128,6 +148,7 @@ def _wish(
         except ValueError as error:
             fail(f"--{name}: {error}")
     return DeadWish(
+        of=of.value,
         reason=reason or None,
         workspace_id=workspace,
         topic=topic,

@@ -16,7 +16,7 @@ from api.dead_letters import DeadLetters, Found, Settled, open_dead_letters, set
 from api.problems import Problem, bad_field, problem_of_validation
 from api.state import SETTINGS
 from api.views import time_json
-from schemas.dead_letters import DeadLetter, DeadWish, Settlement, replay_topic
+from schemas.dead_letters import DeadLetter, DeadWish, Settlement, why_not_replayed
 
 log = structlog.get_logger(__name__)
 
@@ -26,6 +26,7 @@ _MAX_LISTED: Final = 200
 _DEFAULT_LISTED: Final = 50
 _MAX_SETTLED: Final = 10_000
 _VALUE_SHOWN_BYTES: Final = 400
+_REASONS_SHOWN: Final = 20
 
 READING: Final = web.AppKey("reading_dead", asyncio.Lock)
 
@@ -50,7 +51,7 @@ async def get_dead(request: web.Request) -> web.Response:
         raise problem_of_validation(error) from error
     newest: list[tuple[Any, tuple[int, int], dict[str, Any]]] = []
     matched = 0
-    async with _reading(request) as dead:
+    async with _reading(request, wish) as dead:
         survey = await dead.survey(wish, newest_records=NEWEST_RECORDS)
         async for letter, how in dead.letters(survey, wish):
             matched += 1
@@ -83,7 +84,8 @@ def letter_json(letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
         "reason": letter.reason,
         "key": None if record.key is None else record.key[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
         "value": None if value is None else value[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
-        "value_size": len(value or b""),
+        "value_size": letter.value_bytes,
+        "value_left_out": letter.left_out_bytes is not None,
         "settled": how,
     }
 
@@ -92,17 +94,21 @@ async def _settle(request: web.Request, how: Settlement) -> web.Response:
     must_be_admin(request)
     wish = await body_of(request, DeadSettling)
     settings = request.app[SETTINGS]
-    async with _reading(request) as dead:
+    async with _reading(request, wish) as dead:
         survey = await dead.survey(wish, newest_records=NEWEST_RECORDS)
         chosen = _AtMost(dead.letters(survey, wish), wish.limit)
         if wish.dry_run:
-            settled = Settled(skipped=[letter.position async for letter, _ in chosen if replay_topic(letter) is None])
-            settled.skipped = settled.skipped if how == "replayed" else []
+            found = [(letter.position, why_not_replayed(letter)) async for letter, _ in chosen]
+            settled = Settled(skipped=[(place, why) for place, why in found if why and how == "replayed"])
         else:
             settled = await settle(settings, aiter(chosen), how)
             log.info("dead letters settled", how=how, count=settled.done, skipped=len(settled.skipped))
     answer = {"matched": chosen.count, "done": settled.done, "skipped": len(settled.skipped), "more": chosen.more}
-    return web.json_response(answer)
+    reasons = [
+        {"partition": partition, "offset": offset, "reason": why}
+        for (partition, offset), why in settled.skipped[:_REASONS_SHOWN]
+    ]
+    return web.json_response({**answer, "skipped_because": reasons})
 
 
 class _AtMost:
@@ -125,9 +131,9 @@ class _AtMost:
 
 
 @contextlib.asynccontextmanager
-async def _reading(request: web.Request) -> AsyncIterator[DeadLetters]:
+async def _reading(request: web.Request, wish: DeadWish) -> AsyncIterator[DeadLetters]:
     try:
-        async with request.app[READING], open_dead_letters(request.app[SETTINGS]) as dead:
+        async with request.app[READING], open_dead_letters(request.app[SETTINGS], wish.dead_topic) as dead:
             yield dead
     except KafkaError as error:
         log.warning("kafka is unavailable", path=request.path, reason=repr(error))

@@ -22,7 +22,7 @@ from kafka_servers import Broker
 from polling import poll_async
 from running_api import Running
 from schemas import ids, topics
-from schemas.dead_letters import DeadWish, letter_of, mark_of, replay_headers
+from schemas.dead_letters import DeadWish, bare_letter, letter_of, mark_of, replay_headers
 from schemas.records import Headers, Record, dead_headers, read_event
 
 
@@ -55,15 +55,15 @@ async def bury(
 
 
 async def listed(settings: Settings, **wish: Any) -> list[Found]:
-    async with open_dead_letters(settings) as dead:
-        asked = DeadWish(**wish)
+    asked = DeadWish(**wish)
+    async with open_dead_letters(settings, asked.dead_topic) as dead:
         survey = await dead.survey(asked)
         return [found async for found in dead.letters(survey, asked)]
 
 
 async def settled(settings: Settings, how: Any, **wish: Any) -> dead_letters.Settled:
-    async with open_dead_letters(settings) as dead:
-        asked = DeadWish(**wish)
+    asked = DeadWish(**wish)
+    async with open_dead_letters(settings, asked.dead_topic) as dead:
         return await settle(settings, dead.letters(await dead.survey(asked), asked), how)
 
 
@@ -167,6 +167,50 @@ async def test_a_letter_that_does_not_say_whence_it_came_goes_nowhere_and_stays(
     assert await listed(settings) == []
 
 
+async def test_a_letter_without_its_value_is_not_replayed_and_says_where_the_record_is(settings: Settings) -> None:
+    record = Record(topics.UPLOADED, 2, 77, 0, b"key", b"x" * 5000, (("mine", b"1"),))
+    async with producing(settings) as producer:
+        key, value, headers = bare_letter(record, "no JSON")
+        await producer.send_and_wait(topics.DEAD, value, key, headers=headers)
+    await bury(settings, b"whole")
+    done = await settled(settings, "replayed")
+    assert done.done == 1
+    ((_, why),) = done.skipped
+    assert "5000 bytes" in why
+    assert f"topic {topics.UPLOADED}, partition 2, offset 77" in why
+    ((letter, how),) = await listed(settings)
+    assert (letter.value_bytes, letter.record.value, letter.record.key, how) == (5000, None, b"key", None)
+    assert "mine" not in dict(letter.record.headers)
+    assert (await settled(settings, "dropped")).done == 1
+    assert await listed(settings) == []
+
+
+async def test_the_projectors_letters_are_another_topics_and_go_back_to_where_they_came_from(
+    settings: Settings,
+) -> None:
+    async with producing(settings) as producer:
+        record = Record(topics.READY, 1, 5, 0, b"key", b"{}", (("ce_id", b"mine"),))
+        headers = dead_headers(record, "width: Field required")
+        await producer.send_and_wait(topics.PROJECTED_DEAD, b"{}", b"key", headers=headers)
+    assert await listed(settings) == []
+    ((letter, _),) = await listed(settings, of="projector")
+    assert letter.source == (topics.READY, 1, 5)
+    assert (await settled(settings, "replayed", of="projector")).done == 1
+    (again,) = await records_of(settings, topics.READY, 1)
+    assert (again.value, again.key, dict(again.headers)) == (b"{}", b"key", {"ce_id": b"mine"})
+    assert await listed(settings, of="projector") == []
+
+
+async def test_no_letter_is_replayed_to_a_dead_topic(settings: Settings) -> None:
+    async with producing(settings) as producer:
+        for name in topics.DEAD_LETTERS:
+            await producer.send_and_wait(
+                topics.DEAD, b"x", b"key", headers=dead_headers(Record(name, 0, 0, 0, None, b"x"), "forged")
+            )
+    done = await settled(settings, "replayed")
+    assert (done.done, len(done.skipped)) == (0, 2)
+
+
 async def test_what_is_interrupted_between_replay_and_mark_goes_out_again_under_the_same_id(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -245,6 +289,27 @@ async def test_the_api_lists_and_settles_as_documented(running: Running) -> None
     assert record.value == b'{"workspace_id": "acme"}'
 
 
+async def test_the_api_shows_and_settles_the_projectors_letters_when_asked_for_them(running: Running) -> None:
+    record = Record(topics.READY, 0, 3, 0, b"key", b"x" * 900)
+    async with producing(running.settings) as producer:
+        key, value, headers = bare_letter(record, "no JSON")
+        await producer.send_and_wait(topics.PROJECTED_DEAD, value, key, headers=headers)
+    async with running.client.get("/v1/dead") as response:
+        assert (await response.json())["items"] == []
+    async with running.client.get("/v1/dead", params={"of": "projector"}) as response:
+        (shown,) = (await response.json())["items"]
+    assert (shown["value"], shown["value_size"], shown["value_left_out"]) == (None, 900, True)
+    for dry_run in (True, False):
+        answer = await act(running, "replay", of="projector", dry_run=dry_run)
+        assert (answer["matched"], answer["done"], answer["skipped"]) == (1, 0, 1)
+        (skipped,) = answer["skipped_because"]
+        assert f"topic {topics.READY}, partition 0, offset 3" in skipped["reason"]
+    assert await act(running, "drop", of="projector") == outcome(1, 1)
+    async with running.client.get("/v1/dead", params={"of": "nobody"}) as response:
+        assert response.status == 400
+        assert (await response.json())["errors"][0]["field"] == "of"
+
+
 async def test_the_api_reads_no_more_than_the_newest_records_and_says_so(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -290,4 +355,4 @@ async def act(running: Running, what: str, **body: Any) -> dict[str, Any]:
 
 
 def outcome(matched: int, done: int, *, more: bool = False) -> dict[str, Any]:
-    return {"matched": matched, "done": done, "skipped": 0, "more": more}
+    return {"matched": matched, "done": done, "skipped": 0, "skipped_because": [], "more": more}
