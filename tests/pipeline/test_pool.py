@@ -1,6 +1,5 @@
 import asyncio
 import os
-import select
 import signal
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from hypothesis import strategies as some
 
 import pool_owner
 import reaper
+from groundwork.formats import SNIFF_BYTES
 from pictures import encoded, picture, written
 from pipeline import pool as pool_module
 from pipeline.deadline import deadline_seconds_of
@@ -27,7 +27,9 @@ from polling import poll, poll_async
 from schemas.faults import Internal, RenderCrashed, RenderTimeout, TooManyPixels, Unreadable, UnsupportedFormat
 from schemas.renditions import DEFAULT_RENDITIONS
 
-resource = pytest.importorskip("resource", reason="render processes need a POSIX system")
+fcntl = pytest.importorskip("fcntl", reason="render processes need a POSIX system")
+resource = pytest.importorskip("resource")
+termios = pytest.importorskip("termios")
 
 MAX_PIXELS = 1_000_000
 
@@ -70,18 +72,21 @@ def sticking_after_its_header(path: Path, png: bytes) -> Iterator[Path]:
     feeder = threading.Thread(target=feed, args=(path, png), daemon=True)
     feeder.start()
     yield path
-    feeder.join(30)
+    feeder.join(60)
     assert not feeder.is_alive()
 
 
 def feed(path: Path, content: bytes) -> None:
-    with path.open("wb", buffering=0) as pipe:  # waits for a reader
-        pipe.write(content)
-        reader = select.poll()
-        reader.register(pipe, 0)
-        reader.poll()  # it has seen enough and closed its end; else the next writing would be for it
-    with path.open("wb", buffering=0) as pipe:
-        pipe.write(content)
+    pipe = os.open(path, os.O_RDWR)  # while it is open, nothing that was written is lost
+    for portion in (content[:SNIFF_BYTES], content):  # no more than what is looked at, lest the first look take it all
+        os.write(pipe, portion)
+        poll(lambda: unread_bytes(pipe) == 0, 60, what="the pipe is read")
+    os.close(pipe)
+
+
+def unread_bytes(pipe: int) -> int:
+    answer = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
+    return int.from_bytes(answer, sys.byteorder)
 
 
 @asynccontextmanager
