@@ -107,18 +107,17 @@ class Storage:
             await self._call(file.close)
 
     @asynccontextmanager
-    async def local_copy(self, key: str) -> AsyncIterator[Path]:
-        """A local path with the file's bytes: the file itself where storage is local, else a copy for as long as asked.
+    async def local_copy(self, stored: StoredFile) -> AsyncIterator[Path]:
+        """A local path with a file's bytes: the file itself where storage is local, else a copy for as long as asked.
 
-        Raises ``Missing``.
+        Raises ``Missing``, but not for a local file that went since ``stored`` was asked for.
         """
         if self._is_local:
-            await self.info(key)
-            yield Path(self._path(key))
+            yield Path(self._path(stored.key))
             return
         with tempfile.TemporaryDirectory(prefix="thumbstream-") as folder:
             copy = Path(folder, "original")
-            await self._read_by(self._download, key, copy)
+            await self._read_by(self._download, stored.key, copy)
             yield copy
 
     async def erase(self, keys: Iterable[str]) -> int:

@@ -1,14 +1,14 @@
 """What one event comes to. Knows no Kafka: an upload in, its result out; a deletion in, the files gone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, TypeVar
 
 from groundwork.storage import Missing, Storage
 from pipeline.render import Rendered, RenderedPhoto, fingerprint_rendition, fingerprints_of, size_of
@@ -27,6 +27,8 @@ from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalToo
 from schemas.renditions import Rendition, recipe_of
 from schemas.storage_keys import key_of_original, key_of_thumbnail, prefix_of_thumbnails
 
+Made = TypeVar("Made")
+
 
 class Renderer(Protocol):
     """What renders: a pool of processes, or a fake in a test."""
@@ -38,7 +40,8 @@ class Renderer(Protocol):
 @dataclass(frozen=True)
 class _Original:
     path: Path
-    checksum: str
+    #: Being read; raises ``ChecksumMismatch``.
+    checksum: asyncio.Future[str]
     #: Bytes.
     file_size: int
 
@@ -100,27 +103,23 @@ class Answerer:
         if stored.size > self._max_bytes:
             raise OriginalTooLarge(f"the original has {stored.size} bytes, over the limit of {self._max_bytes}")
         try:
-            async with self._storage.local_copy(upload.storage_key) as path:
-                checksum = await asyncio.to_thread(_checksum_of, path)
-                if upload.checksum not in (None, checksum):
-                    raise ChecksumMismatch(f"the original has {checksum}, the event says {upload.checksum}")
-                yield _Original(path, checksum, stored.size)
+            async with self._storage.local_copy(stored) as path:
+                checking = asyncio.ensure_future(asyncio.to_thread(_checksum_of, path, upload.checksum))
+                try:
+                    yield _Original(path, checking, stored.size)
+                finally:
+                    await asyncio.gather(checking, return_exceptions=True)  # it reads the file that is about to go
         except FileNotFoundError as error:
             raise OriginalMissing("the original vanished while it was read") from error
 
     async def _thumbnails(self, upload: PhotoUploaded, original: _Original, attempt: int) -> ThumbnailsReady:
-        keys = {
-            rendition.name: key_of_thumbnail(upload.workspace_id, upload.photo_id, original.checksum, rendition)
-            for rendition in self._renditions
-        }
-        thumbnails = await self._present(keys)
-        missing = [rendition for rendition in self._renditions if rendition.name not in thumbnails]
-        async with self._render_slot:
-            began = perf_counter()
-            photo = await self._renderer.render(original.path, missing)
-            render_seconds = perf_counter() - began
+        present = await self._present(upload, original)
+        missing = [rendition for rendition in self._renditions if rendition.name not in present]
+        # Nothing is written before the checksum is known; to render takes longer.
+        checksum, (photo, render_seconds) = await _both(original.checksum, self._rendered(original.path, missing))
+        keys = self._keys(upload, checksum)
         await _all_of(self._storage.write(keys[fresh.rendition.name], fresh.content) for fresh in photo.thumbnails)
-        thumbnails |= {fresh.rendition.name: fresh for fresh in photo.thumbnails}
+        thumbnails = present | {fresh.rendition.name: fresh for fresh in photo.thumbnails}
         thumbhash, perceptual_hash = (
             (photo.thumbhash, photo.perceptual_hash)
             if len(missing) == len(self._renditions)
@@ -133,7 +132,7 @@ class Answerer:
             height=photo.header.height,
             content_type=photo.header.format.content_type,
             file_size=original.file_size,
-            checksum=original.checksum,
+            checksum=checksum,
             recipe=self._recipe,
             thumbhash=thumbhash,
             perceptual_hash=perceptual_hash,
@@ -150,18 +149,36 @@ class Answerer:
             },
         )
 
-    async def _present(self, keys: Mapping[str, str]) -> dict[str, Rendered]:
+    async def _rendered(self, original: Path, missing: Sequence[Rendition]) -> tuple[RenderedPhoto, float]:
+        """What is rendered, and the seconds that it took."""
+        async with self._render_slot:
+            began = perf_counter()
+            photo = await self._renderer.render(original, missing)
+            return photo, perf_counter() - began
+
+    async def _present(self, upload: PhotoUploaded, original: _Original) -> dict[str, Rendered]:
         """The thumbnails that lie there already. Nearly always none do, so the rest is asked for after the first."""
+        checksum = upload.checksum
+        if checksum is None:  # rather than wait for it, see whether anything lies there at all
+            if not await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id)):
+                return {}
+            checksum = await original.checksum
         present: dict[str, Rendered] = {}
         for rendition in self._renditions:
             try:
-                content = await self._storage.read(keys[rendition.name])
+                content = await self._storage.read(self._keys(upload, checksum)[rendition.name])
             except Missing:
                 if not present:
                     break
             else:
                 present[rendition.name] = Rendered(rendition, content, *size_of(content))
         return present
+
+    def _keys(self, upload: PhotoUploaded, checksum: str) -> dict[str, str]:
+        return {
+            rendition.name: key_of_thumbnail(upload.workspace_id, upload.photo_id, checksum, rendition)
+            for rendition in self._renditions
+        }
 
     async def _unless_deleted(self, upload: PhotoUploaded) -> None:
         if not await self._storage.exists(upload.storage_key):
@@ -197,9 +214,22 @@ def _envelope(upload: PhotoUploaded, attempt: int) -> dict[str, Any]:
     }
 
 
-def _checksum_of(path: Path) -> str:
+def _checksum_of(path: Path, said: str | None) -> str:
     with path.open("rb") as file:
-        return f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+        checksum = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+    if said not in (None, checksum):
+        raise ChecksumMismatch(f"the original has {checksum}, the event says {said}")
+    return checksum
+
+
+async def _both(checksum: Awaitable[str], render: Awaitable[Made]) -> tuple[str, Made]:
+    """Await both. The checksum's fault is the one that counts: of other bytes nothing can be said."""
+    found, made = await asyncio.gather(checksum, render, return_exceptions=True)
+    if isinstance(found, BaseException):
+        raise found
+    if isinstance(made, BaseException):
+        raise made
+    return found, made
 
 
 async def _all_of(writes: Iterable[Awaitable[None]]) -> None:

@@ -88,9 +88,10 @@ async def test_a_ready_photo_has_every_rendition_and_each_lies_in_storage_as_sai
     assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in ready.thumbnails.values()}
 
 
-async def test_a_redelivered_upload_renders_nothing_and_says_the_same(storage):
+@pytest.mark.parametrize("checksum", [None, f"sha256:{sha256(jpeg()).hexdigest()}"], ids=["unsaid", "said"])
+async def test_a_redelivered_upload_renders_nothing_and_says_the_same(storage, checksum):
     await storage.write(KEY, jpeg())
-    renderer, upload = InProcess(), upload_of()
+    renderer, upload = InProcess(), upload_of(checksum=checksum)
     first = await answerer_on(storage, renderer).answer(upload, 1)
     again = await answerer_on(storage, renderer).answer(upload, 1)
     assert renderer.asked == [["small", "medium", "large"], []]
@@ -120,10 +121,16 @@ async def test_an_original_over_the_limit_is_not_even_read(storage):
         await answerer_on(storage, InProcess()).answer(upload_of(checksum="sha256:" + "0" * 64), 1)
 
 
-async def test_a_checksum_that_does_not_fit_fails_the_photo(storage):
-    await storage.write(KEY, jpeg())
+@pytest.mark.parametrize("content", [jpeg(), jpeg()[:200]], ids=["whole", "half-written"])
+async def test_a_checksum_that_does_not_fit_fails_the_photo_whatever_else_is_wrong_with_it(storage, content):
+    await storage.write(KEY, content)
     with pytest.raises(ChecksumMismatch):
         await answerer_on(storage, InProcess()).answer(upload_of(checksum="sha256:" + "0" * 64), 1)
+    assert await keys_in(storage) == set()
+
+
+async def test_a_checksum_that_fits_is_the_results(storage):
+    await storage.write(KEY, jpeg())
     fitting = upload_of(checksum=f"SHA256:{sha256(jpeg()).hexdigest()}")
     assert (await answerer_on(storage, InProcess()).answer(fitting, 1)).checksum == fitting.checksum
 
