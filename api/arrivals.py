@@ -6,19 +6,21 @@ be erased. So there is never a photo whose file was taken for a leftover, howeve
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any, Final, cast
+from typing import Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import CursorResult, delete, func, insert, or_, select, update
+from sqlalchemy import delete, func, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.database import Database
 from api.tables import ArrivalRow, PhotoRow, UtcDateTime
 
-#: Without the ORM, whose part in an insert is half of what it costs.
+T = TypeVar("T")
+
+#: What each upload does is done without the ORM, whose part would be half of what it costs.
 _TABLE: Final = ArrivalRow.metadata.tables["arrivals"]
 
 #: An arrival is remembered for so long: no server finishes a write later than that.
@@ -32,14 +34,21 @@ class GivenUp(Exception):
     """The upload was given up: its original is erased, and no photo comes of it."""
 
 
+class Announcement:
+    """One upload that waits to be announced."""
+
+    def __init__(self, photo_id: UUID, storage_key: str) -> None:
+        self.values = {"photo_id": photo_id, "storage_key": storage_key}
+        self.committed = asyncio.get_running_loop().create_future()
+
+
 class Arrivals:
-    """Announces uploads. Those that come while others are being written wait and share one transaction."""
+    """Announces uploads. One transaction does so for all that wait, or one that writes a photo does it by the way."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._waiting: list[dict[str, Any]] = []
-        self._next: asyncio.Task[None] | None = None
-        self._latest: asyncio.Task[None] | None = None
+        self._waiting: list[Announcement] = []
+        self._writing: asyncio.Task[None] | None = None
 
     async def announce(self, photo_id: UUID, storage_key: str) -> None:
         """Say that an original will be put to ``storage_key``; when this returns, it is committed.
@@ -47,24 +56,67 @@ class Arrivals:
         Raises:
             SQLAlchemyError: the database is away; the original must not be put.
         """
-        self._waiting.append({"photo_id": photo_id, "storage_key": storage_key})
-        if self._next is None:
-            self._next = self._latest = asyncio.create_task(self._commit(self._latest))
-            self._next.add_done_callback(_seen)
-        # One who leaves takes nobody along.
-        await asyncio.shield(self._next)
+        mine = Announcement(photo_id, storage_key)
+        self._waiting.append(mine)
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
+        await mine.committed
 
-    async def _commit(self, earlier: asyncio.Task[None] | None) -> None:
-        if earlier is not None:
-            await asyncio.wait([earlier])
-        announced, self._waiting, self._next = self._waiting, [], None
-        await self._database.write(lambda session: session.execute(insert(_TABLE), announced))
+    async def write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        """Do ``work`` in one transaction, as :meth:`api.database.Database.write`, and take along what waits.
+
+        Only where one at a time may write: else those who wait would wait for the locks of ``work``.
+        """
+        if self._database.is_postgresql:
+            return await self._database.write(work)
+        return await self._write(work)
+
+    async def _write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        taken: list[Announcement] = []
+
+        async def work_and_announce(session: AsyncSession) -> T:
+            result = await work(session)
+            # What work may fail by is no concern of theirs.
+            await session.flush()
+            self._waiting, waiting = [], self._waiting
+            taken.extend(waiting)
+            if taken:
+                connection = await session.connection()
+                await connection.execute(insert(_TABLE), [each.values for each in taken])
+            return result
+
+        try:
+            result = await self._database.write(work_and_announce)
+        except BaseException as error:
+            for each in taken:
+                _fail(each.committed, error)
+            raise
+        for each in taken:
+            if not each.committed.done():
+                each.committed.set_result(None)
+        return result
+
+    async def _write_all(self) -> None:
+        try:
+            while self._waiting:
+                await self._write(_nothing)
+        except Exception as error:  # told to those who wait; there is nobody else
+            for each in self._waiting:
+                _fail(each.committed, error)
+            self._waiting.clear()
+        finally:
+            self._writing = None
 
 
-def _seen(task: asyncio.Task[None]) -> None:
-    # All who waited may have left, and a failure that nobody asks for would be told of as one that was overlooked.
-    if not task.cancelled():
-        task.exception()
+async def _nothing(_session: AsyncSession) -> None:
+    return None
+
+
+def _fail(future: asyncio.Future[None], error: BaseException) -> None:
+    if isinstance(error, asyncio.CancelledError):
+        future.cancel()
+    elif not future.done():
+        future.set_exception(error)
 
 
 async def take_in(session: AsyncSession, photo_id: UUID) -> None:
@@ -73,9 +125,8 @@ async def take_in(session: AsyncSession, photo_id: UUID) -> None:
     Raises:
         GivenUp: it must not.
     """
-    arrived = delete(ArrivalRow).where(col(ArrivalRow.photo_id) == photo_id, col(ArrivalRow.erase_at).is_(None))
-    taken = await session.execute(arrived.execution_options(synchronize_session=False))
-    if cast(CursorResult[Any], taken).rowcount != 1:
+    arrived = delete(_TABLE).where(_TABLE.c.photo_id == photo_id, _TABLE.c.erase_at.is_(None))
+    if (await (await session.connection()).execute(arrived)).rowcount != 1:
         raise GivenUp(f"the upload of {photo_id} was given up")
 
 

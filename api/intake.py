@@ -66,7 +66,7 @@ class Intake:
             return await photos.add_photo(session, event, idempotency_key=idempotency_key, trace=trace)
 
         try:
-            row = await self._database.write(write)
+            row = await self._arrivals.write(write)
         except Exception as error:
             await self._clear_up(event, is_given_up=isinstance(error, GivenUp))
             if isinstance(error, GivenUp):

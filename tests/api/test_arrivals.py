@@ -1,0 +1,324 @@
+"""An upload ends as a photo with its original or as nothing, whatever fails and in whatever order things happen."""
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as choices
+from hypothesis import strategies as st
+from sqlalchemy import select
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.bells import Bells
+from api.database import Database, open_database
+from api.housekeeping import Housekeeping
+from api.intake import Intake
+from api.leases import Lease
+from api.problems import Problem
+from api.tables import ArrivalRow, PhotoRow
+from groundwork.settings import Settings
+from groundwork.storage import Storage, open_storage
+from schemas import ids
+from schemas.events import PhotoUploaded
+from schemas.faults import StorageUnavailable
+from schemas.storage_keys import key_of_original
+
+T = TypeVar("T")
+
+LIMIT: Final = timedelta(seconds=120)
+FAILURES: Final = (SQLAlchemyError, StorageUnavailable, Problem)
+
+
+class Outcome(StrEnum):
+    """How one step ends."""
+
+    WORKS = "works"
+    FAILS = "fails"
+    #: It is done, and the answer is lost.
+    UNHEARD = "unheard"
+    #: It fails, and is done all the same a while later: only a server that stores a file does so.
+    LATE = "late"
+
+
+class Stage:
+    """Where actors do one step at a time, in the order that a test has chosen."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[str, asyncio.Future[Outcome]]] = []
+        #: Steps that failed and will be done all the same.
+        self.late: list[Callable[[], Awaitable[Any]]] = []
+        self.changed = asyncio.Event()
+
+    async def step(self, actor: str) -> Outcome:
+        """Wait until it is this actor's turn; how the step shall end."""
+        turn: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+        self.waiting.append((actor, turn))
+        self.changed.set()
+        return await turn
+
+
+def away() -> OperationalError:
+    return OperationalError("a statement", None, ConnectionError("the database is away"))
+
+
+class SteppedDatabase(Database):
+    """Each transaction is a step."""
+
+    def __init__(self, database: Database, stage: Stage, actor: str) -> None:
+        super().__init__(database._engine)
+        self._stage, self._actor = stage, actor
+
+    async def write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+        outcome = await self._stage.step(self._actor)
+        if outcome in (Outcome.FAILS, Outcome.LATE):
+            raise away()
+        result = await super().write(work)
+        if outcome is Outcome.UNHEARD:
+            raise away()
+        return result
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        if await self._stage.step(self._actor) is not Outcome.WORKS:
+            raise away()
+        async with super().reading() as session:
+            yield session
+
+
+class SteppedStorage(Storage):
+    """Each write and each erasure is a step."""
+
+    def __init__(self, storage: Storage, stage: Stage, actor: str) -> None:
+        super().__init__(storage._fs, storage._root)
+        self._threads = storage._threads
+        self._stage, self._actor = stage, actor
+
+    async def put_file(self, source: Path, key: str) -> None:
+        outcome = await self._stage.step(self._actor)
+        if outcome is Outcome.LATE:
+            self._stage.late.append(lambda: super(SteppedStorage, self).put_file(source, key))
+        if outcome in (Outcome.WORKS, Outcome.UNHEARD):
+            await super().put_file(source, key)
+        if outcome is not Outcome.WORKS:
+            raise StorageUnavailable("storage is away")
+
+    async def erase(self, keys: Any) -> int:
+        outcome = await self._stage.step(self._actor)
+        count = await super().erase(keys) if outcome in (Outcome.WORKS, Outcome.UNHEARD) else 0
+        if outcome is not Outcome.WORKS:
+            raise StorageUnavailable("storage is away")
+        return count
+
+
+@dataclass
+class World:
+    """A database, a storage, uploads that are taken in by an api each, and one who keeps house."""
+
+    folder: Path
+    database: Database
+    storage: Storage
+    stage: Stage = field(default_factory=Stage)
+    tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
+    events: dict[str, PhotoUploaded] = field(default_factory=dict)
+
+    def upload(self, actor: str, key: str | None) -> None:
+        event = self.events[actor] = upload_event()
+        file = self.folder / actor
+        file.write_bytes(b"an original")
+        intake = Intake(
+            settings_of(self.folder),
+            SteppedDatabase(self.database, self.stage, actor),
+            SteppedStorage(self.storage, self.stage, actor),
+            Bells(),
+        )
+        self._act(actor, intake.take_in(file, event, idempotency_key=key))
+
+    def keep_house(self) -> None:
+        database = SteppedDatabase(self.database, self.stage, "housekeeping")
+        storage = SteppedStorage(self.storage, self.stage, "housekeeping")
+        self._act("housekeeping", housekeeping(self.folder, database, storage).clear_arrivals())
+
+    def _act(self, actor: str, work: Any) -> None:
+        task = self.tasks[actor] = asyncio.create_task(work)
+        task.add_done_callback(lambda _: self.stage.changed.set())
+
+    async def quiet(self) -> None:
+        """Wait until every actor waits for its turn or has ended."""
+        while not {actor for actor, task in self.tasks.items() if not task.done()} <= {
+            actor for actor, _ in self.stage.waiting
+        }:
+            self.stage.changed.clear()
+            await self.stage.changed.wait()
+
+    async def go_on(self, index: int, outcome: Outcome) -> None:
+        """One of those who wait does its step."""
+        if self.stage.waiting:
+            _, turn = self.stage.waiting.pop(index % len(self.stage.waiting))
+            turn.set_result(outcome)
+            await asyncio.sleep(0)
+            await self.quiet()
+
+    async def kill(self, actor: str) -> None:
+        """The actor does nothing more, not even tidy up."""
+        turns = [turn for name, turn in self.stage.waiting if name == actor]
+        self.stage.waiting = [(name, turn) for name, turn in self.stage.waiting if name != actor]
+        self.tasks[actor].cancel()
+        for turn in turns:
+            turn.cancel()
+        await asyncio.wait([self.tasks[actor]])
+        await self.quiet()
+
+    async def land_late(self) -> None:
+        for work in self.stage.late:
+            with suppress(StorageUnavailable):
+                await work()
+        self.stage.late.clear()
+
+    async def photos(self) -> set[str]:
+        async with self.database.reading() as session:
+            return {str(row.id) for row in await session.scalars(select(PhotoRow))}
+
+    async def files(self) -> set[str]:
+        return {file.key.rpartition("/")[2] for file in await self.storage.list_under("originals")}
+
+
+def settings_of(folder: Path) -> Settings:
+    return Settings(data_dir=folder, store_within_seconds=LIMIT.total_seconds(), _env_file=None)
+
+
+def upload_event() -> PhotoUploaded:
+    photo_id = ids.new_id()
+    return PhotoUploaded(
+        event_id=str(ids.new_id()), occurred_at=datetime.now(UTC), photo_id=photo_id, workspace_id="acme",
+        storage_key=key_of_original("acme", photo_id),
+    )  # fmt: skip
+
+
+def housekeeping(folder: Path, database: Database, storage: Storage) -> Housekeeping:
+    return Housekeeping(settings_of(folder), database, storage, Lease(database, "relay"))
+
+
+async def arrivals(database: Database) -> list[ArrivalRow]:
+    async with database.reading() as session:
+        return list((await session.scalars(select(ArrivalRow))).all())
+
+
+async def time_passes(database: Database, span: timedelta) -> None:
+    """Every arrival is older by ``span``."""
+
+    async def work(session: AsyncSession) -> None:
+        for row in await session.scalars(select(ArrivalRow)):
+            row.created_at -= span
+            if row.erase_at is not None:
+                row.erase_at -= span
+
+    await database.write(work)
+
+
+@pytest.fixture(scope="module")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file with all tables and nothing in them."""
+    folder = tmp_path_factory.mktemp("empty")
+
+    async def make() -> None:
+        database = open_database(settings_of(folder))
+        await database.migrate()
+        await database.close()
+
+    asyncio.run(make())
+    return folder / "thumbstream.sqlite"
+
+
+@asynccontextmanager
+async def world_with(empty_database: Path) -> AsyncIterator[World]:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copy(empty_database, folder / empty_database.name)
+        database, storage = open_database(settings_of(folder)), open_storage(settings_of(folder))
+        try:
+            yield World(folder, database, storage)
+        finally:
+            await database.close()
+            await storage.close()
+
+
+NEXT: Final = st.tuples(st.just("go on"), st.integers(0, 2), st.sampled_from([*[Outcome.WORKS] * 5, *Outcome]))
+MOVES: Final = st.lists(
+    st.one_of(
+        NEXT,
+        NEXT,
+        NEXT,
+        st.tuples(st.just("kill"), st.sampled_from(["first", "second", "housekeeping"])),
+        st.tuples(st.just("time passes"), st.sampled_from([LIMIT * 2, timedelta(days=2)])),
+        st.tuples(st.just("keep house")),
+        st.tuples(st.just("land late")),
+    ),
+    max_size=40,
+)
+
+
+@given(moves=MOVES, is_same_key=st.booleans(), all_die=st.booleans())
+@choices(max_examples=150, deadline=None)
+def test_in_every_order_of_steps_failures_and_deaths_a_photo_has_its_original_and_no_original_is_left(
+    empty_database: Path, moves: list[Any], is_same_key: bool, all_die: bool
+) -> None:
+    async def play() -> None:
+        async with world_with(empty_database) as world:
+            world.upload("first", "key")
+            world.upload("second", "key" if is_same_key else None)
+            await world.quiet()
+            for move in moves:
+                await act(world, move)
+                assert await world.photos() <= await world.files(), "a photo without its original"
+            await play_out(world, all_die=all_die)
+            assert await world.photos() == await world.files()
+            assert await arrivals(world.database) == []
+            for actor in ("first", "second"):
+                task = world.tasks[actor]
+                if not task.cancelled() and task.exception() is None:
+                    assert str(task.result().id) in await world.photos(), "accepted, and not there"
+            if is_same_key:
+                assert len(await world.photos()) <= 1
+
+    asyncio.run(play())
+
+
+async def act(world: World, move: Any) -> None:
+    match move:
+        case ("go on", index, outcome):
+            await world.go_on(index, outcome)
+        case ("kill", actor) if actor in world.tasks and not world.tasks[actor].done():
+            await world.kill(actor)
+        case ("time passes", span):
+            await time_passes(world.database, span)
+        case ("keep house",) if "housekeeping" not in world.tasks or world.tasks["housekeeping"].done():
+            world.keep_house()
+            await world.quiet()
+        case ("land late",):
+            await world.land_late()
+
+
+async def play_out(world: World, *, all_die: bool) -> None:
+    """All end, by death or in their own time; what is late lands; days pass in which somebody keeps house."""
+    while running := [actor for actor, task in world.tasks.items() if not task.done()]:
+        if all_die:
+            await world.kill(running[0])
+        else:
+            await world.go_on(0, Outcome.WORKS)
+    await asyncio.gather(*world.tasks.values(), return_exceptions=True)
+    for task in world.tasks.values():
+        assert task.cancelled() or task.exception() is None or isinstance(task.exception(), FAILURES), task
+    await world.land_late()
+    for _ in range(3):
+        await time_passes(world.database, timedelta(days=2))
+        await housekeeping(world.folder, world.database, world.storage).clear_arrivals()
