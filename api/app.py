@@ -22,10 +22,15 @@ from api.problems import problems
 from api.routes import add_routes
 from api.state import BELLS, SETTINGS
 from groundwork.settings import Settings
+from groundwork.watchdog import end_at_latest, end_when_stuck
 
 log = structlog.get_logger(__name__)
 
 _REQUESTS_AT_STOP_SECONDS: Final = 10.0
+#: For requests, sockets, the outbox, the projector: each has a limit of its own, and what has none meets this one.
+_CLEAN_UP_SECONDS: Final = 35.0
+#: For threads that still do something.
+_LEAVE_SECONDS: Final = 5.0
 
 
 def build_api(settings: Settings, *, republish_unfinished: bool = False) -> web.Application:
@@ -52,15 +57,22 @@ def build_api(settings: Settings, *, republish_unfinished: bool = False) -> web.
 
 
 def run_api(settings: Settings, *, republish_unfinished: bool = False) -> int:
-    """Serve until SIGTERM or SIGINT, then finish what is begun. Returns the exit code."""
+    """Serve until SIGTERM or SIGINT, then finish what is begun. Returns the exit code.
+
+    1 when a task beside HTTP died. Where the event loop is stuck, or what is to end does not, the process ends where it
+    stands: to live on deaf would be worse.
+    """
     try:
         listener = _bound(settings.http_host, settings.http_port)
     except OSError as error:
         reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
         log.error(f"cannot listen on {settings.http_host}:{settings.http_port}: {reason}")
         return 1
-    with listener:
-        return asyncio.run(_serve(settings, listener, republish=republish_unfinished))
+    with listener, asyncio.Runner() as runner:
+        end_when_stuck(runner.get_loop())
+        exit_code = runner.run(_serve(settings, listener, republish=republish_unfinished))
+        end_at_latest(_LEAVE_SECONDS, exit_code)
+    return exit_code
 
 
 async def _serve(settings: Settings, listener: socket.socket, *, republish: bool) -> int:
@@ -71,21 +83,23 @@ async def _serve(settings: Settings, listener: socket.socket, *, republish: bool
     runner = web.AppRunner(app, access_log=None, shutdown_timeout=_REQUESTS_AT_STOP_SECONDS)
     serving = asyncio.create_task(_until_death(app, runner, listener))
     stopping = asyncio.create_task(stopped.wait())
+    exit_code = 1
     try:
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not serving.done():
             log.info("the api stops")
-            return 0
-        log.error("the api ends", reason=serving.result())
-        return 1
+            exit_code = 0
+        else:
+            log.error("the api ends", reason=serving.result())
     except (SQLAlchemyError, OSError) as error:
         log.error("the api could not start", reason=str(error))
-        return 1
     finally:
+        end_at_latest(_CLEAN_UP_SECONDS, exit_code)
         for task in (serving, stopping):
             task.cancel()
         await asyncio.gather(serving, stopping, return_exceptions=True)
         await runner.cleanup()
+    return exit_code
 
 
 async def _until_death(app: web.Application, runner: web.AppRunner, listener: socket.socket) -> str:

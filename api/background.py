@@ -43,6 +43,7 @@ class Background:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
-        self.obituary = f"{task.get_name()} died: {type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}" if error else "it ended by itself"
+        self.obituary = self.obituary or f"{task.get_name()} died: {reason}"
         log.error("a background task died", task=task.get_name(), exc_info=error)
         self._died.set()
