@@ -45,7 +45,7 @@ def enqueue(session: AsyncSession, event: Event, trace: Iterable[tuple[str, byte
             topic=event.topic,
             key=records.key_of(event).decode(),
             value=records.value_of(event),
-            headers=[[name, value.decode("latin-1")] for name, value in headers],
+            headers=[[name, (value or b"").decode("latin-1")] for name, value in headers],
             created_at=datetime.now(UTC),
         )
     )

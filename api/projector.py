@@ -211,8 +211,9 @@ def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refu
     found: list[Found] = []
     refused: list[Refused] = []
     for each in records:
-        headers = tuple((name, value) for name, value in each.headers if value is not None)
-        record = Record(each.topic, each.partition, each.offset, each.timestamp, each.key, each.value, headers)
+        record = Record(
+            each.topic, each.partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers)
+        )
         try:
             found.append((record, read_event(record)))
         except InvalidEvent as error:

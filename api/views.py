@@ -1,6 +1,6 @@
 """What the outside sees: a row as the photo of the contract."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
@@ -45,7 +45,7 @@ def url_of_photo(workspace_id: str, photo_id: str) -> str:
 
 def time_json(moment: datetime) -> str:
     """RFC 3339 in UTC, with microseconds."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def version_of(storage_key: str) -> str:

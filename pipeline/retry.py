@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from schemas import topics
-from schemas.events import PhotoUploaded
+from schemas.events import MAX_NUMBER, PhotoUploaded
 from schemas.records import Headers, InvalidEvent, Record, read_event
 
 _ATTEMPT: Final = "thumbstream_attempt"
@@ -55,6 +55,7 @@ def retry_of(record: Record) -> Retry:
     assert isinstance(upload, PhotoUploaded)
     headers = dict(record.headers)
     try:
-        return Retry(upload, max(1, int(headers.get(_ATTEMPT, b"2"))), due_at=float(headers.get(_DUE, b"0")))
+        attempt = min(max(1, int(headers.get(_ATTEMPT) or b"2")), MAX_NUMBER)
+        return Retry(upload, attempt, due_at=float(headers.get(_DUE) or b"0"))
     except ValueError as error:
         raise InvalidEvent(f"the retry's headers are no numbers: {error}") from error

@@ -129,7 +129,7 @@ class Worker:
             timestamp_ms=int((message.timestamp or 0) * 1000),
             key=message.key,
             value=message.value,
-            headers=tuple(cast(Iterable[tuple[str, bytes]], message.headers or ())),
+            headers=tuple(cast(Iterable[tuple[str, bytes | None]], message.headers or ())),
         )
 
         def ack() -> None:
@@ -153,7 +153,8 @@ class Worker:
         if topic == topics.DEAD:
             await self._letters.send(topic, key, value, headers)
         else:
-            await self.app.producer.send_and_wait(topic, key, value, None, None, headers)
+            own = cast(list[tuple[str, bytes]], headers)
+            await self.app.producer.send_and_wait(topic, key, value, None, None, own)
 
     def _crash(self, error: BaseException) -> None:
         """End the process rather than live on deaf."""

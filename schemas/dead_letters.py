@@ -179,7 +179,7 @@ def why_not_replayed(letter: DeadLetter) -> str:
     return ""
 
 
-def replay_headers(letter: DeadLetter) -> Sequence[tuple[str, bytes]]:
+def replay_headers(letter: DeadLetter) -> Sequence[tuple[str, bytes | None]]:
     """The letter's own headers as it had them, and the event id of its first position where it had none.
 
     So a letter that is replayed twice is one event twice, not two.

@@ -14,9 +14,13 @@ from pydantic import ValidationError
 from schemas import ids
 from schemas.events import EVENT_OF_TOPIC, Event
 
-Headers = list[tuple[str, bytes]]
+#: Names may come twice, and a header may be there without a value.
+Headers = list[tuple[str, bytes | None]]
 
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
+
+#: Longer ones are not passed on, lest a result be too large for Kafka. Source: W3C Trace Context, section 3.3.1.5.
+_TRACE_BYTES: Final = 512
 
 #: A reason may name every field of a record that was made to be hostile.
 _REASON_CHARACTERS: Final = 2000
@@ -37,7 +41,7 @@ class Record:
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 def read_event(record: Record) -> Event:
@@ -49,24 +53,12 @@ def read_event(record: Record) -> Event:
     Raises:
         InvalidEvent: the value is no JSON object or lacks what the topic's event must have.
     """
-    model = EVENT_OF_TOPIC[record.topic]
-    if record.value is None:
-        raise InvalidEvent("the record has no value")
     try:
-        body = json.loads(record.value)
-        if b"\\ud" in record.value.lower():
-            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be written again
-    except (ValueError, RecursionError) as error:
-        raise InvalidEvent(f"the value is no JSON: {error}") from error
-    if not isinstance(body, dict):
-        raise InvalidEvent("the value is no JSON object")
-    for field, value in _defaults(record).items():
-        if body.get(field) is None:
-            body[field] = value
-    try:
-        return model.model_validate(body)
-    except ValidationError as error:
-        raise InvalidEvent(_in_one_line(error)) from error
+        return _read(record)
+    except InvalidEvent:
+        raise
+    except Exception as error:  # should we trip over one record, those behind it are not to wait
+        raise InvalidEvent(f"it cannot be read: {type(error).__name__}: {error}") from error
 
 
 def value_of(event: Event) -> bytes:
@@ -79,7 +71,7 @@ def key_of(event: Event) -> bytes:
     return str(event.photo_id).encode()
 
 
-def headers_of(event: Event, *, source: str, trace: Iterable[tuple[str, bytes]] = ()) -> Headers:
+def headers_of(event: Event, *, source: str, trace: Iterable[tuple[str, bytes | None]] = ()) -> Headers:
     """CloudEvents headers; ``trace`` are the headers of the record that caused the event, if any."""
     return [
         ("ce_specversion", b"1.0"),
@@ -92,9 +84,13 @@ def headers_of(event: Event, *, source: str, trace: Iterable[tuple[str, bytes]] 
     ]
 
 
-def trace_of(headers: Iterable[tuple[str, bytes]]) -> Headers:
+def trace_of(headers: Iterable[tuple[str, bytes | None]]) -> Headers:
     """The headers that carry the trace on. Source: W3C Trace Context."""
-    return [(name, value) for name, value in headers if name in _TRACE_HEADERS]
+    return [
+        (name, value)
+        for name, value in headers
+        if name in _TRACE_HEADERS and value is not None and len(value) <= _TRACE_BYTES
+    ]
 
 
 def dead_headers(record: Record, reason: str) -> Headers:
@@ -114,13 +110,33 @@ def json_schemas() -> Mapping[str, Any]:
     return {topic: model.model_json_schema(mode="serialization") for topic, model in EVENT_OF_TOPIC.items()}
 
 
+def _read(record: Record) -> Event:
+    if record.value is None:
+        raise InvalidEvent("the record has no value")
+    try:
+        body = json.loads(record.value)
+        if b"\\ud" in record.value.lower():
+            json.dumps(body, ensure_ascii=False).encode()  # half a surrogate pair is no text that can be written again
+    except (ValueError, RecursionError) as error:
+        raise InvalidEvent(f"the value is no JSON: {error}") from error
+    if not isinstance(body, dict):
+        raise InvalidEvent("the value is no JSON object")
+    for field, value in _defaults(record).items():
+        if body.get(field) is None:
+            body[field] = value
+    try:
+        return EVENT_OF_TOPIC[record.topic].model_validate(body)
+    except ValidationError as error:
+        raise InvalidEvent(_in_one_line(error)) from error
+
+
 def _defaults(record: Record) -> dict[str, str]:
     headers = dict(record.headers)
     seconds, milliseconds = divmod(record.timestamp_ms, 1000)
     written_at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=milliseconds * 1000)
     position = ids.id_from_position(record.topic, record.partition, record.offset)
     return {
-        "event_id": headers.get("ce_id", b"").decode(errors="replace")[:255] or position,
+        "event_id": (headers.get("ce_id") or b"").decode(errors="replace")[:255] or position,
         "occurred_at": written_at.isoformat(),
     }
 

@@ -98,15 +98,16 @@ async def test_a_record_that_is_no_event_is_buried_unchanged_and_holds_up_nothin
     async with deployment.producer() as producer, deployment.results() as results:
         for value, photo_id in zip(poison, photo_ids, strict=True):
             event = {"photo_id": photo_id, "workspace_id": WORKSPACE, "storage_key": "incoming/cat.jpg"}
-            await producer.send_and_wait(topics.UPLOADED, value, key=b"k", headers=[("mine", b"1")])
-            await producer.send_and_wait(topics.UPLOADED, json.dumps(event).encode(), key=b"k")
+            await producer.send_and_wait(topics.UPLOADED, value, key=b"k", headers=[("mine", b"1"), ("ce_id", None)])
+            empty = [("ce_id", None), ("traceparent", None), ("mine", None)]
+            await producer.send_and_wait(topics.UPLOADED, json.dumps(event).encode(), key=b"k", headers=empty)
         await results.until_answered(photo_ids)
         await results.until(len(poison), topics.DEAD)
         dead = [record for record in results.records if record.topic == topics.DEAD]
         assert sorted(record.value for record in dead) == sorted(poison)
         for record in dead:
             headers = dict(record.headers)
-            assert (record.key, headers["mine"]) == (b"k", b"1")
+            assert (record.key, headers["mine"], headers["ce_id"]) == (b"k", b"1", None)
             assert headers["thumbstream_source_topic"] == topics.UPLOADED.encode()
             assert headers["thumbstream_reason"]
         assert set(photo_ids) <= set(results.outcomes())

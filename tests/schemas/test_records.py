@@ -15,7 +15,7 @@ PHOTO = "0198f0c2-1111-7000-8000-000000000000"
 LEAST = {"photo_id": PHOTO, "workspace_id": "acme", "storage_key": "originals/acme/cat.jpg"}
 
 
-def record(value: object, *, headers: tuple[tuple[str, bytes], ...] = (), offset: int = 5) -> Record:
+def record(value: object, *, headers: tuple[tuple[str, bytes | None], ...] = (), offset: int = 5) -> Record:
     content = value if isinstance(value, bytes | None) else json.dumps(value).encode()
     return Record(topics.UPLOADED, 3, offset, 1_700_000_000_123, None, content, headers)
 
@@ -67,10 +67,35 @@ def test_what_is_no_event_is_refused_and_its_fault_named(value, names):
         read_event(record(value))
 
 
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.datetimes().map(str),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_an_event_or_an_invalid_event(value):
     with suppress(InvalidEvent):
         read_event(record(value))
+
+
+HEADER_NAMES = st.sampled_from(["ce_id", "ce_time", "traceparent", "tracestate", "other"]) | st.text(max_size=5)
+HEADERS = st.lists(st.tuples(HEADER_NAMES, st.none() | st.binary(max_size=600)), max_size=4).map(tuple)
+
+
+@given(HEADERS)
+def test_no_headers_whatever_is_in_them_spoil_an_event_and_none_that_is_long_is_passed_on(headers):
+    event = read_event(record(LEAST, headers=headers))
+    passed_on = headers_of(event, source="/test", trace=headers)
+    assert all(value is not None and len(value) <= 1024 for _, value in passed_on)
+
+
+@given(headers=HEADERS, field=st.sampled_from(sorted(PhotoUploaded.model_fields)), value=JSON)
+def test_any_value_of_any_field_is_an_event_that_can_be_written_again_or_an_invalid_event(headers, field, value):
+    with suppress(InvalidEvent):
+        event = read_event(record({**LEAST, field: value}, headers=headers))
+        assert read_event(Record(topics.UPLOADED, 0, 0, 0, key_of(event), value_of(event))) == event
 
 
 def test_an_event_survives_its_way_through_a_record():
