@@ -23,7 +23,7 @@ T = TypeVar("T")
 #: What each upload does is done without the ORM, whose part would be half of what it costs.
 _TABLE: Final = ArrivalRow.metadata.tables["arrivals"]
 
-#: An arrival is remembered for so long: no server finishes a write later than that.
+#: An arrival is remembered for so long: no process is stopped for longer in mid-upload, and no write finishes later.
 REMEMBERED: Final = timedelta(days=1)
 
 #: Erased again when it is so many times as old, as often as it takes to be forgotten.

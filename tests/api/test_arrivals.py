@@ -148,6 +148,11 @@ class World:
         storage = SteppedStorage(self.storage, self.stage, "housekeeping")
         self._act("housekeeping", housekeeping(self.folder, database, storage).clear_arrivals())
 
+    async def keep_house_after(self, span: timedelta) -> None:
+        """Time passes, and the house is kept without a break."""
+        await time_passes(self.database, span)
+        await housekeeping(self.folder, self.database, self.storage).clear_arrivals()
+
     def _act(self, actor: str, work: Any) -> None:
         task = self.tasks[actor] = asyncio.create_task(work)
         task.add_done_callback(lambda _: self.stage.changed.set())
@@ -259,8 +264,9 @@ MOVES: Final = st.lists(
         NEXT,
         NEXT,
         st.tuples(st.just("kill"), st.sampled_from(["first", "second", "housekeeping"])),
-        st.tuples(st.just("time passes"), st.sampled_from([LIMIT * 2, timedelta(days=2)])),
+        st.tuples(st.just("time passes")),
         st.tuples(st.just("keep house")),
+        st.tuples(st.just("keep house to the end")),
         st.tuples(st.just("land late")),
     ),
     max_size=40,
@@ -268,7 +274,7 @@ MOVES: Final = st.lists(
 
 
 @given(moves=MOVES, is_same_key=st.booleans(), all_die=st.booleans())
-@choices(max_examples=150, deadline=None)
+@choices(max_examples=100, deadline=None)
 def test_in_every_order_of_steps_failures_and_deaths_a_photo_has_its_original_and_no_original_is_left(
     empty_database: Path, moves: list[Any], is_same_key: bool, all_die: bool
 ) -> None:
@@ -299,11 +305,13 @@ async def act(world: World, move: Any) -> None:
             await world.go_on(index, outcome)
         case ("kill", actor) if actor in world.tasks and not world.tasks[actor].done():
             await world.kill(actor)
-        case ("time passes", span):
-            await time_passes(world.database, span)
+        case ("time passes",):
+            await time_passes(world.database, 2 * LIMIT)
         case ("keep house",) if "housekeeping" not in world.tasks or world.tasks["housekeeping"].done():
             world.keep_house()
             await world.quiet()
+        case ("keep house to the end",):
+            await world.keep_house_after(2 * LIMIT)
         case ("land late",):
             await world.land_late()
 
@@ -320,5 +328,92 @@ async def play_out(world: World, *, all_die: bool) -> None:
         assert task.cancelled() or task.exception() is None or isinstance(task.exception(), FAILURES), task
     await world.land_late()
     for _ in range(3):
-        await time_passes(world.database, timedelta(days=2))
-        await housekeeping(world.folder, world.database, world.storage).clear_arrivals()
+        await world.keep_house_after(timedelta(days=2))
+
+
+async def begun(world: World, *steps: Outcome) -> asyncio.Task[Any]:
+    """An upload that has come so far: its announcement, its original, its row."""
+    world.upload("first", "key")
+    await world.quiet()
+    for outcome in steps:
+        await world.go_on(0, outcome)
+    return world.tasks["first"]
+
+
+async def test_an_upload_that_was_given_up_is_refused_and_may_come_again(empty_database: Path) -> None:
+    async with world_with(empty_database) as world:
+        stopped = await begun(world, Outcome.WORKS, Outcome.WORKS)
+        assert len(await world.files()) == 1
+        await world.keep_house_after(LIMIT * 2)
+        assert await world.files() == set()
+        await play_out(world, all_die=False)
+        with pytest.raises(Problem, match="not written down within 120 s") as refused:
+            stopped.result()
+        assert refused.value.status == 503
+        assert await world.photos() == set()
+        again = await begun(world, *[Outcome.WORKS] * 3)
+        assert await world.photos() == await world.files() == {str(again.result().id)}
+
+
+@pytest.mark.parametrize("steps", range(4), ids=["nothing", "announced", "stored", "written down"])
+async def test_what_a_killed_api_leaves_is_gone_once_its_time_is_over(empty_database: Path, steps: int) -> None:
+    async with world_with(empty_database) as world:
+        upload = await begun(world, *[Outcome.WORKS] * steps)
+        if not upload.done():
+            await world.kill("first")
+        await world.keep_house_after(LIMIT / 2)
+        assert len(await world.files()) == (steps >= 2), "too early"
+        await world.keep_house_after(LIMIT)
+        assert await world.files() == await world.photos()
+        assert len(await world.photos()) == (steps == 3)
+
+
+@pytest.mark.parametrize("how", [Outcome.LATE, Outcome.UNHEARD])
+async def test_an_original_that_storage_took_after_it_had_failed_is_erased_too(
+    empty_database: Path, how: Outcome
+) -> None:
+    async with world_with(empty_database) as world:
+        await begun(world, Outcome.WORKS, how, Outcome.WORKS)
+        await world.keep_house_after(timedelta(0))
+        await world.land_late()
+        await world.keep_house_after(LIMIT * 2)
+        assert await world.files() == set()
+        await world.keep_house_after(timedelta(days=2))
+        await world.keep_house_after(timedelta(days=2))
+        assert await arrivals(world.database) == []
+
+
+class AwayStorage(Storage):
+    """Erases nothing."""
+
+    async def erase(self, keys: Any) -> int:
+        raise StorageUnavailable("storage is away")
+
+
+async def test_while_storage_is_away_what_was_given_up_is_kept_in_mind(empty_database: Path) -> None:
+    async with world_with(empty_database) as world:
+        await begun(world, Outcome.WORKS, Outcome.WORKS)
+        await world.kill("first")
+        away = AwayStorage(world.storage._fs, world.storage._root)
+        for _ in range(3):
+            await time_passes(world.database, timedelta(days=3))
+            with pytest.raises(StorageUnavailable):
+                await housekeeping(world.folder, world.database, away).clear_arrivals()
+            assert len(await world.files()) == len(await arrivals(world.database)) == 1
+        await world.keep_house_after(LIMIT)
+        assert await world.files() == set()
+
+
+async def test_the_original_of_a_photo_is_kept_whatever_the_arrivals_say(empty_database: Path) -> None:
+    async with world_with(empty_database) as world:
+        upload = await begun(world, *[Outcome.WORKS] * 3)
+        row = upload.result()
+        left = ArrivalRow(photo_id=ids.new_id(), storage_key=row.storage_key)
+        await world.database.write(lambda session: add(session, left))
+        await world.keep_house_after(timedelta(days=2))
+        assert await world.files() == await world.photos() == {str(row.id)}
+        assert await arrivals(world.database) == []
+
+
+async def add(session: AsyncSession, row: ArrivalRow) -> None:
+    session.add(row)
