@@ -1,10 +1,13 @@
-"""Storage: files by their key under one root, on anything that fsspec reaches. A file appears whole or not at all."""
+"""Storage: files by their key under one root, on anything that fsspec reaches. A file appears whole or not at all.
+
+Every call has an upper limit. Those of S3's client (5 s to connect, 30 s of silence, each tried again) are shorter;
+ours are for what hangs without any: a disk of another machine, a fault inside a client.
+"""
 
 import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,12 +17,17 @@ from typing import Any, Final
 from uuid import uuid4
 
 import fsspec
+import structlog
 from fsspec.implementations.local import LocalFileSystem
 
-from groundwork.file_entries import file_entries
+from groundwork.call_threads import CallThreads, CallTooLong
+from groundwork.file_entries import Entry, file_entries
 from groundwork.settings import Settings
+from groundwork.watchdog import end_now
 from schemas.faults import OriginalMissing, StorageUnavailable
 from schemas.storage_keys import check_storage_key
+
+log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES: Final = 256 * 1024
 
@@ -30,6 +38,20 @@ _NOT_THERE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
 #: Calls in flight at once; each holds a thread that mostly waits.
 _THREADS: Final = 32
+
+#: Seconds for a call that moves few bytes; S3's client has tried three times by then.
+_ANSWER_SECONDS: Final = 120.0
+#: For one that looks at, or erases, however many files.
+_LISTING_SECONDS: Final = 600.0
+#: What moves bytes gets as much time more as the slowest line takes for them.
+_SLOWEST_BYTES_PER_SECOND: Final = 128 * 1024
+
+#: So many calls may hang before the process is given up: each keeps a thread. S3's client comes back by itself after
+#: nine minutes at most, and in that time even an api that is asked all the time has not so many.
+_HANGING_AT_MOST: Final = 256
+
+#: A check that hangs is waited for together for so long, then another is begun.
+_CHECK_AGAIN_SECONDS: Final = 10.0
 
 #: Temporary files are named so: a listing skips them, and ``sweep`` may clear them.
 TEMPORARY_PREFIX: Final = ".incoming-"
@@ -63,30 +85,52 @@ class Storage:
         self._fs = filesystem
         self._root = root.rstrip("/")
         self._is_local = isinstance(filesystem, LocalFileSystem)
-        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="storage")
+        self._threads = CallThreads(_THREADS, given_up_at_most=_HANGING_AT_MOST, on_exhausted=_end)
+        self._checks: dict[asyncio.Task[None], float] = {}
 
     async def check(self) -> None:
-        """Raise ``StorageUnavailable`` unless a file can be written and erased."""
+        """Raise ``StorageUnavailable`` unless a file can be written and erased.
+
+        Who gives up waiting leaves the check to go on: were each asked to begin another, all threads would soon hang.
+        """
+        now = asyncio.get_running_loop().time()
+        for checking, began_at in self._checks.items():
+            if not checking.done() and now - began_at < _CHECK_AGAIN_SECONDS:
+                break
+        else:
+            checking = asyncio.ensure_future(self._check())
+            self._checks[checking] = now
+            checking.add_done_callback(self._checked)
+        await asyncio.shield(checking)
+
+    async def _check(self) -> None:
         key = f"{TEMPORARY_PREFIX}check-{uuid4().hex}"
         await self.write(key, b"ok")
         await self.erase([key])
 
+    def _checked(self, checking: asyncio.Task[None]) -> None:
+        self._checks.pop(checking, None)
+        if not checking.cancelled():
+            checking.exception()  # heard, though nobody may wait for it any more
+
     async def put_file(self, source: Path, key: str) -> None:
         """Move the local file ``source`` to ``key``."""
-        await self._call(self._put_file, source, key)
+        found = await self._call(source.stat, what=f"looking at {source.name}", seconds=_ANSWER_SECONDS)
+        await self._call(self._put_file, source, key, what=f"writing {key}", seconds=_seconds_for(found.st_size))
 
     async def write(self, key: str, content: bytes) -> None:
         """Write a small file."""
-        await self._call(self._write, key, content)
+        await self._call(self._write, key, content, what=f"writing {key}", seconds=_seconds_for(len(content)))
 
     async def read(self, key: str) -> bytes:
         """The whole of a small file. Raises ``Missing``."""
-        content: bytes = await self._read_by(self._fs.cat_file, self._path(key))
+        path = self._path(key)
+        content: bytes = await self._read_by(self._fs.cat_file, path, what=f"reading {key}", seconds=_ANSWER_SECONDS)
         return content
 
     async def info(self, key: str) -> StoredFile:
         """Size of a file. Raises ``Missing``."""
-        found = await self._read_by(self._info, key)
+        found = await self._read_by(self._info, key, what=f"looking for {key}", seconds=_ANSWER_SECONDS)
         return StoredFile(key, int(found["size"]))
 
     async def exists(self, key: str) -> bool:
@@ -99,12 +143,13 @@ class Storage:
 
     async def chunks(self, key: str) -> AsyncGenerator[bytes, None]:
         """The bytes of a file, piece by piece. Raises ``Missing``."""
-        file = await self._read_by(self._fs.open, self._path(key), "rb")
+        file = await self._read_by(self._fs.open, self._path(key), "rb", what=f"opening {key}", seconds=_ANSWER_SECONDS)
+        seconds = _seconds_for(getattr(file, "blocksize", None) or _CHUNK_BYTES)  # so much S3's client reads at once
         try:
-            while chunk := await self._call(file.read, _CHUNK_BYTES):
+            while chunk := await self._call(file.read, _CHUNK_BYTES, what=f"reading {key}", seconds=seconds):
                 yield chunk
         finally:
-            await self._call(file.close)
+            await self._call(file.close, what=f"closing {key}", seconds=_ANSWER_SECONDS)
 
     @asynccontextmanager
     async def local_copy(self, stored: StoredFile) -> AsyncIterator[Path]:
@@ -117,23 +162,26 @@ class Storage:
             return
         with tempfile.TemporaryDirectory(prefix="thumbstream-") as folder:
             copy = Path(folder, "original")
-            await self._read_by(self._download, stored.key, copy)
+            seconds = _seconds_for(stored.size)
+            await self._read_by(self._download, stored.key, copy, what=f"reading {stored.key}", seconds=seconds)
             yield copy
 
     async def erase(self, keys: Iterable[str]) -> int:
         """Erase files; those that are not there are no error. Returns how many there were."""
-        return sum([await self._call(self._erase, key) for key in keys])
+        return sum([await self._call(self._erase, key, what=f"erasing {key}", seconds=_ANSWER_SECONDS) for key in keys])
 
     async def erase_under(self, prefix: str) -> int:
         """Erase every file below the folder ``prefix`` and, where there are folders, the folder. Returns how many."""
         erased = await self.erase([file.key for file in await self.list_under(prefix)])
         if self._is_local:
-            await self._call(shutil.rmtree, self._path(prefix), True)
+            await self._call(
+                shutil.rmtree, self._path(prefix), True, what=f"erasing {prefix}", seconds=_LISTING_SECONDS
+            )
         return erased
 
     async def list_under(self, prefix: str) -> list[StoredFile]:
         """Every whole file below the folder ``prefix``; none where there is no such folder."""
-        found = await self._call(self._find, prefix)
+        found = await self._call(self._find, prefix, what=f"listing {prefix}", seconds=_LISTING_SECONDS)
         files = [StoredFile(path.removeprefix(self._root + "/"), int(entry["size"])) for path, entry in found.items()]
         return [file for file in files if not file.key.rpartition("/")[2].startswith(TEMPORARY_PREFIX)]
 
@@ -150,7 +198,7 @@ class Storage:
     async def prune_folders(self, keys: Iterable[str]) -> None:
         """Where there are folders: remove those of ``keys`` that are empty now, but never a top one."""
         if self._is_local:
-            await self._call(self._prune_folders, list(keys))
+            await self._call(self._prune_folders, list(keys), what="pruning folders", seconds=_LISTING_SECONDS)
 
     def incoming_folder(self) -> Path:
         """A local folder for uploads on their way: on the same disk as local storage, so that a move is a rename."""
@@ -159,12 +207,20 @@ class Storage:
         return folder
 
     async def close(self) -> None:
-        """Let the threads go."""
-        await asyncio.to_thread(self._threads.shutdown)
+        """Let the threads go; those that hang are left behind."""
+        for checking in tuple(self._checks):
+            checking.cancel()
+        await asyncio.gather(*self._checks, return_exceptions=True)
+        await self._threads.close()
 
     async def _pages(self, start: str, page_files: int) -> AsyncGenerator[list[StoredFile], None]:
         files = file_entries(self._fs, start, page_files)
-        while page := await self._call(lambda: list(islice(files, page_files))):
+
+        def next_page() -> list[Entry]:
+            return list(islice(files, page_files))
+
+        what = f"listing {start.removeprefix(self._root + '/')}"
+        while page := await self._call(next_page, what=what, seconds=_LISTING_SECONDS):
             yield [
                 StoredFile(path.removeprefix(self._root + "/"), size, modified_at) for path, size, modified_at in page
             ]
@@ -182,9 +238,9 @@ class Storage:
     def _path(self, key: str) -> str:
         return f"{self._root}/{check_storage_key(key)}"
 
-    async def _read_by(self, function: Callable[..., Any], *arguments: Any) -> Any:
+    async def _read_by(self, function: Callable[..., Any], *arguments: Any, what: str, seconds: float) -> Any:
         try:
-            return await self._call(self._read_there, function, *arguments)
+            return await self._call(self._read_there, function, *arguments, what=what, seconds=seconds)
         except StorageUnavailable as error:
             if isinstance(error.__cause__, _NOT_THERE):
                 raise Missing("nothing lies at the storage key") from error
@@ -199,10 +255,13 @@ class Storage:
                 raise OSError("the storage root is not there") from error
             raise
 
-    async def _call(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        loop = asyncio.get_running_loop()
+    async def _call(self, function: Callable[..., Any], *arguments: Any, what: str, seconds: float) -> Any:
+        """Call ``function``, which blocks, for ``seconds`` at most; ``what`` it does names it where it hangs."""
         try:
-            return await loop.run_in_executor(self._threads, function, *arguments)
+            return await self._threads.call(function, *arguments, seconds=seconds)
+        except CallTooLong as error:
+            log.error("a storage call hangs", call=what, reason=str(error), hanging=self._threads.given_up)
+            raise StorageUnavailable(f"storage does not answer: {what} {error}") from error
         except Exception as error:  # each fsspec backend has errors of its own
             raise StorageUnavailable(f"storage answered with {type(error).__name__}: {error}") from error
 
@@ -251,6 +310,14 @@ class Storage:
     def _find(self, prefix: str) -> Any:
         self._fs.invalidate_cache()
         return self._fs.find(self._path(prefix), detail=True)
+
+
+def _seconds_for(byte_count: int) -> float:
+    return _ANSWER_SECONDS + byte_count / _SLOWEST_BYTES_PER_SECOND
+
+
+def _end(hanging: int) -> None:
+    end_now(f"{hanging} storage calls hang")
 
 
 def _write_whole(target: Path, content: bytes) -> None:

@@ -28,6 +28,12 @@ def end_at_latest(seconds: float, exit_code: int) -> None:
     timer.start()
 
 
+def end_now(reason: str) -> None:
+    """End the process with exit code 1, whatever it is doing."""
+    log.error("the process ends", reason=reason)
+    _end(1)
+
+
 def _watch(loop: asyncio.AbstractEventLoop, after_seconds: float) -> None:
     answered = threading.Event()
     while True:

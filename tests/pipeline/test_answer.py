@@ -191,7 +191,7 @@ class Interleaved(Storage):
         self._choices = iter(choices)
         self._turn = asyncio.Condition()
 
-    async def _call(self, function, *arguments):
+    async def _call(self, function, *arguments, **_):
         for _ in range(next(self._choices, 0)):
             await asyncio.sleep(0)
         return function_result(function, arguments)
