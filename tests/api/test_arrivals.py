@@ -19,6 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.arrivals import Arrivals
 from api.bells import Bells
 from api.database import Database, open_database
 from api.housekeeping import Housekeeping
@@ -417,3 +418,43 @@ async def test_the_original_of_a_photo_is_kept_whatever_the_arrivals_say(empty_d
 
 async def add(session: AsyncSession, row: ArrivalRow) -> None:
     session.add(row)
+
+
+class StuckStorage(Storage):
+    """Never finishes a write."""
+
+    async def put_file(self, source: Path, key: str) -> None:
+        await asyncio.Event().wait()
+
+
+async def test_an_upload_that_storage_does_not_take_in_time_is_refused_and_given_up(empty_database: Path) -> None:
+    async with world_with(empty_database) as world:
+        settings = Settings(data_dir=world.folder, store_within_seconds=1, _env_file=None)
+        storage = StuckStorage(world.storage._fs, world.storage._root)
+        with pytest.raises(Problem, match="storage does not answer") as refused:
+            await Intake(settings, world.database, storage, Bells()).take_in(world.folder / "x", upload_event())
+        assert refused.value.status == 503
+        assert [row.erase_at is not None for row in await arrivals(world.database)] == [True]
+
+
+async def test_while_the_database_is_away_no_original_is_put(empty_database: Path) -> None:
+    async with world_with(empty_database) as world:
+        upload = await begun(world, Outcome.FAILS)
+        assert isinstance(upload.exception(), SQLAlchemyError)
+        assert await world.files() == set()
+
+
+async def test_one_who_leaves_takes_no_other_announcement_along(empty_database: Path) -> None:
+    async with world_with(empty_database) as world:
+        announcing = Arrivals(SteppedDatabase(world.database, world.stage, "api"))
+        leaving, staying = ids.new_id(), ids.new_id()
+        tasks = [
+            asyncio.create_task(announcing.announce(each, f"originals/acme/{each}")) for each in (leaving, staying)
+        ]
+        while not world.stage.waiting:
+            await world.stage.changed.wait()
+        tasks[0].cancel()
+        await asyncio.wait(tasks[:1])
+        world.stage.waiting[0][1].set_result(Outcome.WORKS)
+        await tasks[1]
+        assert staying in {row.photo_id for row in await arrivals(world.database)}
