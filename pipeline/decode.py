@@ -14,6 +14,7 @@ from groundwork.formats import AVIF, BROKEN_FILE_ERRORS, HEIF, JPEG, JXL, PNG, H
 from pipeline.cicp import profile_by_number
 from pipeline.colour import to_eight_bits
 from pipeline.geometry import Box, Size, size_to_decode
+from pipeline.png_rows import lacks_rows
 from schemas.faults import Unreadable
 from schemas.renditions import Rendition
 
@@ -95,7 +96,10 @@ def _load(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendi
         _check_sums(image)
     if header.format is JPEG:
         drafted = image.draft(None, size_to_decode(image.size, renditions, _HEADROOM))
+    is_interlaced = bool(image.info.get("interlace"))
     image.load()
+    if header.format is PNG and lacks_rows(Path(os.fsdecode(image.filename)), image, is_interlaced=is_interlaced):
+        raise OSError("the PNG ends before its last row")
     return drafted[1] if drafted else None
 
 

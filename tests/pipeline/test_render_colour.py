@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from PIL import Image, ImageCms, ImageDraw
+from PIL import Image, ImageDraw
 
-from pictures import BLUE, GREEN, RED, decoded, encoded, is_near, picture, written
+from pictures import BLUE, GREEN, RED, decoded, encoded, is_near, picture, swapped_profile, written
 from pipeline import resize
 from pipeline.render import render
 from schemas.renditions import Rendition
@@ -30,16 +30,6 @@ def made_of(folder: Path, content: bytes, rendition: Rendition = PNG_200) -> Ima
 
 def plain(mode: str, colour: Any, kind: str, size: tuple[int, int] = (400, 300), **options: Any) -> bytes:
     return encoded(Image.new(mode, size, colour), kind, **options)
-
-
-def swapped_profile() -> bytes:
-    """A valid RGB profile in which red and blue have changed places: whoever ignores it is caught."""
-    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
-    count = int.from_bytes(profile[128:132], "big")
-    at = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * count, 12)}
-    red, blue = at[b"rXYZ"], at[b"bXYZ"]
-    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
-    return bytes(profile)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from groundwork.formats import CAN_READ_JXL
-from pictures import encoded, picture, written
+from pictures import encoded, picture, png_chunk, written
 from pipeline.render import RenderedPhoto, render
 from schemas.faults import Fault, FaultCode, TooManyPixels, Unreadable, UnsupportedFormat
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition
@@ -138,16 +138,12 @@ def test_a_jpeg_with_hundreds_of_scans_is_refused_before_it_is_decoded(tmp_path:
     assert isinstance(outcome(tmp_path, with_many_scans(20)), RenderedPhoto)
 
 
-def chunk(name: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-
 @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
 def test_a_text_or_profile_bomb_in_a_png_is_unreadable_or_ignored(tmp_path: Path, name: bytes) -> None:
     bomb = zlib.compress(b"\0" * 100_000_000)
     head = b"key\0\0" if name != b"iTXt" else b"key\0\1\0\0\0"
     plain = encoded(picture(48, 36), "PNG")
-    content = plain[:33] + chunk(name, head + bomb) + plain[33:]
+    content = plain[:33] + png_chunk(name, head + bomb) + plain[33:]
     result = outcome(tmp_path, content)
     assert result == FaultCode.UNREADABLE or isinstance(result, RenderedPhoto)
 

@@ -1,10 +1,12 @@
 """Pictures whose right thumbnail is known: a green corner says which way is up, plain areas say which colour."""
 
+import struct
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, ImageCms
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
 
@@ -69,3 +71,18 @@ def decoded(content: bytes) -> Image.Image:
     image = Image.open(BytesIO(content))
     image.load()
     return image
+
+
+def swapped_profile() -> bytes:
+    """A valid RGB profile in which red and blue have changed places: whoever ignores it is caught."""
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    count = int.from_bytes(profile[128:132], "big")
+    at = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * count, 12)}
+    red, blue = at[b"rXYZ"], at[b"bXYZ"]
+    profile[red : red + 4], profile[blue : blue + 4] = b"bXYZ", b"rXYZ"
+    return bytes(profile)
+
+
+def png_chunk(name: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG, with its length and checksum."""
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
