@@ -14,6 +14,7 @@ from sqlmodel import col
 from api import arrivals
 from api.database import Database
 from api.leases import Lease
+from api.receiving import clear_incoming
 from api.tables import ArrivalRow, IdempotencyKeyRow, JournalRow
 from groundwork.settings import Settings
 from groundwork.storage import Storage
@@ -24,6 +25,8 @@ log = structlog.get_logger(__name__)
 JOURNAL_KEPT: Final = timedelta(days=1)
 #: So many journal rows are kept however old they are, so that a quiet feed can still be resumed.
 JOURNAL_KEPT_ROWS: Final = 10_000
+#: A temporary file is written to at least every minute while its upload comes in.
+INCOMING_KEPT: Final = timedelta(hours=1)
 IDEMPOTENCY_KEYS_KEPT: Final = timedelta(days=7)
 
 _PRUNE_EVERY_SECONDS: Final = 60.0
@@ -35,7 +38,7 @@ _PAGE_ROWS: Final = 5_000
 
 
 class Housekeeping:
-    """Prunes on the one instance that holds the lease."""
+    """Prunes on the one instance that holds the lease; each clears its own machine."""
 
     def __init__(self, settings: Settings, database: Database, storage: Storage, lease: Lease) -> None:
         self._database = database
@@ -50,14 +53,16 @@ class Housekeeping:
         prune_at = loop.time() + _PRUNE_EVERY_SECONDS
         while True:
             await asyncio.sleep(min(_ARRIVALS_EVERY_SECONDS, self._limit.total_seconds() / 2))
-            if not self._lease.is_held:
-                continue
             try:
-                if loop.time() >= prune_at:
+                is_time, is_first = loop.time() >= prune_at, self._lease.is_held
+                if is_time:
                     prune_at = loop.time() + _PRUNE_EVERY_SECONDS
+                    await self._clear_incoming()  # a folder of this machine, which no other instance may see
+                if is_time and is_first:
                     while await self._database.write(lambda session: prune(session, datetime.now(UTC))):
                         pass
-                await self.clear_arrivals()
+                if is_first:
+                    await self.clear_arrivals()
                 self._say("")
             except (SQLAlchemyError, StorageUnavailable, OSError) as error:
                 self._say(f"{type(error).__name__}: {error}")
@@ -72,6 +77,12 @@ class Housekeeping:
             log.warning("gave up uploads that were not written down in time", count=count)
         while page := await self._due():
             await self._erase(page)
+
+    async def _clear_incoming(self) -> None:
+        folder = await asyncio.to_thread(self._storage.incoming_folder)
+        age = self._limit + INCOMING_KEPT
+        if count := await asyncio.to_thread(clear_incoming, folder, age.total_seconds()):
+            log.warning("erased temporary files of uploads that were broken off", count=count)
 
     async def _give_up_overdue(self, session: AsyncSession) -> int:
         return await arrivals.give_up_overdue(session, self._limit, _PAGE_FILES)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import re
+import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -64,6 +65,17 @@ async def received(request: web.Request, settings: Settings, folder: Path) -> As
         yield upload
     finally:
         await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+
+
+def clear_incoming(folder: Path, older_than_seconds: float) -> int:
+    """Erase temporary files of uploads whose api was killed, told by when they were last written. Returns how many."""
+    before, count = time.time() - older_than_seconds, 0
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's in a folder for all
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+    return count
 
 
 async def header_of(upload: Received, settings: Settings) -> Header:

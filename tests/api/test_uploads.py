@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import time
 from io import BytesIO
 from pathlib import Path
 from uuid import UUID
@@ -12,7 +14,7 @@ from PIL import Image
 from sqlalchemy import select
 
 from api.app import build_api
-from api.receiving import plain_filename
+from api.receiving import clear_incoming, plain_filename
 from api.state import DATABASE
 from api.tables import OutboxRow, PhotoRow
 from groundwork.settings import Settings
@@ -211,6 +213,16 @@ async def test_a_photo_that_cannot_be_written_down_leaves_no_original(
 )  # fmt: skip
 def test_a_filename_is_data_without_folders(given: str | None, kept: str | None) -> None:
     assert plain_filename(given) == kept
+
+
+def test_only_old_temporary_files_of_uploads_are_cleared(tmp_path: Path) -> None:
+    for name, age_seconds in {".incoming-old": 3700, ".incoming-new": 3500, "other": 3700}.items():
+        (tmp_path / name).write_bytes(b"half a photo")
+        then = time.time() - age_seconds
+        os.utime(tmp_path / name, (then, then))
+    (tmp_path / ".incoming-uploads").mkdir()
+    assert clear_incoming(tmp_path, 3600) == 1
+    assert {path.name for path in tmp_path.iterdir()} == {".incoming-new", "other", ".incoming-uploads"}
 
 
 def test_building_the_api_makes_the_admin_key_and_opens_nothing_else(no_kafka: Settings) -> None:

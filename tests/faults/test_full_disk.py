@@ -51,6 +51,7 @@ async def test_every_photo_is_accounted_for_when_the_database_has_no_room(apache
         workers=1,
         database_url=f"sqlite+aiosqlite:///{small_disk}/thumbstream.sqlite",
         reconcile_after_seconds="86400",
+        store_within_seconds="10",
         log_format="logfmt",
     )
 

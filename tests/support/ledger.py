@@ -14,16 +14,16 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api import projector
 from api.tables import PhotoRow
-from groundwork.storage import StoredFile
 from load import Load, Sent
 from pipeline import worker
 from schemas import topics
 from surroundings import Place
-from thumbstream.sweep_rules import ORPHANS, judge_files
 from topic_reader import Offsets, lag_of, records_since
 
 _LOOK_SECONDS: Final = 0.5
 _WATCH_SECONDS: Final = 0.1
+#: For the lease of a dead api to end, for the next look at what is overdue, and for a slow machine.
+_HOUSEKEEPING_SECONDS: Final = 30.0
 _SETTLED: Final = frozenset({"ready", "failed"})
 _FINAL: Final = (topics.READY, topics.FAILED)
 _WORKED_OFF: Final = (topics.UPLOADED, topics.RETRY, topics.DELETED)
@@ -47,9 +47,7 @@ class Row:
     repeats: int = 0
     #: The same after dropping event ids which were seen.
     doubled: int = 0
-    #: Files that no row named and that ``sweep`` had to erase: left by a kill between the bytes and the row.
-    swept: int = 0
-    #: Files that no row names, after that.
+    #: Files that no row names, once the apis had their time to erase what they had left.
     orphans: int = 0
     #: The longest time, the fault's own included, in which photos waited and none became ready or failed.
     gap_seconds: float | None = None
@@ -166,12 +164,9 @@ async def account(fault: str, load: Load, since: Offsets, *, deleted: Iterable[s
         if photo_id in rows or photo_id not in erased:
             row.lost += 1
             details.append(f"lost deletion: {photo_id}, row {photo_id in rows}, told {photo_id in erased}")
-    if strays := _strays(load, rows, files):
-        details += [f"to be swept: {key}" for key in strays]
-        await _sweep(place, strays)
-        left = [key for key in strays if key in place.files()]
-        row.swept, row.orphans = len(strays) - len(left), len(left)
-        details += [f"orphan: {key}" for key in left]
+    strays = await _left_over(load)
+    row.orphans = len(strays)
+    details += [f"orphan: {key}" for key in strays]
     return Findings(row, details)
 
 
@@ -209,11 +204,14 @@ def _strays(load: Load, rows: dict[str, PhotoRow], files: set[str]) -> list[str]
     return sorted(ours - named - not_sent)
 
 
-async def _sweep(place: Place, keys: Sequence[str]) -> None:
-    """Erase what ``thumbstream sweep --repair`` would, by its own rules; the whole of it would read all storage."""
-    async with place.database.reading() as session:
-        findings = await judge_files(session, [StoredFile(key, 0) for key in keys])
-    await place.storage.erase([finding.name for finding in findings if finding.kind in ORPHANS])
+async def _left_over(load: Load) -> list[str]:
+    """Files without a row that are still there when every upload of an api that died is given up and erased."""
+    end = time.monotonic() + load.place.settings.store_within_seconds + _HOUSEKEEPING_SECONDS
+    while strays := _strays(load, await load.place.rows(load.workspace), load.place.files()):
+        if time.monotonic() > end:
+            break
+        await asyncio.sleep(_LOOK_SECONDS)
+    return strays
 
 
 def write_table(rows: Sequence[Row], path: Path, heading: str) -> None:
