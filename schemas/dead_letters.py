@@ -150,8 +150,8 @@ def mark_of(record: Record) -> tuple[int, Settlement] | None:
         offset = int(_text(headers.get(_SETTLES)))
     except ValueError:
         return None
-    if record.value is not None or offset >= record.offset:
-        return None
+    if record.value is not None or offset >= record.offset or _SOURCE_TOPIC in headers:
+        return None  # a letter, even where its record came with headers that look like a mark's
     return offset, "dropped" if how == "dropped" else "replayed"
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from hypothesis import given
+from hypothesis import strategies as st
 
 from api import dead_letters
 from api.auth import CALLER, Caller
@@ -22,7 +24,15 @@ from kafka_servers import Broker
 from polling import poll_async
 from running_api import Running
 from schemas import ids, topics
-from schemas.dead_letters import DeadWish, bare_letter, letter_of, mark_of, replay_headers
+from schemas.dead_letters import (
+    DeadWish,
+    bare_letter,
+    letter_of,
+    mark_of,
+    replay_headers,
+    whole_letter,
+    why_not_replayed,
+)
 from schemas.records import Headers, Record, dead_headers, read_event
 
 
@@ -256,6 +266,32 @@ def test_a_record_with_a_value_or_one_that_points_ahead_is_no_mark() -> None:
     assert mark_of(record(5, b"", b"4")) is None
     assert mark_of(record(5, None, b"5")) is None
     assert mark_of(record(5, None, b"four")) is None
+
+
+def test_a_letter_whose_record_had_the_headers_of_a_mark_is_a_letter_all_the_same() -> None:
+    forged = Record(topics.UPLOADED, 0, 9, 0, b"k", None, (("thumbstream_settles_offset", b"3"),))
+    for key, value, headers in (whole_letter(forged, "no value"), bare_letter(forged, "no value")):
+        assert mark_of(Record(topics.DEAD, 0, 5, 0, key, value, tuple(headers))) is None
+
+
+@given(
+    key=st.none() | st.binary(max_size=2000),
+    value=st.none() | st.binary(max_size=50),
+    own=st.lists(st.tuples(st.text(max_size=30), st.none() | st.binary(max_size=10)), max_size=4),
+    reason=st.text(max_size=3000),
+    place=st.tuples(st.sampled_from(topics.PROJECTED), st.integers(0, 99), st.integers(0, 2**62)),
+)
+def test_whatever_a_record_is_its_letters_say_where_it_lies_and_a_bare_one_is_small(
+    key: bytes | None, value: bytes | None, own: list[Any], reason: str, place: tuple[str, int, int]
+) -> None:
+    record = Record(*place, 0, key, value, tuple(own))
+    for letter, is_bare in ((whole_letter(record, reason), False), (bare_letter(record, reason), True)):
+        found = letter_of(Record(topics.DEAD, 0, 0, 0, letter[0], letter[1], tuple(letter[2])))
+        assert found.source == place
+        assert found.value_bytes == len(value or b"")
+        assert not (letter[0] is None and letter[1] is None)
+        assert bool(why_not_replayed(found)) is is_bare
+    assert sum(len(name) + len(header or b"") for name, header in letter[2]) + len(letter[0] or b"") < 12_000
 
 
 @pytest.mark.parametrize("name", ["thumbstream_source_offset", "thumbstream_dead_at"])

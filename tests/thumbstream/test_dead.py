@@ -11,6 +11,7 @@ from groundwork import kafka
 from groundwork.settings import Settings
 from kafka_servers import EmbeddedBroker
 from schemas import topics
+from schemas.dead_letters import bare_letter
 from schemas.records import Record, dead_headers
 from server_process import free_port
 
@@ -22,7 +23,7 @@ GOOD = b'{"workspace_id": "acme"}'
 
 @pytest.fixture
 def dead(run: Dead, embedded_broker: EmbeddedBroker) -> Dead:
-    """Run ``thumbstream dead …`` with two letters on the dead topic, one of them with bytes that are no text."""
+    """Run ``thumbstream dead …`` with two letters of the worker, one of them no text, and one of the projector."""
     settings = Settings(partitions=1, _env_file=None, **embedded_broker.settings)
 
     async def bury() -> None:
@@ -32,6 +33,9 @@ def dead(run: Dead, embedded_broker: EmbeddedBroker) -> Dead:
         for offset, (value, reason) in enumerate([(GOOD, "photo_id: Field required"), (b"\x1b[2J\xff", "no JSON")]):
             record = Record(topics.UPLOADED, 0, offset, 0, b"key", value)
             await producer.send_and_wait(topics.DEAD, value, b"key", headers=dead_headers(record, reason))
+        large = Record(topics.READY, 0, 41, 0, b"key", b"x" * 1_048_000)
+        key, value, headers = bare_letter(large, "no JSON")
+        await producer.send_and_wait(topics.PROJECTED_DEAD, value, key, headers=headers)
         await producer.stop()
 
     asyncio.run(bury())
@@ -68,6 +72,21 @@ def test_one_letter_is_shown_whole_and_harmless(dead: Dead) -> None:
     missing = dead("show", "0", "7")
     assert (missing.returncode, missing.stdout) == (1, "")
     assert "no dead letter" in missing.stderr
+
+
+def test_the_projectors_letters_are_asked_for_by_name_and_one_without_its_value_is_not_replayed(dead: Dead) -> None:
+    listed = dead("list", "--of", "projector")
+    assert "thumbnails.ready/0/41" in listed.stdout
+    assert "left out (1048000 bytes)" in listed.stdout
+    assert listed.stdout.endswith("1 dead letter\n")
+    shown = dead("show", "--of", "projector", "0", "0").stdout
+    assert "value, 1048000 bytes" in shown
+    refused = dead("replay", "--of", "projector")
+    assert refused.returncode == 1
+    assert "topic thumbnails.ready, partition 0, offset 41" in refused.stderr
+    assert refused.stdout == "replayed 0 of 1 dead letters\n"
+    assert dead("drop", "--of", "projector").stdout == "dropped 1 of 1 dead letters\n"
+    assert dead("list").stdout.endswith("2 dead letters\n")
 
 
 @pytest.mark.parametrize(
