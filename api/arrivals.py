@@ -58,8 +58,7 @@ class Arrivals:
         """
         mine = Announcement(photo_id, storage_key)
         self._waiting.append(mine)
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write_all())
+        self._start()
         await mine.committed
 
     async def write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
@@ -69,17 +68,24 @@ class Arrivals:
         """
         if self._database.is_postgresql:
             return await self._database.write(work)
-        return await self._write(work)
+        try:
+            return await self._write(work)
+        finally:
+            self._start()
+
+    def _start(self) -> None:
+        if self._waiting and self._writing is None:
+            self._writing = asyncio.create_task(self._write_all())
 
     async def _write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
         taken: list[Announcement] = []
 
         async def work_and_announce(session: AsyncSession) -> T:
             result = await work(session)
-            # What work may fail by is no concern of theirs.
+            # What work fails by, if so here and now, is no concern of theirs.
             await session.flush()
             self._waiting, waiting = [], self._waiting
-            taken.extend(waiting)
+            taken.extend(each for each in waiting if not each.committed.done())
             if taken:
                 connection = await session.connection()
                 await connection.execute(insert(_TABLE), [each.values for each in taken])
@@ -87,9 +93,8 @@ class Arrivals:
 
         try:
             result = await self._database.write(work_and_announce)
-        except BaseException as error:
-            for each in taken:
-                _fail(each.committed, error)
+        except BaseException:
+            self._waiting[:0] = taken
             raise
         for each in taken:
             if not each.committed.done():
@@ -101,22 +106,16 @@ class Arrivals:
             while self._waiting:
                 await self._write(_nothing)
         except Exception as error:  # told to those who wait; there is nobody else
-            for each in self._waiting:
-                _fail(each.committed, error)
-            self._waiting.clear()
+            waiting, self._waiting = self._waiting, []
+            for each in waiting:
+                if not each.committed.done():
+                    each.committed.set_exception(error)
         finally:
             self._writing = None
 
 
 async def _nothing(_session: AsyncSession) -> None:
     return None
-
-
-def _fail(future: asyncio.Future[None], error: BaseException) -> None:
-    if isinstance(error, asyncio.CancelledError):
-        future.cancel()
-    elif not future.done():
-        future.set_exception(error)
 
 
 async def take_in(session: AsyncSession, photo_id: UUID) -> None:
