@@ -58,3 +58,51 @@ def render(
     from thumbstream.bench.render import run_render
 
     raise typer.Exit(run_render(photos, rounds, out, only))
+
+
+Processes = Annotated[
+    int | None, typer.Option(min=1, help="Render processes. Default: THUMBSTREAM_CONCURRENCY, which is one a core.")
+]
+
+
+@bench.command()
+def neighbour(
+    processes: Processes = None,
+    photos: Annotated[int, typer.Option(min=1, help="Photos in each round.")] = 100,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each, by turns.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Measure what a hostile photo costs the others: it burns its deadline in one of the pool's processes.
+
+    The throughput of 12-megapixel photos alone, and while one after another hostile photo is given up at a deadline of
+    two seconds. What is left should be no less than the other processes' share. Needs two processes at least.
+    """
+    from thumbstream.bench.neighbour import run_neighbour
+
+    raise typer.Exit(run_neighbour(max(2, processes or _concurrency()), photos, rounds, as_json=as_json))
+
+
+@bench.command()
+def soak(
+    processes: Processes = None,
+    photos: Annotated[int, typer.Option(min=1, help="Photos in all.")] = 5000,
+    every: Annotated[int, typer.Option(min=1, help="Photos between two looks at the memory.")] = 500,
+    photos_per_process: Annotated[
+        int, typer.Option(min=2, help="Photos after which a process is replaced at the latest.")
+    ] = 2000,
+    as_json: AsJson = False,
+) -> None:
+    """Render thousands of photos of many kinds, and print the memory of every process along the way. Linux only."""
+    from thumbstream.bench.soak import run_soak
+
+    raise typer.Exit(run_soak(processes or _concurrency(), photos, every, photos_per_process, as_json=as_json))
+
+
+def _concurrency() -> int:
+    from groundwork.settings import BadSettings, load_settings
+
+    try:
+        return load_settings().concurrency
+    except BadSettings as error:
+        typer.echo(f"thumbstream: the settings cannot be used: {error}", err=True)
+        raise typer.Exit(2) from error
