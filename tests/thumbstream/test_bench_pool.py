@@ -9,6 +9,7 @@ from groundwork.formats import MAX_JPEG_SCANS, read_header
 from photos import photo
 from thumbstream.bench import neighbour, soak
 from thumbstream.bench.neighbour import Neighbourhood, slow_jpeg
+from thumbstream.bench.service import CannotMeasure
 
 pytest.importorskip("resource", reason="render processes need a POSIX system")
 
@@ -27,19 +28,23 @@ async def test_photos_are_measured_alone_and_beside_a_hostile_one_that_never_end
 ) -> None:
     monkeypatch.setattr(neighbour, "_HOSTILE_SECONDS", 0.0)
     hostile = tmp_path / "hostile"
-    hostile.write_bytes(slow_jpeg(2000))
+    hostile.write_bytes(slow_jpeg(4000))
     heard: list[int] = []
     figures = await neighbour.measure(small_photo, hostile, 2, 5, 2, heard.append)
     assert (figures.processes, figures.photos, figures.other_slots) == (2, 5, 0.5)
     assert min(figures.alone_photos_per_second, figures.beside_photos_per_second) > 0
+    assert figures.given_up >= 1
     assert heard == list(range(1, 2 * 2 * 5 + 1))
 
 
-async def test_a_hostile_photo_that_is_rendered_is_no_measurement(small_photo: Path, tmp_path: Path) -> None:
+async def test_a_hostile_photo_that_is_rendered_is_no_measurement(
+    small_photo: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbour, "_HOSTILE_SECONDS", 1000.0)
     harmless = tmp_path / "harmless"
-    harmless.write_bytes(photo(1600, 1200))
-    with pytest.raises(neighbour.CannotMeasure, match="before its deadline"):
-        await neighbour.measure(small_photo, harmless, 2, 400, 1, lambda count: None)
+    harmless.write_bytes(photo(640, 480))
+    with pytest.raises(CannotMeasure, match="before its deadline"):
+        await neighbour.measure(small_photo, harmless, 1, 1, 1, lambda count: None)
 
 
 def test_what_is_left_is_told_beside_the_share_of_the_other_slots() -> None:
@@ -74,7 +79,7 @@ def test_too_few_photos_are_refused_by_the_command_line(run: Run) -> None:
         assert "photos" in done.stderr
 
 
-def test_the_figures_of_a_soak_come_as_json(
+def test_the_figures_of_a_soak_come_as_a_table_or_as_json(
     capsys: pytest.CaptureFixture[str], small_photo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(soak, "_made", lambda folder: [small_photo])
