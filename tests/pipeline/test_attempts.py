@@ -8,11 +8,13 @@ from uuid import UUID
 
 import pytest
 
+from groundwork.burial import RecordTooLarge
 from pipeline.attempts import Attempts
 from pipeline.breaker import StorageBreaker
 from pipeline.retry import Backoff, Retry, retry_headers, retry_of
 from polling import poll_async
 from schemas import topics
+from schemas.dead_letters import letter_of
 from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsReady
 from schemas.faults import (
     Fault,
@@ -199,6 +201,24 @@ async def test_a_record_of_the_retry_topic_that_is_none_is_buried_too():
     broken = Record(topics.RETRY, 0, 1, 0, b"k", value_of(UPLOAD), (("thumbstream_attempt", b"many"),))
     await desk.attempts.retry(broken)
     assert desk.topics() == [topics.DEAD, topics.DEAD]
+
+
+async def test_a_record_that_is_too_large_for_a_letter_is_buried_without_its_value_after_whatever_outage():
+    desk = Desk()
+    desk.send_faults = [ConnectionError("away"), RecordTooLarge("1 MB"), ConnectionError("away")]
+    await desk.deliver(upload_record(b"\xff" * 100))
+    (letter,) = desk.sent
+    assert (letter.topic, letter.key, letter.value) == (topics.DEAD, b"k", None)
+    assert (letter_of(letter).left_out_bytes, letter_of(letter).source) == (100, (topics.UPLOADED, 1, 7))
+
+
+async def test_a_retry_is_no_larger_than_the_upload_however_long_its_caption():
+    desk = Desk(Internal("x"), None)
+    upload = upload_record(value_of(UPLOAD.model_copy(update={"caption": "x" * 1_000_000})))
+    await desk.deliver(upload)
+    (retry,) = [record for record in desk.sent if record.topic == topics.RETRY]
+    assert len(retry.value) + sum(len(name) + len(value) for name, value in retry.headers) < len(upload.value)
+    assert desk.topics() == [topics.RETRY, topics.READY]
 
 
 async def test_a_result_is_sent_until_kafka_has_it():
