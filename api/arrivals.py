@@ -6,7 +6,8 @@ be erased. So there is never a photo whose file was taken for a leftover, howeve
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 from uuid import UUID
@@ -78,33 +79,27 @@ class Arrivals:
             self._writing = asyncio.create_task(self._write_all())
 
     async def _write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
-        taken: list[Announcement] = []
-
         async def work_and_announce(session: AsyncSession) -> T:
             result = await work(session)
             # What work fails by, if so here and now, is no concern of theirs.
             await session.flush()
-            self._waiting, waiting = [], self._waiting
-            taken.extend(each for each in waiting if not each.committed.done())
-            if taken:
+            if self._take(taken):
                 connection = await session.connection()
                 await connection.execute(insert(_TABLE), [each.values for each in taken])
             return result
 
-        try:
-            result = await self._database.write(work_and_announce)
-        except BaseException:
-            self._waiting[:0] = taken
-            raise
-        for each in taken:
-            if not each.committed.done():
-                each.committed.set_result(None)
-        return result
+        with self._taking() as taken:
+            return await self._database.write(work_and_announce)
 
     async def _write_all(self) -> None:
         try:
             while self._waiting:
-                await self._write(_nothing)
+                if self._database.is_postgresql:
+                    with self._taking() as taken:
+                        if self._take(taken):
+                            await self._database.insert(insert(_TABLE), [each.values for each in taken])
+                else:
+                    await self._write(_nothing)  # takes when its turn comes those that no other has taken by then
         except Exception as error:  # told to those who wait; there is nobody else
             waiting, self._waiting = self._waiting, []
             for each in waiting:
@@ -112,6 +107,25 @@ class Arrivals:
                     each.committed.set_exception(error)
         finally:
             self._writing = None
+
+    def _take(self, taken: list[Announcement]) -> bool:
+        """Add all that wait to those of a transaction. Returns whether it has any."""
+        waiting, self._waiting = self._waiting, []
+        taken += [each for each in waiting if not each.committed.done()]
+        return bool(taken)
+
+    @contextmanager
+    def _taking(self) -> Iterator[list[Announcement]]:
+        """Those that one transaction takes: told when it is committed, waiting again when it is not."""
+        taken: list[Announcement] = []
+        try:
+            yield taken
+        except BaseException:
+            self._waiting[:0] = taken
+            raise
+        for each in taken:
+            if not each.committed.done():
+                each.committed.set_result(None)
 
 
 async def _nothing(_session: AsyncSession) -> None:

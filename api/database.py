@@ -3,14 +3,14 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event, make_url, text
+from sqlalchemy import Connection, Insert, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
@@ -37,6 +37,7 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writing_engine = engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._autocommit_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         #: SQLite has one writer: to queue here is fairer and quicker than to poll its lock.
         self._turn: contextlib.AbstractAsyncContextManager[Any] = (
             asyncio.Lock() if engine.dialect.name == "sqlite" else contextlib.nullcontext()
@@ -72,6 +73,18 @@ class Database:
                     raise
                 await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
         raise AssertionError("unreachable")
+
+    async def insert(self, into: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows and do nothing else: all or none, in one round trip where the database can.
+
+        Raises:
+            DBAPIError: the database is away or refuses.
+        """
+        if self.is_postgresql:
+            async with self._autocommit_engine.connect() as connection:
+                await connection.execute(into, rows)
+        else:
+            await self.write(lambda session: session.execute(into, rows))
 
     async def migrate(self) -> None:
         """Bring the tables up to date; two instances that start at once take turns."""
