@@ -75,7 +75,7 @@ def neighbour(
     """Measure what a hostile photo costs the others: it burns its deadline in one of the pool's processes.
 
     The throughput of 12-megapixel photos alone, and while one after another hostile photo is given up at a deadline of
-    two seconds. What is left should be no less than the other processes' share. Needs two processes at least.
+    four seconds. What is left should be no less than the other processes' share. Needs two processes at least.
     """
     from thumbstream.bench.neighbour import run_neighbour
 

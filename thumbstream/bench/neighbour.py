@@ -27,11 +27,11 @@ from thumbstream.terminal import say
 
 #: px: what phones take; and the side of the hostile one, which nothing else here comes near.
 _PHOTO_SIZE: Final = (4032, 3024)
-_HOSTILE_SIDE: Final = 9_000
+_HOSTILE_SIDE: Final = 10_000
 _MAX_PIXELS: Final = 100_000_000
 
 #: The hostile one's deadline here: short of what it takes, so that each meets it, and several do in a round.
-_HOSTILE_SECONDS: Final = 2.0
+_HOSTILE_SECONDS: Final = 4.0
 
 _START_OF_SCAN: Final = b"\xff\xda"
 _END: Final = b"\xff\xd9"
@@ -113,6 +113,8 @@ class _Street:
         self.alone: list[float] = []
         self.beside: list[float] = []
         self.given_up = 0
+        # As a worker has them: whoever waits for one gets it in turn.
+        self._slots = asyncio.Semaphore(processes)
         self._photo, self._hostile = photo, hostile
         self._processes, self._photos = processes, photos
         self._advance_to = advance_to
@@ -123,13 +125,13 @@ class _Street:
 
     async def warm_up(self) -> None:
         """A photo for each process: after it, all are there and none is fresh."""
-        await asyncio.gather(*(self.pool.render(self._photo, DEFAULT_RENDITIONS) for _ in range(self._processes)))
+        await asyncio.gather(*(self._render(self._photo) for _ in range(self._processes)))
 
     async def round(self, speeds: list[float]) -> None:
         """All photos, as many at once as there are processes."""
         left = iter(range(self._photos))
         began = perf_counter()
-        await asyncio.gather(*(self._render(left) for _ in range(self._processes)))
+        await asyncio.gather(*(self._render_some(left) for _ in range(self._processes)))
         speeds.append(self._photos / (perf_counter() - began))
 
     @asynccontextmanager
@@ -151,16 +153,20 @@ class _Street:
             in_work.cancel()
             burning.cancel()
 
-    async def _render(self, left: Iterator[int]) -> None:
+    async def _render(self, original: Path) -> None:
+        async with self._slots:
+            await self.pool.render(original, DEFAULT_RENDITIONS)
+
+    async def _render_some(self, left: Iterator[int]) -> None:
         for _ in left:
-            await self.pool.render(self._photo, DEFAULT_RENDITIONS)
+            await self._render(self._photo)
             self._rendered += 1
             self._advance_to(self._rendered)
 
     async def _burn(self) -> None:
         while True:
             try:
-                await self.pool.render(self._hostile, DEFAULT_RENDITIONS)
+                await self._render(self._hostile)
             except RenderTimeout:
                 self.given_up += 1
             else:

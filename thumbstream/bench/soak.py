@@ -25,11 +25,12 @@ from thumbstream.terminal import say
 _MAX_PIXELS: Final = 100_000_000
 _MEGABYTE: Final = 1_000_000
 
-#: Originals: px, as Pillow names the format, how it is saved; and how many of each come in a row of 24.
+#: Originals: px, as Pillow names the format, how it is saved; and how many of each come in a row of 24. The first makes
+#: a process keep as much as any does.
 _ORIGINALS: Final[tuple[tuple[tuple[int, int], str, Mapping[str, Any], int], ...]] = (
+    ((4032, 3024), "PNG", {}, 1),
     ((4032, 3024), "JPEG", {"quality": 90}, 5),
     ((4032, 3024), "JPEG", {"quality": 90, "progressive": True}, 1),
-    ((4032, 3024), "PNG", {}, 1),
     ((4032, 3024), "WEBP", {"quality": 90, "method": 2}, 1),
     ((2016, 1512), "JPEG", {"quality": 85}, 4),
     ((1920, 1080), "PNG", {}, 2),
@@ -43,7 +44,10 @@ _ORIGINALS: Final[tuple[tuple[tuple[int, int], str, Mapping[str, Any], int], ...
 
 @dataclass(frozen=True)
 class Moment:
-    """Memory after so many photos, all processes idle: proportional set size with what is swapped out, bytes."""
+    """Memory after so many photos, all processes idle and after the same photo: what it was last sets what they keep.
+
+    In bytes: the proportional set size, and what is swapped out.
+    """
 
     photos: int
     worker_bytes: int
@@ -80,7 +84,10 @@ async def measure(
     photos_per_process: int,
     advance_to: Callable[[int], None],
 ) -> list[Moment]:
-    """Render ``photos`` of ``originals``, in an order that is the same on every run, and look ``every`` so many."""
+    """Render ``photos`` of ``originals``, in an order that is the same on every run, and look ``every`` so many.
+
+    Before each look every process renders the first of ``originals``.
+    """
     pool = RenderPool(processes=processes, max_pixels=_MAX_PIXELS, photos_per_process=photos_per_process)
     await pool.start()
     seen = set(pool.process_ids)
@@ -100,6 +107,7 @@ async def measure(
         while rendered < photos:
             portion = islice(order, min(every, photos - rendered))
             await asyncio.gather(*(feed(portion) for _ in range(processes)))
+            await asyncio.gather(*(pool.render(originals[0], DEFAULT_RENDITIONS) for _ in range(processes)))
             alive = pool.process_ids
             memory = sorted((memory_bytes(pid) for pid in alive), reverse=True)
             moments.append(Moment(rendered, memory_bytes(os.getpid()), tuple(memory), len(seen - alive)))
