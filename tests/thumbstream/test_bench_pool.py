@@ -47,9 +47,9 @@ async def test_a_hostile_photo_that_is_rendered_is_no_measurement(
         await neighbour.measure(small_photo, harmless, 1, 1, 1, lambda count: None)
 
 
-def test_what_is_left_is_told_beside_the_share_of_the_other_slots() -> None:
-    figures = Neighbourhood(4, 100, alone_photos_per_second=40.0, beside_photos_per_second=30.0, given_up=7)
-    assert (figures.kept, figures.other_slots) == (0.75, 0.75)
+def test_the_share_of_the_other_slots_is_that_of_all_but_one() -> None:
+    figures = Neighbourhood(4, 100, 40.0, 30.0, kept=0.75, given_up=7)
+    assert figures.other_slots == 0.75
 
 
 def test_the_hostile_photo_is_let_in_with_as_many_scans_as_may_be(tmp_path: Path) -> None:

@@ -68,8 +68,8 @@ Processes = Annotated[
 @bench.command()
 def neighbour(
     processes: Processes = None,
-    photos: Annotated[int, typer.Option(min=1, help="Photos in each round.")] = 100,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each, by turns.")] = 5,
+    photos: Annotated[int, typer.Option(min=1, help="Photos in each round.")] = 50,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each, by turns.")] = 9,
     as_json: AsJson = False,
 ) -> None:
     """Measure what a hostile photo costs the others: it burns its deadline in one of the pool's processes.

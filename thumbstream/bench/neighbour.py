@@ -46,13 +46,10 @@ class Neighbourhood:
     #: Medians.
     alone_photos_per_second: float
     beside_photos_per_second: float
+    #: The part of the throughput that is left beside a hostile photo: the median of what each pair of rounds says.
+    kept: float
     #: Hostile photos that met their deadline, in all rounds.
     given_up: int
-
-    @property
-    def kept(self) -> float:
-        """The part of the throughput that is left beside a hostile photo."""
-        return self.beside_photos_per_second / self.alone_photos_per_second
 
     @property
     def other_slots(self) -> float:
@@ -74,7 +71,7 @@ def run_neighbour(processes: int, photos: int, rounds: int, *, as_json: bool) ->
                 say(str(reason))
                 return 1
     if as_json:
-        told = asdict(figures) | {"kept": round(figures.kept, 4), "other_slots": round(figures.other_slots, 4)}
+        told = asdict(figures) | {"other_slots": figures.other_slots}
         print(json.dumps(told, indent=2))
     else:
         _print_table(figures)
@@ -99,7 +96,8 @@ async def measure(
                     await street.round(street.beside if is_beside else street.alone)
     finally:
         await street.pool.close()
-    return Neighbourhood(processes, photos, median(street.alone), median(street.beside), street.given_up)
+    kept = median(beside / alone for alone, beside in zip(street.alone, street.beside, strict=True))
+    return Neighbourhood(processes, photos, median(street.alone), median(street.beside), kept, street.given_up)
 
 
 class _Street:
