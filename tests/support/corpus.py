@@ -551,7 +551,7 @@ _PASSES: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2,
 
 def png(width: int, height: int, colour_type: int, depth: int, *, interlaced: bool) -> bytes:
     """The picture as a PNG of any colour type and depth, interlaced or not."""
-    samples_of = {colour: _samples(colour, colour_type, depth) for colour in (GREEN, RED, BLUE)}
+    samples_of: dict[Colour, list[int]] = {each: _samples(each, colour_type, depth) for each in (GREEN, RED, BLUE)}
     return _png_of(picture(width, height), samples_of, colour_type, depth, interlaced)
 
 
