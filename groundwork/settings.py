@@ -4,6 +4,7 @@ import difflib
 import os
 import warnings
 from collections.abc import Mapping
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -85,8 +86,14 @@ class Settings(BaseSettings):
     #: as long to take the original.
     store_within_seconds: float = Field(default=120.0, ge=1, le=3600)
 
+    #: Attempts at a photo that fails for a passing reason (storage, timeouts), the first included.
+    retry_attempts: int = Field(default=8, ge=1, le=100)
+    #: The wait before the second attempt; each further one is twice as long, up to the longest.
+    retry_first_seconds: float = Field(default=1.0, gt=0, le=3600)
+    retry_longest_seconds: float = Field(default=300.0, gt=0, le=86_400)
+
     #: A photo (or a deletion) of which nothing is heard for so long, counted from when the workers have passed it, is
-    #: published again. All eight attempts of a worker with their waits take some two minutes.
+    #: published again. Eight attempts with their waits take two minutes; who allows more, waits longer here as well.
     reconcile_after_seconds: float = Field(default=600.0, gt=0)
 
     #: Lines of the log. Unset: for people on a terminal, else JSON.
@@ -126,7 +133,11 @@ class Settings(BaseSettings):
         factor = {"": 1, "KB": 1000, "MB": _MEGABYTE, "GB": 1000 * _MEGABYTE, "MP": _MEGABYTE}.get(unit.strip())
         if factor is None:
             raise ValueError("expected a number, with MB or MP after it at most")
-        return str(int(float(number) * factor)) if unit else number
+        if not unit:
+            return number
+        if not isfinite(amount := float(number)):
+            raise ValueError("expected a finite number")
+        return str(int(amount * factor))
 
     @field_validator("database_url")
     @classmethod
@@ -160,6 +171,12 @@ class Settings(BaseSettings):
             self.kafka_sasl_username and self.kafka_sasl_password
         ):
             raise ValueError("KAFKA_SECURITY_PROTOCOL asks for KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
+        return self
+
+    @model_validator(mode="after")
+    def _the_longest_wait_is_not_the_shortest(self) -> Self:
+        if self.retry_longest_seconds < self.retry_first_seconds:
+            raise ValueError("RETRY_LONGEST_SECONDS must not be below RETRY_FIRST_SECONDS")
         return self
 
     @property

@@ -64,8 +64,9 @@ async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked
         render_slot=asyncio.Semaphore(settings.concurrency),
     )
     breaker = StorageBreaker(storage.check)
+    backoff = Backoff(settings.retry_attempts, settings.retry_first_seconds, settings.retry_longest_seconds)
     worker = Worker(
-        settings, answerer, breaker=breaker, backoff=Backoff(), at_once=_ANSWERS_PER_RENDER * settings.concurrency
+        settings, answerer, breaker=breaker, backoff=backoff, at_once=_ANSWERS_PER_RENDER * settings.concurrency
     )
     worker.app.finalize()
     await worker.app.start()

@@ -17,9 +17,9 @@ class Backoff:
     """How often and how soon a transient fault is tried again."""
 
     #: The first included.
-    attempts: int = 8
-    first_seconds: float = 1.0
-    longest_seconds: float = 300.0
+    attempts: int
+    first_seconds: float
+    longest_seconds: float
 
     def seconds_before(self, attempt: int) -> float:
         """The wait before ``attempt`` (2 is the first repeat): doubled each time, then a random part of its upper half.

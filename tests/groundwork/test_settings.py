@@ -63,6 +63,21 @@ def test_bytes_may_have_a_unit(monkeypatch, given, bytes_):
     assert load_settings().max_upload_bytes == bytes_
 
 
+@pytest.mark.parametrize("given", ["inf MB", "nan GB", "many MB", "5 TB", "-1 MB", "0"])
+def test_a_number_of_bytes_that_is_none_is_named(monkeypatch, given):
+    monkeypatch.setenv("THUMBSTREAM_MAX_UPLOAD_BYTES", given)
+    with pytest.raises(BadSettings, match="THUMBSTREAM_MAX_UPLOAD_BYTES"):
+        load_settings()
+
+
+def test_the_waits_between_attempts_cannot_begin_above_their_longest(monkeypatch):
+    monkeypatch.setenv("THUMBSTREAM_RETRY_FIRST_SECONDS", "60")
+    assert load_settings().retry_first_seconds == 60
+    monkeypatch.setenv("THUMBSTREAM_RETRY_LONGEST_SECONDS", "59")
+    with pytest.raises(BadSettings, match="RETRY_LONGEST_SECONDS"):
+        load_settings()
+
+
 def test_renditions_are_read_from_json_and_their_names_must_differ(monkeypatch):
     twice = [{"name": "a", "max_edge": 10}, {"name": "a", "max_edge": 20}]
     monkeypatch.setenv("THUMBSTREAM_RENDITIONS", json.dumps(twice[:1]))

@@ -242,7 +242,7 @@ async def test_a_deletion_waits_until_storage_is_back():
 
 
 async def test_a_stop_gives_up_what_waits_for_its_time_and_sends_nothing():
-    desk = Desk(backoff=Backoff())
+    desk = Desk(backoff=Backoff(8, 1.0, 300.0))
     waiting = asyncio.ensure_future(desk.attempts.retry(_retry(due_at=time() + 200)))
     for _ in range(5):
         await asyncio.sleep(0)

@@ -36,7 +36,7 @@ async def _nothing() -> None:
 
 @asynccontextmanager
 async def running_worker(settings, answerer):
-    worker = Worker(settings, answerer, breaker=StorageBreaker(_nothing), backoff=Backoff(), at_once=8)
+    worker = Worker(settings, answerer, breaker=StorageBreaker(_nothing), backoff=Backoff(8, 1.0, 300.0), at_once=8)
     worker.app.finalize()
     await worker.app.start()
     try:
