@@ -10,6 +10,7 @@ from groundwork.settings import Settings
 from kafka_servers import Broker, EmbeddedBroker
 from polling import poll_async
 from postgres_server import PostgreSQL
+from schemas import topics
 from server_process import free_port
 from thumbstream.doctor import (
     Finding,
@@ -54,7 +55,10 @@ async def test_with_a_broker_and_its_topics_only_the_worker_is_missing(broker: B
     await poll_async(lambda: _knows_all_topics(settings), 30)
     findings = [finding async for finding in examine(settings)]
     assert _about(findings, "kafka").verdict is Verdict.OK
-    assert _about(findings, "topics").text == "8 of 8 are as set (3 partitions, 1 replicas)"
+    assert (
+        _about(findings, "topics").text
+        == f"{len(topics.ALL)} of {len(topics.ALL)} are as set (3 partitions, 1 replicas)"
+    )
     assert "no worker lives" in _about(findings, "workers").text
     assert [finding.about for finding in findings if finding.verdict is Verdict.BAD] == ["workers"]
 
@@ -62,7 +66,7 @@ async def test_with_a_broker_and_its_topics_only_the_worker_is_missing(broker: B
 async def test_missing_topics_are_named_and_no_fault(embedded_broker: EmbeddedBroker, data_dir: Path) -> None:
     findings = await _kafka(_settings(data_dir, **embedded_broker.settings))
     missing = [finding for finding in findings if "is missing" in finding.text]
-    assert len(missing) == 8
+    assert len(missing) == len(topics.ALL)
     assert {finding.verdict for finding in missing} == {Verdict.NOTE}
 
 

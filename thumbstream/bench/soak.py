@@ -5,6 +5,7 @@ import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
@@ -24,6 +25,9 @@ from thumbstream.terminal import say
 
 _MAX_PIXELS: Final = 100_000_000
 _MEGABYTE: Final = 1_000_000
+
+#: Before giving up to look at processes that make way for fresh ones all the time.
+_LOOKS: Final = 20
 
 #: Originals: px, as Pillow names the format, how it is saved; and how many of each come in a row of 24. The first makes
 #: a process keep as much as any does.
@@ -107,13 +111,23 @@ async def measure(
         while rendered < photos:
             portion = islice(order, min(every, photos - rendered))
             await asyncio.gather(*(feed(portion) for _ in range(processes)))
-            await asyncio.gather(*(pool.render(originals[0], DEFAULT_RENDITIONS) for _ in range(processes)))
+            memory = await _look(pool, processes, originals[0])
             alive = pool.process_ids
-            memory = sorted((memory_bytes(pid) for pid in alive), reverse=True)
-            moments.append(Moment(rendered, memory_bytes(os.getpid()), tuple(memory), len(seen - alive)))
+            seen.update(alive)
+            moments.append(Moment(rendered, memory_bytes(os.getpid()), memory, len(seen - alive)))
     finally:
         await pool.close()
     return moments
+
+
+async def _look(pool: RenderPool, processes: int, original: Path) -> tuple[int, ...]:
+    """The memory of each process after it has rendered ``original``, the largest first."""
+    for _ in range(_LOOKS):
+        await asyncio.gather(*(pool.render(original, DEFAULT_RENDITIONS) for _ in range(processes)))
+        with suppress(CannotMeasure):  # one has just made way for a fresh one
+            if memory := sorted((memory_bytes(pid) for pid in pool.process_ids), reverse=True):
+                return tuple(memory)
+    raise CannotMeasure("the processes come and go too fast to look at them")
 
 
 def memory_bytes(pid: int) -> int:
