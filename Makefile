@@ -3,7 +3,7 @@
 VENV ?= .venv
 #: Further arguments of run, test, faults and bench: make test ARGS="tests/api -x"
 ARGS ?=
-#: Photos that each fault of `make faults` meets; 1500 is the long form, of half an hour.
+#: Photos that each fault of `make faults` meets; 1050 is the long form, of half an hour.
 PHOTOS ?= 60
 #: Where `make faults` writes its table, as $(REPORT).md and $(REPORT).json.
 REPORT ?= faults

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 from ledger import Findings, Row, Watch, account, all_settled, write_table
 from load import Load
@@ -23,9 +23,13 @@ P = TypeVar("P", bound=Place)
 rows: list[Row] = []
 
 
+#: Few enough for every change.
+SHORT_FORM_PHOTOS: Final = 60
+
+
 def photos_per_fault() -> int:
-    """How many photos each fault meets: ``FAULTS_PHOTOS``, by default few enough for every change."""
-    return int(os.environ.get("FAULTS_PHOTOS", "60"))
+    """How many photos each fault meets: ``FAULTS_PHOTOS``, by default those of the short form."""
+    return int(os.environ.get("FAULTS_PHOTOS", SHORT_FORM_PHOTOS))
 
 
 @dataclass
