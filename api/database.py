@@ -60,19 +60,16 @@ class Database:
         Raises:
             DBAPIError: the database is away or refuses.
         """
-        for attempt in range(1, _TRIES + 1):
-            try:
-                async with (
-                    self._turn,
-                    AsyncSession(self._writing_engine, expire_on_commit=False) as session,
-                    session.begin(),
-                ):
-                    return await work(session)
-            except DBAPIError as error:
-                if attempt == _TRIES or not _is_conflict(error):
-                    raise
-                await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
-        raise AssertionError("unreachable")
+
+        async def once() -> T:
+            async with (
+                self._turn,
+                AsyncSession(self._writing_engine, expire_on_commit=False) as session,
+                session.begin(),
+            ):
+                return await work(session)
+
+        return await _until_no_other_is_in_the_way(once)
 
     async def insert(self, into: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows and do nothing else: all or none, in one round trip where the database can.
@@ -88,10 +85,20 @@ class Database:
 
     async def migrate(self) -> None:
         """Bring the tables up to date; two instances that start at once take turns."""
+        if not self.is_postgresql:
+            await _until_no_other_is_in_the_way(self._write_ahead)
         async with self._writing_engine.begin() as connection:
             if self.is_postgresql:
                 await connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
             await connection.run_sync(_upgrade)
+
+    async def _write_ahead(self) -> None:
+        """Have the SQLite file remember that readers and a writer do not wait for each other.
+
+        Who asks for it just when another does is refused at once, whatever ``busy_timeout`` says.
+        """
+        async with self._engine.connect() as connection:
+            await connection.execute(text("PRAGMA journal_mode = WAL"))
 
     async def check(self) -> None:
         """Raise unless the database answers."""
@@ -120,7 +127,7 @@ def open_database(settings: Settings) -> Database:
 def _prepare_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None  # the driver begins no transaction of its own; _begin_sqlite does
     cursor = connection.cursor()
-    for pragma in ("busy_timeout = 10000", "journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+    for pragma in ("busy_timeout = 10000", "synchronous = FULL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 
@@ -129,6 +136,17 @@ def _begin_sqlite(connection: Connection) -> None:
     # Without BEGIN each SELECT is a transaction of its own, which is what a look needs and three calls less.
     if begin := connection.get_execution_options().get("begin"):
         connection.exec_driver_sql(begin)
+
+
+async def _until_no_other_is_in_the_way(work: Callable[[], Awaitable[T]]) -> T:
+    for attempt in range(1, _TRIES + 1):
+        try:
+            return await work()
+        except DBAPIError as error:
+            if attempt == _TRIES or not _is_conflict(error):
+                raise
+            await asyncio.sleep(random.uniform(0, 0.02 * 2**attempt))
+    raise AssertionError("unreachable")
 
 
 def _is_conflict(error: DBAPIError) -> bool:

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 import s3fs
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import LeaderNotAvailableError
 
 from kafka_servers import ApacheKafka, Broker, EmbeddedBroker
 from polling import DeadlinePassed, poll, poll_async
@@ -22,8 +23,15 @@ from tcp_proxy import TcpProxy
 
 
 async def _send(bootstrap: str, topic: str, value: bytes) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
-        await producer.send_and_wait(topic, value)
+    async def is_sent() -> bool:
+        try:
+            async with AIOKafkaProducer(bootstrap_servers=bootstrap) as producer:
+                await producer.send_and_wait(topic, value)
+        except LeaderNotAvailableError:  # it is just being chosen
+            return False
+        return True
+
+    await poll_async(is_sent, 60)
 
 
 async def _first_value(bootstrap: str, topic: str) -> bytes | None:

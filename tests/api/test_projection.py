@@ -214,9 +214,9 @@ async def test_an_event_of_another_workspace_does_not_touch_the_photo(database: 
     assert [row.workspace_id for row in await rows(database)] == ["acme"]
 
 
-async def test_two_instances_that_start_at_once_make_the_tables_once(tmp_path: Path, database_url: str) -> None:
+async def test_instances_that_start_at_once_make_the_tables_once(tmp_path: Path, database_url: str) -> None:
     settings = Settings(data_dir=tmp_path, database_url=database_url, _env_file=None)
-    opened = [open_database(settings) for _ in range(3)]
+    opened = [open_database(settings) for _ in range(8)]
     try:
         await asyncio.gather(*(each.migrate() for each in opened))
         assert await rows(opened[0]) == []
