@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from hashlib import file_digest
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, Protocol
 
 from groundwork.storage import Missing, Storage
 from pipeline.render import Rendered, RenderedPhoto, fingerprint_rendition, fingerprints_of, size_of
@@ -26,8 +26,6 @@ from schemas.events import (
 from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge
 from schemas.renditions import Rendition, recipe_of
 from schemas.storage_keys import key_of_original, key_of_thumbnail, prefix_of_thumbnails
-
-Made = TypeVar("Made")
 
 
 class Renderer(Protocol):
@@ -115,8 +113,10 @@ class Answerer:
     async def _thumbnails(self, upload: PhotoUploaded, original: _Original, attempt: int) -> ThumbnailsReady:
         present = await self._present(upload, original)
         missing = [rendition for rendition in self._renditions if rendition.name not in present]
-        # Nothing is written before the checksum is known; to render takes longer.
-        checksum, (photo, render_seconds) = await _both(original.checksum, self._rendered(original.path, missing))
+        # Nothing is written before the checksum is known; to render takes longer. Of the faults of both the checksum's
+        # is the one that counts: of other bytes nothing can be said.
+        rendering = self._rendered(original.path, missing)
+        checksum, (photo, render_seconds) = await _all_of([original.checksum, rendering])
         keys = self._keys(upload, checksum)
         await _all_of(self._storage.write(keys[fresh.rendition.name], fresh.content) for fresh in photo.thumbnails)
         thumbnails = present | {fresh.rendition.name: fresh for fresh in photo.thumbnails}
@@ -163,10 +163,11 @@ class Answerer:
             if not await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id)):
                 return {}
             checksum = await original.checksum
+        keys = self._keys(upload, checksum)
         present: dict[str, Rendered] = {}
         for rendition in self._renditions:
             try:
-                content = await self._storage.read(self._keys(upload, checksum)[rendition.name])
+                content = await self._storage.read(keys[rendition.name])
             except Missing:
                 if not present:
                     break
@@ -222,18 +223,10 @@ def _checksum_of(path: Path, said: str | None) -> str:
     return checksum
 
 
-async def _both(checksum: Awaitable[str], render: Awaitable[Made]) -> tuple[str, Made]:
-    """Await both. The checksum's fault is the one that counts: of other bytes nothing can be said."""
-    found, made = await asyncio.gather(checksum, render, return_exceptions=True)
-    if isinstance(found, BaseException):
-        raise found
-    if isinstance(made, BaseException):
-        raise made
-    return found, made
-
-
-async def _all_of(writes: Iterable[Awaitable[None]]) -> None:
+async def _all_of(work: Iterable[Awaitable[Any]]) -> list[Any]:
     """Await every one, also when one fails, so that none goes on behind the answer's back; then raise the first."""
-    for outcome in await asyncio.gather(*writes, return_exceptions=True):
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
+    return outcomes
