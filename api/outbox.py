@@ -134,13 +134,7 @@ class Relay:
     async def _started_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
             await self._prepare()
-            producer = kafka.new_producer(self._settings, request_timeout_ms=_DELIVERY_MS)
-            try:
-                await producer.start()
-            except BaseException:
-                await producer.stop()
-                raise
-            self._producer = producer
+            self._producer = await kafka.started(kafka.new_producer(self._settings, request_timeout_ms=_DELIVERY_MS))
         return self._producer
 
     async def _close_producer(self) -> None:

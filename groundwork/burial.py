@@ -87,11 +87,5 @@ class LetterProducer:
                 await kafka.wait_for_topics(self._settings)
                 self._has_topics = True
             if self._producer is None:
-                producer = new_letter_producer(self._settings)
-                try:
-                    await producer.start()
-                except BaseException:
-                    await producer.stop()
-                    raise
-                self._producer = producer
+                self._producer = await kafka.started(new_letter_producer(self._settings))
             return self._producer

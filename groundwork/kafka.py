@@ -78,6 +78,20 @@ def new_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     return impatient(AIOKafkaProducer(**client_options(settings), **(producer_options(settings) | options)))
 
 
+async def started(producer: AIOKafkaProducer) -> AIOKafkaProducer:
+    """``producer``, started; where it cannot be, it is closed.
+
+    Raises:
+        KafkaError: the brokers are away.
+    """
+    try:
+        await producer.start()
+    except BaseException:
+        await producer.stop()
+        raise
+    return producer
+
+
 def new_consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
     """A consumer of the topics ``names`` that is not yet started and never commits by itself."""
     chosen = {

@@ -11,20 +11,12 @@ import pytest
 from ailing_s3 import AilingS3
 from groundwork import kafka
 from polling import poll_async
-from scene import SHORT_FORM_PHOTOS, Scene, account_for, photos_per_fault
+from scene import FAULT_MARKS, SHORT_FORM_PHOTOS, Scene, account_for, photos_per_fault
 from schemas import topics
 from surroundings import Surroundings
 from topic_reader import ends_of, records_since
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.timeout(1800),
-    # Seen of the tests' own clients when they are cut off in the middle of connecting; anything else still fails.
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in.*(socket.socket|_SelectorTransport|StreamWriter|AIOKafkaConnection)"
-        ":pytest.PytestUnraisableExceptionWarning"
-    ),
-]
+pytestmark = FAULT_MARKS
 
 S = Scene[Surroundings]
 

@@ -9,18 +9,10 @@ from pathlib import Path
 import pytest
 
 from deployment import Deployment
-from scene import Scene, account_for
+from scene import FAULT_MARKS, Scene, account_for
 from surroundings import Place, place_of
 
-pytestmark = [
-    pytest.mark.faults,
-    pytest.mark.timeout(1800),
-    # Seen of the tests' own clients when they are cut off in the middle of connecting; anything else still fails.
-    pytest.mark.filterwarnings(
-        "ignore:Exception ignored in.*(socket.socket|_SelectorTransport|StreamWriter|AIOKafkaConnection)"
-        ":pytest.PytestUnraisableExceptionWarning"
-    ),
-]
+pytestmark = FAULT_MARKS
 
 DISK_BYTES = 24 * 1024 * 1024
 

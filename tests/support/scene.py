@@ -11,6 +11,8 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final, Generic, TypeVar
 
+import pytest
+
 from ledger import Findings, Row, Watch, account, all_settled, write_table
 from load import Load
 from schemas import topics
@@ -18,6 +20,17 @@ from surroundings import Place
 from topic_reader import ends_of
 
 P = TypeVar("P", bound=Place)
+
+#: Of every module of faults.
+FAULT_MARKS: Final = [
+    pytest.mark.faults,
+    pytest.mark.timeout(1800),
+    # Seen of the tests' own clients when they are cut off in the middle of connecting; anything else still fails.
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in.*(socket.socket|_SelectorTransport|StreamWriter|AIOKafkaConnection)"
+        ":pytest.PytestUnraisableExceptionWarning"
+    ),
+]
 
 #: What came of the faults of this run so far.
 rows: list[Row] = []
