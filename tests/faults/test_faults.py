@@ -11,12 +11,12 @@ import pytest
 from ailing_s3 import AilingS3
 from groundwork import kafka
 from polling import poll_async
-from scene import FAULT_MARKS, SHORT_FORM_PHOTOS, Scene, account_for, photos_per_fault
+from scene import PATIENTLY, SHORT_FORM_PHOTOS, Scene, account_for, photos_per_fault
 from schemas import topics
 from surroundings import Surroundings
 from topic_reader import ends_of, records_since
 
-pytestmark = FAULT_MARKS
+pytestmark = [pytest.mark.faults, *PATIENTLY]
 
 S = Scene[Surroundings]
 

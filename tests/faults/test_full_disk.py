@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deployment import Deployment
-from scene import FAULT_MARKS, Scene, account_for
+from scene import PATIENTLY, Scene, account_for
 from surroundings import Place, place_of
 
-pytestmark = FAULT_MARKS
+pytestmark = [pytest.mark.faults, *PATIENTLY]
 
 DISK_BYTES = 24 * 1024 * 1024
 

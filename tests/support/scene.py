@@ -21,9 +21,8 @@ from topic_reader import ends_of
 
 P = TypeVar("P", bound=Place)
 
-#: Of every module of faults.
-FAULT_MARKS: Final = [
-    pytest.mark.faults,
+#: Marks of every module whose tests draw up the ledger.
+PATIENTLY: Final = [
     pytest.mark.timeout(1800),
     # Seen of the tests' own clients when they are cut off in the middle of connecting; anything else still fails.
     pytest.mark.filterwarnings(
