@@ -9,6 +9,7 @@ RUN pip install --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas ./schemas
 COPY groundwork ./groundwork
+COPY imaging ./imaging
 COPY pipeline ./pipeline
 COPY api ./api
 COPY thumbstream ./thumbstream

@@ -9,8 +9,8 @@ from typing import Final
 from api.receiving import plain_filename
 from api.tables import PhotoRow
 from api.views import photo_json
-from groundwork.formats import AVIF, GIF, HEIF, JPEG, PNG, TIFF, WEBP
 from groundwork.storage import Storage
+from imaging.formats import AVIF, GIF, HEIF, JPEG, PNG, TIFF, WEBP
 
 _EXTENSIONS: Final = {each.content_type: each.extension for each in (JPEG, PNG, WEBP, GIF, TIFF, AVIF, HEIF)}
 

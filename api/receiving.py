@@ -15,9 +15,9 @@ from aiohttp import BodyPartReader, web
 
 from api.asked import MAX_CAPTION, MAX_ITEM_ID, parse_text
 from api.problems import Problem, bad_field, problem_of_fault
-from groundwork.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
 from groundwork.settings import Settings
 from groundwork.storage import TEMPORARY_PREFIX
+from imaging.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
 from schemas.faults import OriginalTooLarge, TooManyPixels, Unreadable, UnsupportedFormat
 
 _CHUNK_BYTES: Final = 256 * 1024

@@ -1,1 +1,1 @@
-"""What must stand before either side works: settings, the ways to Kafka and storage, what counts as a photo."""
+"""What must stand before either side works: settings, the ways to Kafka and storage."""

@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, Final, Protocol
 
 from groundwork.storage import Missing, Storage
-from pipeline.render import Rendered, RenderedPhoto, fingerprint_rendition, fingerprints_of, size_of
+from imaging.render import Rendered, RenderedPhoto, fingerprint_rendition, fingerprints_of, size_of
 from schemas import ids, topics
 from schemas.events import (
     FailureReason,

@@ -17,9 +17,9 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Final
 
+from imaging.render import RenderedPhoto
 from pipeline.deadline import deadline_seconds_of
 from pipeline.fork_server import start_fork_server
-from pipeline.render import RenderedPhoto
 from pipeline.render_process import Answer, HeaderRead, Order, OurFault, OutOfMemory, serve
 from schemas.faults import Fault, Internal, RenderCrashed, RenderTimeout
 from schemas.renditions import Rendition
@@ -88,7 +88,7 @@ class RenderPool:
         await asyncio.gather(*(self._start_one() for _ in range(self._process_count)))
 
     async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
-        """As :func:`pipeline.render.render`, in a process; waits for a free one.
+        """As :func:`imaging.render.render`, in a process; waits for a free one.
 
         The deadline counts from when a process has it, and is the photo's own as soon as its header is read. When the
         caller is cancelled, so is the work.

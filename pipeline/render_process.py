@@ -18,10 +18,10 @@ from typing import Final
 import pillow_heif
 from PIL import AvifImagePlugin, Image
 
-from groundwork.formats import Header
+from imaging.formats import Header
+from imaging.geometry import size_of_thumbnail
+from imaging.render import RenderedPhoto, render
 from pipeline.allocator import keep_freed_memory
-from pipeline.geometry import size_of_thumbnail
-from pipeline.render import RenderedPhoto, render
 from schemas.faults import Fault
 from schemas.renditions import Rendition
 

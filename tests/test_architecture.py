@@ -19,10 +19,11 @@ _ROOT: Final = Path(__file__).parents[1]
 #: What each room may import of ours, beside itself.
 _ARROWS: Final = {
     "schemas": set[str](),
+    "imaging": {"schemas"},
     "groundwork": {"schemas"},
-    "pipeline": {"schemas", "groundwork"},
-    "api": {"schemas", "groundwork"},
-    "thumbstream": {"schemas", "groundwork", "pipeline", "api"},
+    "pipeline": {"schemas", "imaging", "groundwork"},
+    "api": {"schemas", "imaging", "groundwork"},
+    "thumbstream": {"schemas", "imaging", "groundwork", "pipeline", "api"},
 }
 
 #: Rooms that do no I/O of their own.

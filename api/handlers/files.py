@@ -12,8 +12,8 @@ from api.problems import Problem, not_found
 from api.state import DATABASE, STORAGE
 from api.tables import PhotoRow
 from api.views import photo_json, version_of
-from groundwork.formats import AVIF, GIF, HEIF, JPEG, PNG, TIFF, WEBP
 from groundwork.storage import Missing
+from imaging.formats import AVIF, GIF, HEIF, JPEG, PNG, TIFF, WEBP
 
 FOR_EVER: Final = "private, max-age=31536000, immutable"
 #: For an address whose bytes may become others.

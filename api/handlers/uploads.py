@@ -10,7 +10,7 @@ from api.receiving import Received, header_of, received
 from api.state import INTAKE, SETTINGS, STORAGE
 from api.tables import PhotoRow
 from api.views import photo_json, url_of_photo
-from groundwork.formats import Header
+from imaging.formats import Header
 from schemas import ids
 from schemas.events import PhotoUploaded
 from schemas.storage_keys import key_of_original

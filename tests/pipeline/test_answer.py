@@ -15,8 +15,8 @@ from PIL import Image
 
 from groundwork.settings import Settings
 from groundwork.storage import Storage, open_storage
+from imaging.render import RenderedPhoto, render
 from pipeline.answer import Answerer, failed, started
-from pipeline.render import RenderedPhoto, render
 from schemas.events import PhotoDeleted, PhotoUploaded
 from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition

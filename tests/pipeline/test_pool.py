@@ -16,13 +16,13 @@ from hypothesis import strategies as some
 
 import pool_owner
 import reaper
-from groundwork.formats import SNIFF_BYTES
+from imaging.formats import SNIFF_BYTES
+from imaging.geometry import size_of_thumbnail
+from imaging.render import render
 from pictures import encoded, picture, written
 from pipeline import pool as pool_module
 from pipeline.deadline import deadline_seconds_of
-from pipeline.geometry import size_of_thumbnail
 from pipeline.pool import RenderPool
-from pipeline.render import render
 from polling import poll, poll_async
 from schemas.faults import Internal, RenderCrashed, RenderTimeout, TooManyPixels, Unreadable, UnsupportedFormat
 from schemas.renditions import DEFAULT_RENDITIONS

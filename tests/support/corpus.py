@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from PIL import Image, ImageCms
 
-from groundwork.formats import CAN_READ_JXL, MAX_JPEG_SCANS
+from imaging.formats import CAN_READ_JXL, MAX_JPEG_SCANS
 from pictures import BLUE, GREEN, RED, STORED_FOR, encoded, orientation_exif, picture, png_chunk, swapped_profile
 from schemas.faults import FaultCode
 

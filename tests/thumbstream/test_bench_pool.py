@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from groundwork.formats import MAX_JPEG_SCANS, read_header
+from imaging.formats import MAX_JPEG_SCANS, read_header
 from photos import photo
 from thumbstream.bench import neighbour, soak
 from thumbstream.bench.neighbour import Neighbourhood, slow_jpeg

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from groundwork.formats import read_header
+from imaging.formats import read_header
 from schemas.faults import Fault
 from schemas.renditions import Format, Rendition
 from thumbstream.bench.sample_photos import encoded, photo_like, zone_plate

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from PIL import Image, ImageOps
 
-from groundwork.formats import JPEG, open_photo
-from pipeline.encode import encode
-from pipeline.geometry import size_to_decode
-from pipeline.render import render
+from imaging.encode import encode
+from imaging.formats import JPEG, open_photo
+from imaging.geometry import size_to_decode
+from imaging.render import render
 from schemas.renditions import Rendition
 
 #: Renditions come largest first, and so do the thumbnails.

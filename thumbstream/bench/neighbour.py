@@ -15,7 +15,7 @@ from PIL import Image
 from rich.console import Console
 from rich.table import Table
 
-from groundwork.formats import MAX_JPEG_SCANS
+from imaging.formats import MAX_JPEG_SCANS
 from pipeline.deadline import deadline_seconds_of
 from pipeline.pool import RenderPool
 from schemas.faults import RenderTimeout

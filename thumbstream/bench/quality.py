@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from PIL import Image, ImageMath, ImageOps
 
-from groundwork.formats import open_photo
-from pipeline.colour import to_eight_bits, to_srgb
+from imaging.colour import to_eight_bits, to_srgb
+from imaging.formats import open_photo
 
 _NO_LIMIT: Final = 10**9
 

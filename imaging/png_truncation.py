@@ -22,7 +22,7 @@ _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 
 _AT_ONCE: Final = ((0, 0, 1, 1),)
 
 
-def lacks_rows(path: Path, decoded: Image.Image, *, is_interlaced: bool) -> bool:
+def is_truncated(path: Path, decoded: Image.Image, *, is_interlaced: bool) -> bool:
     """Whether the PNG at ``path``, which gave ``decoded``, ends before its last row.
 
     Only what may be so by the looks of it is read again: where something is drawn on the last row, all is there.

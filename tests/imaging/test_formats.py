@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 
-from groundwork import formats
-from groundwork.formats import Header, format_of, read_header
-from groundwork.jxl_header import read_jxl_header
+from imaging import formats
+from imaging.formats import Header, format_of, read_header
+from imaging.jxl_header import read_jxl_header
 from pictures import encoded, orientation_exif, picture, written
 from schemas.faults import Fault, FaultCode, TooManyPixels, Unreadable, UnsupportedFormat
 

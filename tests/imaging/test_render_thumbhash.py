@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from thash import rgba_to_thumb_hash
 
-from pipeline.thumbhash import thumbhash
+from imaging.thumbhash import thumbhash
 
 
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(2, 6), st.booleans(), st.integers(0, 1000))

@@ -17,7 +17,7 @@ from typing import Final
 import pillow_heif
 from PIL import Image, ImageFile
 
-from groundwork import jxl_header
+from imaging import jxl_header
 from schemas.faults import TooManyPixels, Unreadable, UnsupportedFormat
 
 try:

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image, ImageChops, ImageStat
 
-from groundwork.formats import CAN_READ_JXL
+from imaging import resize
+from imaging.formats import CAN_READ_JXL
+from imaging.geometry import centre_square, scale_of, size_of_thumbnail, size_to_decode
+from imaging.render import RenderedPhoto, fingerprint_rendition, fingerprints_of, render, size_of
 from pictures import (
     GREEN,
     RED,
@@ -19,9 +22,6 @@ from pictures import (
     picture,
     written,
 )
-from pipeline import resize
-from pipeline.geometry import centre_square, scale_of, size_of_thumbnail, size_to_decode
-from pipeline.render import RenderedPhoto, fingerprint_rendition, fingerprints_of, render, size_of
 from schemas.renditions import DEFAULT_RENDITIONS, Format, Rendition
 
 MAX_PIXELS = 10_000_000

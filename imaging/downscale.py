@@ -1,15 +1,15 @@
-"""The cascade: each thumbnail's pixels from the smallest image at hand that has pixels enough."""
+"""Each thumbnail's pixels from the smallest image at hand that has pixels enough."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from PIL import Image
 
-from pipeline import geometry
-from pipeline.colour import to_srgb
-from pipeline.decode import Decoded
-from pipeline.geometry import Box, centre_square, size_of_thumbnail
-from pipeline.resize import resized
+from imaging import geometry
+from imaging.colour import to_srgb
+from imaging.decode import Decoded
+from imaging.geometry import Box, centre_square, size_of_thumbnail
+from imaging.resize import resized
 from schemas.renditions import Rendition
 
 #: A thumbnail made from one at least this many times as large cannot be told from one that was made from the original
@@ -28,7 +28,7 @@ _TURN_OF_ORIENTATION: Final = {
 
 
 @dataclass(frozen=True)
-class _Plate:
+class ScaledImage:
     """A finished image: upright, in sRGB."""
 
     image: Image.Image
@@ -37,12 +37,12 @@ class _Plate:
     is_whole: bool
 
 
-class Cascade:
+class Downscaler:
     """Makes the images of one photo's thumbnails. Ask for the largest first."""
 
     def __init__(self, decoded: Decoded) -> None:
         self._decoded = decoded
-        self._plates: list[_Plate] = []
+        self._images: list[ScaledImage] = []
 
     def scale_of(self, rendition: Rendition) -> float:
         """How much smaller the photo becomes."""
@@ -52,13 +52,13 @@ class Cascade:
         """The thumbnail's pixels: upright, in sRGB, L or RGB or RGBA. Not to be written to."""
         scale, is_whole = self.scale_of(rendition), rendition.fit == "inside"
         size = size_of_thumbnail(self._decoded.upright, rendition)
-        for plate in reversed(self._plates):
-            if plate.scale >= scale * _LEAST_STEP and (plate.is_whole or not is_whole):
-                image = resized(plate.image, size, _part((0, 0, *plate.image.size), is_whole))
+        for scaled in reversed(self._images):
+            if scaled.scale >= scale * _LEAST_STEP and (scaled.is_whole or not is_whole):
+                image = resized(scaled.image, size, _part((0, 0, *scaled.image.size), is_whole))
                 break
         else:
             image = self._from_the_original(size, is_whole)
-        self._plates.append(_Plate(image, scale, is_whole))
+        self._images.append(ScaledImage(image, scale, is_whole))
         return image
 
     def _from_the_original(self, size: geometry.Size, is_whole: bool) -> Image.Image:

@@ -4,7 +4,7 @@ from typing import Any, Final
 
 from PIL import Image
 
-from pipeline.geometry import Box, Size
+from imaging.geometry import Box, Size
 
 try:
     from cykooz_resizer import CropBox, FilterType, ResizeAlg, ResizeOptions, Resizer

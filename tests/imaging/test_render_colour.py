@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
+from imaging import resize
+from imaging.render import render
 from pictures import BLUE, GREEN, RED, decoded, encoded, is_near, picture, swapped_profile, written
-from pipeline import resize
-from pipeline.render import render
 from schemas.renditions import Rendition
 
 PNG_200 = Rendition(name="a", max_edge=200, format="png")

@@ -10,8 +10,8 @@ from typing import Final
 
 from PIL import Image
 
-from pipeline.encode import THUMBNAIL_FORMATS, flattened
-from pipeline.thumbhash import thumbhash
+from imaging.encode import THUMBNAIL_FORMATS, flattened
+from imaging.thumbhash import thumbhash
 from schemas.renditions import Rendition
 
 #: px. ThumbHash takes up to 100, but keeps only 7 waves each way: from 32 it comes out the same, ten times sooner.

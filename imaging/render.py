@@ -6,11 +6,11 @@ from pathlib import Path
 
 from PIL import Image
 
-from groundwork.formats import Header, open_photo
-from pipeline.decode import decode
-from pipeline.encode import encode, size_of
-from pipeline.fingerprints import fingerprint_rendition, fingerprints_of
-from pipeline.plates import Cascade
+from imaging.decode import decode
+from imaging.downscale import Downscaler
+from imaging.encode import encode, size_of
+from imaging.formats import Header, open_photo
+from imaging.hashes import fingerprint_rendition, fingerprints_of
 from schemas.renditions import Rendition
 
 __all__ = ["Rendered", "RenderedPhoto", "fingerprint_rendition", "fingerprints_of", "render", "size_of"]
@@ -65,9 +65,9 @@ def render(
         if not renditions:
             return RenderedPhoto(header, (), "", "")
         decoded = decode(image, header, renditions)
-    cascade = Cascade(decoded)
-    largest_first = sorted(renditions, key=cascade.scale_of, reverse=True)
-    images = {rendition: cascade.image_of(rendition) for rendition in largest_first}
+    downscaler = Downscaler(decoded)
+    largest_first = sorted(renditions, key=downscaler.scale_of, reverse=True)
+    images = {rendition: downscaler.image_of(rendition) for rendition in largest_first}
     thumbnails = [_rendered(rendition, images[rendition]) for rendition in renditions]
     fingerprinted = list(renditions).index(fingerprint_rendition(renditions))
     thumbhash, perceptual_hash = fingerprints_of(thumbnails[fingerprinted].content)

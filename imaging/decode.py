@@ -10,11 +10,11 @@ from typing import Final
 
 from PIL import Image, ImageFile
 
-from groundwork.formats import AVIF, BROKEN_FILE_ERRORS, HEIF, JPEG, JXL, PNG, Header
-from pipeline.cicp import profile_by_number
-from pipeline.colour import to_eight_bits
-from pipeline.geometry import Box, Size, size_to_decode
-from pipeline.png_rows import lacks_rows
+from imaging.cicp import profile_by_number
+from imaging.colour import to_eight_bits
+from imaging.formats import AVIF, BROKEN_FILE_ERRORS, HEIF, JPEG, JXL, PNG, Header
+from imaging.geometry import Box, Size, size_to_decode
+from imaging.png_truncation import is_truncated
 from schemas.faults import Unreadable
 from schemas.renditions import Rendition
 
@@ -98,7 +98,7 @@ def _load(image: ImageFile.ImageFile, header: Header, renditions: Sequence[Rendi
         drafted = image.draft(None, size_to_decode(image.size, renditions, _HEADROOM))
     is_interlaced = bool(image.info.get("interlace"))
     image.load()
-    if header.format is PNG and lacks_rows(Path(os.fsdecode(image.filename)), image, is_interlaced=is_interlaced):
+    if header.format is PNG and is_truncated(Path(os.fsdecode(image.filename)), image, is_interlaced=is_interlaced):
         raise OSError("the PNG ends before its last row")
     return drafted[1] if drafted else None
 

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from groundwork.formats import CAN_READ_JXL
+from imaging.formats import CAN_READ_JXL
+from imaging.render import RenderedPhoto, render
 from pictures import encoded, picture, png_chunk, written
-from pipeline.render import RenderedPhoto, render
 from schemas.faults import Fault, FaultCode, TooManyPixels, Unreadable, UnsupportedFormat
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition
 

@@ -1,0 +1,1 @@
+"""Bytes in, thumbnails out: formats and their headers, decoding, colour, downscaling, encoding, hashes. Pillow only."""
