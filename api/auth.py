@@ -53,7 +53,7 @@ def admin_key(settings: Settings) -> str:
 
 def _made_key(file: Path) -> str:
     """Write a new key beside the file and link it into place, so that of two who do it at once one wins whole."""
-    file.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}-{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     try:

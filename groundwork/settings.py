@@ -3,15 +3,32 @@
 import difflib
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic import (
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from groundwork.settings_checks import (
+    check_bootstrap,
+    check_database_url,
+    check_endpoint,
+    check_host,
+    check_pem,
+    faults_together,
+    without_credentials,
+)
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition
 
 PREFIX: Final = "THUMBSTREAM_"
@@ -21,6 +38,9 @@ LogFormat = Literal["console", "logfmt", "json"]
 
 #: Read by the command-line clients, not by the services.
 _CLIENT_NAMES: Final = ("THUMBSTREAM_URL", "THUMBSTREAM_KEY")
+
+#: Never shown, not even when they are wrong.
+_SECRET_FIELDS: Final = frozenset({"kafka_sasl_password", "s3_secret_access_key", "admin_key"})
 
 
 class BadSettings(Exception):
@@ -145,10 +165,10 @@ class Settings(BaseSettings):
         known = ("sqlite+aiosqlite://", "postgresql+asyncpg://")
         for short, scheme in {"sqlite://": known[0], "postgresql://": known[1], "postgres://": known[1]}.items():
             if value and value.startswith(short):
-                return scheme + value.removeprefix(short)
+                value = scheme + value.removeprefix(short)
         if value and not value.startswith(known):
             raise ValueError(f"expected a URL that starts with {' or '.join(known)}")
-        return value
+        return value and check_database_url(value)
 
     @field_validator("storage_url")
     @classmethod
@@ -158,26 +178,43 @@ class Settings(BaseSettings):
             raise ValueError(f"expected a URL that starts with {', '.join(known)}")
         return value
 
+    @field_validator("http_host")
+    @classmethod
+    def _host(cls, value: str) -> str:
+        return check_host(value.strip())
+
+    @field_validator("kafka_bootstrap")
+    @classmethod
+    def _bootstrap(cls, value: str | None) -> str | None:
+        return value and check_bootstrap(value)
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _endpoint(cls, value: str | None) -> str | None:
+        return value and check_endpoint(value)
+
     @field_validator("kafka_ssl_ca_file", "kafka_ssl_cert_file", "kafka_ssl_key_file")
     @classmethod
-    def _readable(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError(f"there is no file {value}")
-        return value
+    def _pem(cls, value: Path | None) -> Path | None:
+        return value and check_pem(value)
 
-    @model_validator(mode="after")
-    def _sasl_is_whole(self) -> Self:
-        if self.kafka_security_protocol.startswith("SASL") and not (
-            self.kafka_sasl_username and self.kafka_sasl_password
-        ):
-            raise ValueError("KAFKA_SECURITY_PROTOCOL asks for KAFKA_SASL_USERNAME and KAFKA_SASL_PASSWORD")
-        return self
-
-    @model_validator(mode="after")
-    def _the_longest_wait_is_not_the_shortest(self) -> Self:
-        if self.retry_longest_seconds < self.retry_first_seconds:
-            raise ValueError("RETRY_LONGEST_SECONDS must not be below RETRY_FIRST_SECONDS")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _all_faults_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        """Also with a bad value somewhere, what is wrong between the others is told in the same go."""
+        faults: list[InitErrorDetails] = []
+        bad: set[str] = set()
+        try:
+            settings = handler(data)
+        except ValidationError as error:
+            faults = [_fault(fault["loc"], fault["msg"], input=fault["input"]) for fault in error.errors()]
+            bad = {str(fault["loc"][0]) for fault in error.errors() if fault["loc"]}
+            settings = handler({name: value for name, value in data.items() if name not in bad})
+        for field, text in faults_together(settings, leave_out=bad).items():
+            faults.append(_fault((field,), text, input=None))
+        if faults:
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        return settings
 
     @property
     def kafka_is_embedded(self) -> bool:
@@ -218,13 +255,22 @@ def load_settings(**overrides: Any) -> Settings:
         raise BadSettings("\n".join(lines)) from error
 
 
+def _fault(where: tuple[int | str, ...], message: str, *, input: object) -> InitErrorDetails:
+    text = message.removeprefix("Value error, ")
+    return InitErrorDetails(type=PydanticCustomError("setting", "{text}", {"text": text}), loc=where, input=input)
+
+
 def _describe(fault: Mapping[str, Any]) -> str:
     where = [str(part) for part in fault["loc"]]
     name = PREFIX + where[0].upper() if where else PREFIX.rstrip("_")
     inside = f" ({'.'.join(where[1:])})" if len(where) > 1 else ""
-    given = fault.get("input")
-    shown = f", got {given!r}" if where and isinstance(given, str | int) and "PASSWORD" not in name else ""
-    return f"{name}{inside}: {fault['msg'].removeprefix('Value error, ')}{shown}"
+    return f"{name}{inside}: {fault['msg']}{_given(where, fault.get('input'))}"
+
+
+def _given(where: Sequence[str], value: object) -> str:
+    if not where or not isinstance(value, str | int) or where[0] in _SECRET_FIELDS:
+        return ""
+    return f", got {without_credentials(value) if isinstance(value, str) and '://' in value else value!r}"
 
 
 def _warn_of_unknown(environment: Mapping[str, object]) -> None:

@@ -38,6 +38,13 @@ _COMMIT_SECONDS: Final = 0.5
 _RETRIES_WAITING: Final = 1000
 
 
+class _App(faust.App):
+    """A Faust app that keeps nothing on disk."""
+
+    def _create_directories(self) -> None:
+        """Make none: Faust would make one for tables, which we have not, in the folder where the command is run."""
+
+
 class Worker:
     """Consumes uploads, retries and deletions; answers each through an ``Answerer``."""
 
@@ -45,7 +52,7 @@ class Worker:
         self, settings: Settings, answerer: Answerer, *, breaker: StorageBreaker, backoff: Backoff, at_once: int
     ) -> None:
         """At most ``at_once`` photos are being answered: some render, others are read and written meanwhile."""
-        self.app = faust.App(
+        self.app = _App(
             GROUP,
             broker=[f"kafka://{server}" for server in settings.bootstrap_servers],
             store="memory://",

@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Final
 
 from thumbstream.output import Output
@@ -18,6 +20,26 @@ _QUIET_SECONDS: Final = 60.0
 
 #: What it printed last is on the screen within this.
 _LAST_WORDS_SECONDS: Final = 1.0
+
+
+#: What belongs to this program stands here.
+_SOURCE_DIR: Final = Path(__file__).parents[1]
+
+
+def own_command(*arguments: str) -> list[str]:
+    """The command line of this program with ``arguments``.
+
+    ``-P``: the folder in which it is run is not searched for modules; a user's project may well have an ``api`` there.
+    """
+    return [sys.executable, "-P", "-m", "thumbstream", *arguments]
+
+
+def own_environment() -> dict[str, str]:
+    """The environment in which :func:`own_command` finds this program, also where it is run from its source."""
+    if "site-packages" in _SOURCE_DIR.parts:
+        return dict(os.environ)
+    path = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(_SOURCE_DIR)]))}
 
 
 class Child:

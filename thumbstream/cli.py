@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+    rich_markup_mode=None,  # it takes [words] for markup and keeps the line breaks of the source
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     help="A Kafka pipeline that makes thumbnails of uploaded photos and loses none.",
 )
 
@@ -222,9 +223,14 @@ def doctor(
 
 def _service_settings(under_up: bool) -> "Settings":
     settings = settings_or_end(warn=not under_up)
+    from thumbstream.data_dir import DataDirUnusable, make_data_dir
     from thumbstream.logs import configure_logs
 
     configure_logs(settings.log_format)
+    try:
+        make_data_dir(settings.data_dir)
+    except DataDirUnusable as error:
+        fail(str(error))
     if under_up:
         from thumbstream.parent import end_with_parent
 

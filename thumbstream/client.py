@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 from urllib.parse import quote
 
 import aiohttp
@@ -66,7 +66,7 @@ class Client:
         Raises:
             OSError: the file cannot be read.
         """
-        with await asyncio.to_thread(file.open, "rb") as content:
+        with await asyncio.to_thread(_open_nameless, file) as content:
             form = aiohttp.FormData(quote_fields=False)
             if item_id is not None:
                 form.add_field("item_id", item_id)
@@ -171,6 +171,11 @@ class Client:
         if status == 500:
             return Unavailable("the api met a fault of its own (500)", None)
         return Refused(status, title or "refused", detail)
+
+
+def _open_nameless(file: Path) -> BinaryIO:
+    """Open ``file`` so that its ``name`` is a number: aiohttp sends a name that it finds, and not every one can be."""
+    return open(os.open(file, os.O_RDONLY | getattr(os, "O_BINARY", 0)), "rb")  # noqa: PTH123  # of a descriptor
 
 
 def name_in_form(file: Path) -> str:

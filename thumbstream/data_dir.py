@@ -18,6 +18,18 @@ class DataDirUnusable(Exception):
     """The data directory cannot be made or written."""
 
 
+def make_data_dir(folder: Path) -> None:
+    """Make ``folder``, where it is not there, for this account alone (mode 700).
+
+    Raises:
+        DataDirUnusable: it cannot be made.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
 @contextlib.contextmanager
 def claim_data_dir(folder: Path) -> Iterator[bool]:
     """Make ``folder`` (mode 700 if it is new) and hold it; yields whether the last holder ended in good order.
@@ -29,13 +41,11 @@ def claim_data_dir(folder: Path) -> Iterator[bool]:
         DataDirBusy: another process holds it.
         DataDirUnusable: it cannot be made or written.
     """
+    make_data_dir(folder)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = os.open(folder / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise DataDirUnusable(
-            f"cannot use the data directory {folder} ({error.strerror}): set THUMBSTREAM_DATA_DIR"
-        ) from error
+        raise _unusable(folder, error) from error
     try:
         left_behind = os.pread(lock, 64, 0).decode(errors="replace").strip()
         try:
@@ -50,6 +60,10 @@ def claim_data_dir(folder: Path) -> Iterator[bool]:
         _write(lock, "")
     finally:
         os.close(lock)
+
+
+def _unusable(folder: Path, error: OSError) -> DataDirUnusable:
+    return DataDirUnusable(f"cannot use the data directory {folder} ({error.strerror}): set THUMBSTREAM_DATA_DIR")
 
 
 def _write(lock: int, text: str) -> None:

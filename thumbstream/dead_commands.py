@@ -20,6 +20,7 @@ class Of(StrEnum):
 
 dead = typer.Typer(
     no_args_is_help=True,
+    rich_markup_mode=None,
     help="Dead letters: records that nobody could take. They are read from Kafka, so no api need run.",
 )
 

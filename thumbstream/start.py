@@ -18,14 +18,17 @@ def settings_or_end(*, warn: bool = True) -> "Settings":
     """The settings, or the end with every problem listed."""
     from groundwork.settings import BadSettings, load_settings
 
+    bad: BadSettings | None = None
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             settings = load_settings()
         except BadSettings as error:
-            fail(f"the settings cannot be used:\n  {str(error).replace(chr(10), chr(10) + '  ')}")
+            bad = error
     for message in dict.fromkeys(str(warning.message) for warning in caught) if warn else ():
         typer.echo(f"thumbstream: warning: {message}", err=True)
+    if bad is not None:
+        fail(f"the settings cannot be used:\n  {str(bad).replace(chr(10), chr(10) + '  ')}")
     return settings
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from groundwork.settings import Settings
-from thumbstream.children import Child, Keeper
+from thumbstream.children import Child, Keeper, own_command, own_environment
 from thumbstream.data_dir import DataDirBusy, DataDirUnusable, claim_data_dir
 from thumbstream.dev_broker import (
     BrokerFailed,
@@ -40,13 +40,12 @@ class Household:
     def __init__(self, settings: Settings, output: Output) -> None:
         self._settings = settings
         self._output = output
-        environment = os.environ | {"THUMBSTREAM_LOG_FORMAT": settings.log_format or "console"}
+        environment = own_environment() | {"THUMBSTREAM_LOG_FORMAT": settings.log_format or "console"}
         if output.is_terminal:
             environment.setdefault("FORCE_COLOR", "1")
 
         def ours(name: str, *arguments: str) -> Keeper:
-            command = [sys.executable, "-m", "thumbstream", *arguments, "--under-up"]
-            return Keeper(name, command, environment, output)
+            return Keeper(name, own_command(*arguments, "--under-up"), environment, output)
 
         self._workers = [ours(f"worker-{number}", "worker") for number in range(1, settings.workers + 1)]
         # The embedded broker keeps nothing on disk, so each of its starts finds the topics empty.

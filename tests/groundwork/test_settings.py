@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,120 @@ def test_files_for_tls_must_be_there(monkeypatch, tmp_path):
     monkeypatch.setenv("THUMBSTREAM_KAFKA_SSL_CA_FILE", str(tmp_path / "none.pem"))
     with pytest.raises(BadSettings, match=r"no file .*none\.pem"):
         load_settings()
+
+
+def test_what_is_missing_beside_other_faults_is_named_too(monkeypatch):
+    monkeypatch.setenv("THUMBSTREAM_KAFKA_BOOTSTRAP", "kafka:9092")
+    monkeypatch.setenv("THUMBSTREAM_KAFKA_SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("THUMBSTREAM_RETRY_LONGEST_SECONDS", "0.5")
+    monkeypatch.setenv("THUMBSTREAM_WORKERS", "none")
+    assert _faults() == ["KAFKA_SASL_PASSWORD", "KAFKA_SASL_USERNAME", "RETRY_LONGEST_SECONDS", "WORKERS"]
+
+
+def test_a_rule_about_a_value_that_is_bad_itself_says_nothing(monkeypatch):
+    monkeypatch.setenv("THUMBSTREAM_KAFKA_SECURITY_PROTOCOL", "SASL")
+    monkeypatch.setenv("THUMBSTREAM_RETRY_FIRST_SECONDS", "soon")
+    monkeypatch.setenv("THUMBSTREAM_RETRY_LONGEST_SECONDS", "0.5")
+    assert _faults() == ["KAFKA_SECURITY_PROTOCOL", "RETRY_FIRST_SECONDS"]
+
+
+def _faults() -> list[str]:
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    return sorted(line.partition(":")[0].removeprefix("THUMBSTREAM_") for line in str(caught.value).splitlines())
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        (
+            "HTTP_HOST",
+            ["0.0.0.0", "::1", "[::]", "localhost", "api.example.com"],
+            ["http://x", "a b", "h:80", "1.2.3.400"],
+        ),
+        (
+            "KAFKA_BOOTSTRAP",
+            ["kafka:9092", "a:1, b:2", "[::1]:9092", "10.0.0.1:9092"],
+            ["kafka", "kafka:", ":9092", "kafka:0", "kafka:99999", "a:1,,b:2", "PLAINTEXT://kafka:9092", "a b:9092"],
+        ),
+        (
+            "S3_ENDPOINT_URL",
+            ["http://127.0.0.1:9000", "https://s3.example.com"],
+            ["s3.example.com", "ftp://x", "http://", "http://h:port", "http://h/?x"],
+        ),
+        (
+            "DATABASE_URL",
+            ["sqlite:///x.db", "postgresql://u:p@h:5432/d"],
+            ["postgresql://u@h:port/d", "postgresql://h", "mysql://h/d", "postgresql"],
+        ),
+    ],
+)
+def test_addresses_are_checked_at_the_start(monkeypatch, name, good, bad):
+    for value in good:
+        monkeypatch.setenv(f"THUMBSTREAM_{name}", value)
+        load_settings()
+    for value in bad:
+        monkeypatch.setenv(f"THUMBSTREAM_{name}", value)
+        assert _faults() == [name]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://user:hunter2@host/",
+        "mysql://user:hunter2@host:3306/db?ssl=1",
+        "postgresql://user:hunter2/@host/db",
+        "postgresql://user:hun%ter2@host:x/db?password=hunter2",
+        "ftp://host/?secret_key=hunter2&x=1",
+    ],
+)
+def test_no_part_of_a_password_in_a_url_is_told(monkeypatch, url):
+    for name in ("DATABASE_URL", "STORAGE_URL", "S3_ENDPOINT_URL", "KAFKA_BOOTSTRAP", "HTTP_HOST"):
+        monkeypatch.setenv(f"THUMBSTREAM_{name}", url)
+    with pytest.raises(BadSettings) as caught:
+        load_settings()
+    assert "hun" not in str(caught.value)
+
+
+@pytest.fixture(scope="module")
+def tls(tmp_path_factory) -> Path:
+    """A certificate with its key, both in several formats."""
+    folder = tmp_path_factory.mktemp("tls")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "key.pem", "-out", "cert.pem", "-subj", "/CN=x")
+    openssl("pkey", "-in", "key.pem", "-aes256", "-passout", "pass:hunter2", "-out", "encrypted.pem")
+    openssl("x509", "-in", "cert.pem", "-outform", "der", "-out", "cert.der")
+    openssl("genrsa", "-out", "other.pem", "2048")
+    (folder / "broken.pem").write_text("-----BEGIN CERTIFICATE-----\nnone\n-----END CERTIFICATE-----\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("files", "fault"),
+    [
+        ({"ca": "cert.pem"}, None),
+        ({"cert": "cert.pem", "key": "key.pem"}, None),
+        ({"ca": "cert.der"}, "not in PEM format"),
+        ({"ca": "broken.pem"}, "no certificate that can be read"),
+        ({"cert": "cert.pem", "key": "encrypted.pem"}, "is encrypted"),
+        ({"cert": "cert.pem", "key": "other.pem"}, "cannot be used together"),
+        ({"cert": "cert.pem"}, "cannot be used together"),
+        ({"key": "key.pem"}, "needed by THUMBSTREAM_KAFKA_SSL_KEY_FILE"),
+    ],
+)
+def test_files_for_tls_are_tried_at_the_start_and_nothing_is_asked_on_the_console(monkeypatch, tls, files, fault):
+    monkeypatch.setenv("THUMBSTREAM_KAFKA_BOOTSTRAP", "kafka:9092")
+    monkeypatch.setenv("THUMBSTREAM_KAFKA_SECURITY_PROTOCOL", "SSL")
+    for kind, file in files.items():
+        monkeypatch.setenv(f"THUMBSTREAM_KAFKA_SSL_{kind.upper()}_FILE", str(tls / file))
+    if fault is None:
+        load_settings()
+    else:
+        with pytest.raises(BadSettings, match=fault):
+            load_settings()
 
 
 def test_the_readme_names_every_setting():

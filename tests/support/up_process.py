@@ -25,7 +25,7 @@ class UpProcess(ServerProcess):
         self.settings = settings
 
     def command(self) -> Sequence[str]:
-        return [sys.executable, "-m", "thumbstream", "up"]
+        return [sys.executable, "-P", "-m", "thumbstream", "up"]  # as the installed command: not from this folder
 
     def environment(self) -> Mapping[str, str]:
         return {

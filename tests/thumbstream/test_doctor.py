@@ -150,5 +150,13 @@ def test_a_data_directory_open_to_everyone_is_noted(data_dir: Path) -> None:
     assert "chmod 700" in examine_data_dir(_settings(data_dir)).text
 
 
+async def test_looking_changes_nothing_before_the_first_start(tmp_path: Path) -> None:
+    settings = _settings(tmp_path / "not" / "yet", embedded_kafka_port=free_port())
+    findings = [finding async for finding in examine(settings)]
+    assert not (tmp_path / "not").exists()
+    for about in ("data dir", "database", "storage"):
+        assert _about(findings, about).verdict is Verdict.NOTE
+
+
 async def test_no_api_is_a_note(data_dir: Path) -> None:
     assert (await examine_api(_settings(data_dir))).verdict is Verdict.NOTE

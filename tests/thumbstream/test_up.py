@@ -86,6 +86,19 @@ def test_from_start_to_stop_as_a_newcomer_does_it(up: UpProcess, upload: Run, al
     assert said.index("worker stopped") < said.index("the api stops")
 
 
+def test_it_takes_no_module_from_the_folder_it_is_run_in_and_leaves_nothing_there(
+    up: UpProcess, upload: Run, album: Path
+) -> None:
+    foreign = {"api", "schemas", "imaging", "pipeline", "groundwork", "thumbstream"}
+    for name in foreign:
+        (up.folder / name).mkdir()
+        (up.folder / name / "__init__.py").write_text("raise SystemExit('not ours')")
+    before = {path.name for path in up.folder.iterdir()}
+    up.start()
+    assert upload(str(album)).returncode == 0
+    assert {path.name for path in up.folder.iterdir()} - before == {"data", up.log_file.name} - before
+
+
 def test_when_up_is_killed_all_end_and_the_next_up_finishes_the_photos(up: UpProcess, upload: Run, album: Path) -> None:
     up.start()
     os.kill(up.child(WORKER), signal.SIGSTOP)

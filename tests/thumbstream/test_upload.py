@@ -1,5 +1,7 @@
+import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -55,6 +57,21 @@ def test_a_missing_path_is_told_before_anything_is_sent(upload: Run, album: Path
     assert done.returncode == 2
     assert "nowhere: no such file" in done.stderr
     assert fake_api.posts == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere file names are always Unicode")
+def test_names_that_are_no_utf8_are_uploaded_and_shown_with_what_cannot_be_shown_replaced(
+    upload: Run, album: Path
+) -> None:
+    folder = album / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    for name, content in ((b"\xff\xfe.jpg", b"fine"), (b"tail\xc3.jpg", b"fine"), (b"bad\xe9.txt", b"bad")):
+        (folder / os.fsdecode(name)).write_bytes(content)
+    done = upload(str(album))
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "uploaded 7 of 8, ready 7, failed 1" in done.stdout
+    assert "bad\N{REPLACEMENT CHARACTER}.txt" in done.stdout
 
 
 def test_nobody_there_is_exit_code_2_and_says_what_to_do(upload: Run, album: Path) -> None:

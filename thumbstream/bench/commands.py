@@ -5,7 +5,9 @@ from typing import Annotated
 
 import typer
 
-bench = typer.Typer(no_args_is_help=True, help="Measure this machine.")
+from thumbstream.start import settings_or_end
+
+bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure this machine.")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")]
 
@@ -25,14 +27,9 @@ def latency(
     are measured, and no other joins their group; where none runs, one is started for as long as it takes. The photos
     are in a workspace of their own, no consumer group reads along, and all files are erased at the end.
     """
-    from groundwork.settings import BadSettings, load_settings
+    settings = settings_or_end()
     from thumbstream.bench.latency import run_latency
 
-    try:
-        settings = load_settings()
-    except BadSettings as error:
-        typer.echo(f"thumbstream: the settings cannot be used: {error}", err=True)
-        raise typer.Exit(2) from error
     raise typer.Exit(run_latency(settings, photos, interval_ms / 1000, as_json=as_json))
 
 
@@ -99,10 +96,4 @@ def soak(
 
 
 def _concurrency() -> int:
-    from groundwork.settings import BadSettings, load_settings
-
-    try:
-        return load_settings().concurrency
-    except BadSettings as error:
-        typer.echo(f"thumbstream: the settings cannot be used: {error}", err=True)
-        raise typer.Exit(2) from error
+    return settings_or_end().concurrency

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,7 +16,7 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 
 from groundwork.kafka import client_options, create_topics
 from groundwork.settings import Settings, load_settings
-from thumbstream.children import Child
+from thumbstream.children import Child, own_command, own_environment
 from thumbstream.dev_broker import BrokerFailed, broker_command, wait_until_broker_answers
 from thumbstream.output import Output
 
@@ -93,8 +92,8 @@ async def _start_broker(stack: AsyncExitStack, output: Output) -> int:
 
 
 async def _start_worker(stack: AsyncExitStack, output: Output, own: Mapping[str, str]) -> None:
-    environment = os.environ | {f"THUMBSTREAM_{name}": value for name, value in own.items()}
-    command = [sys.executable, "-m", "thumbstream", "worker", "--under-up"]
+    environment = own_environment() | {f"THUMBSTREAM_{name}": value for name, value in own.items()}
+    command = own_command("worker", "--under-up")
     await _start(stack, "worker", command, environment | {"THUMBSTREAM_LOG_FORMAT": "logfmt"}, output)
 
 
