@@ -107,7 +107,8 @@ def pipeline(
 
     Starts `up` on free ports with a data directory of its own; THUMBSTREAM_KAFKA_BOOTSTRAP, THUMBSTREAM_DATABASE_URL
     and THUMBSTREAM_STORAGE_URL choose other servers. Bare rendering is the product's own renderer in as many bare
-    processes. BullMQ and sharp (npm install bullmq ioredis sharp, in this folder; redis-server) take part where installed.
+    processes. BullMQ and sharp (npm install bullmq ioredis sharp, in this folder; redis-server) take part where they
+    are installed.
     """
     if size not in ("12mp", "small"):
         fail("--size is 12mp or small")
