@@ -3,6 +3,8 @@
 VENV ?= .venv
 #: Further arguments of run, test, faults and bench: make test ARGS="tests/api -x"
 ARGS ?=
+#: Tests that run at once: as many as there are cores, unless said otherwise.
+JOBS ?= auto
 #: Photos that each fault of `make faults` meets; 1050 is the long form, of half an hour.
 PHOTOS ?= 60
 #: Where `make faults` writes its table, as $(REPORT).md and $(REPORT).json.
@@ -19,21 +21,27 @@ lock = $(bin)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links pyproject.toml --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help run test faults lint format check bench kafka lock clean
+.PHONY: help run test test-unit test-servers faults lint format check bench kafka lock clean
 
 help: ## Show this
 	@echo 'Thumbstream makes thumbnails of uploaded photos as a stream. It needs Python 3.11, 3.12 or 3.13.'
 	@echo
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-8s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
+		printf '  make %-12s %s\n' "$$name" "$$what"; done
 	@echo
 	@echo '  ARGS="…" is passed on (make test ARGS="tests/api -x"), PYTHON=… chooses the interpreter.'
 
 run: $(VENV)/.installed ## Install what is missing, then run everything on this machine
 	@$(bin)/thumbstream up $(ARGS)
 
-test: $(VENV)/.installed-dev ## Run the tests; those whose server is not installed are skipped and say so
-	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' $(bin)/pytest $(ARGS)
+test: $(VENV)/.installed-dev ## Run the tests that need nothing but Python: the embedded broker, SQLite, files
+	@$(bin)/pytest -n $(JOBS) --dist worksteal -m 'unit or embedded' $(ARGS)
+
+test-unit: $(VENV)/.installed-dev ## Run the tests that need no broker and no other process, while typing
+	@$(bin)/pytest -n $(JOBS) --dist worksteal -m unit $(ARGS)
+
+test-servers: $(VENV)/.installed-dev ## Run the tests on Apache Kafka, PostgreSQL, S3, Chromium; what lacks is skipped
+	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' $(bin)/pytest -n $(JOBS) --dist loadfile -m 'servers or browser' $(ARGS)
 
 faults: $(VENV)/.installed-dev ## Kill and cut what there is under load, and account for every photo
 	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' FAULTS_PHOTOS='$(PHOTOS)' FAULTS_REPORT='$(REPORT)' \

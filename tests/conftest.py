@@ -10,7 +10,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 from uuid import uuid4
 
 import pytest
@@ -31,10 +31,52 @@ for _name in [name for name in os.environ if name.startswith("THUMBSTREAM_")]:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+#: Fixtures, and words in the names of parameters, by which a test needs what is no Python package.
+_SERVER_FIXTURES: Final = frozenset(
+    {"apache_kafka", "apache_kafka_server", "kafka_cluster", "postgres", "postgres_url", "s3_server", "s3_storage"}
+    | {"cluster_programs", "libfaketime", "chromium_path"}
+)
+_SERVER_WORDS: Final = ("apache_kafka", "kafka-", "postgres", "s3")
+#: Fixtures by which a test needs a broker or other processes of ours.
+_PROCESS_FIXTURES: Final = frozenset(
+    {"embedded_broker", "broker", "start", "run", "up", "fresh_folder", "server_folder"}
+)
+
+_TIERS: Final = ("unit", "embedded", "servers", "browser", "faults")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its tier, unless it says so itself, and put the quick tiers first."""
+    tier_of = {item: _tier_of(item) for item in items}
+    for item, tier in tier_of.items():
+        item.add_marker(tier)
+    items.sort(key=lambda item: _TIERS.index(tier_of[item]))
+
+
+def _tier_of(item: pytest.Item) -> str:
+    for tier in reversed(_TIERS):
+        if item.get_closest_marker(tier):
+            return tier
+    fixtures = set(getattr(item, "fixturenames", ()))
+    parameters = [str(value) for value in item.callspec.params.values()] if hasattr(item, "callspec") else []
+    if fixtures & _SERVER_FIXTURES or any(word in value for value in parameters for word in _SERVER_WORDS):
+        return "servers"
+    return "embedded" if fixtures & _PROCESS_FIXTURES else "unit"
+
+
 def _lacking(what: str) -> NoReturn:
     if os.environ.get("TEST_REQUIRE_ALL") == "1":
         pytest.fail(f"{what}, and TEST_REQUIRE_ALL forbids to skip", pytrace=False)
     pytest.skip(what)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_process_is_left() -> Iterator[None]:
+    """End what a test has left running, when all are over."""
+    yield
+    for server in list(server_process.running):
+        server.stop()
+    reaper.close()
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -54,7 +96,6 @@ def server_folder() -> Iterator[Path]:
     yield folder
     for server in list(server_process.running):
         server.stop()
-    reaper.close()
     shutil.rmtree(folder, ignore_errors=True)
 
 

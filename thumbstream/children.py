@@ -77,6 +77,11 @@ class Child:
         return cls(process, our_stdin, output.relay(name, our_stdout))
 
     @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it has not ended yet."""
         return self._process.returncode is None

@@ -13,6 +13,9 @@ from polling import poll_async
 from running_api import Running
 from server_process import free_port
 
+#: Each test starts an api of its own.
+pytestmark = pytest.mark.embedded
+
 _ROOT = Path(__file__).parents[2]
 
 #: The whole api in a process of its own, with one thing about it changed.

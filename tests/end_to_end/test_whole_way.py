@@ -22,7 +22,7 @@ pytestmark = pytest.mark.timeout(240)
 def deployment(request, server_folder):
     """Each test runs on the default parts, on Apache Kafka, and with PostgreSQL and S3; all on one deployment."""
     kind = request.param
-    folder = server_folder / kind
+    folder = server_folder / f"{kind}-{uuid4().hex[:8]}"
     folder.mkdir()
     with ExitStack() as running:
         variables = {}

@@ -11,6 +11,9 @@ from thumbstream.bench import neighbour, soak
 from thumbstream.bench.neighbour import Neighbourhood, slow_jpeg
 from thumbstream.bench.service import CannotMeasure
 
+#: Benches start processes.
+pytestmark = pytest.mark.embedded
+
 pytest.importorskip("resource", reason="render processes need a POSIX system")
 
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -14,6 +14,9 @@ from thumbstream.bench.lanes import Lane, LaneFailed
 from thumbstream.bench.quality import reference, ssim
 from thumbstream.bench.sample_photos import photo_like, zone_plate
 
+#: Benches start processes.
+pytestmark = pytest.mark.embedded
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 

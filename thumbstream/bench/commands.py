@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thumbstream.start import settings_or_end
+from thumbstream.start import fail, settings_or_end
 
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure this machine.")
 
@@ -93,6 +93,29 @@ def soak(
     from thumbstream.bench.soak import run_soak
 
     raise typer.Exit(run_soak(processes or _concurrency(), photos, every, photos_per_process, as_json=as_json))
+
+
+@bench.command()
+def pipeline(
+    photos: Annotated[int, typer.Option(min=20, help="Photos in each round.")] = 120,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of each contestant, by turns.")] = 3,
+    size: Annotated[str, typer.Option(help="12mp: photos of 12 megapixels; small: 320x240 px.")] = "12mp",
+    peers: Annotated[bool, typer.Option(help="Measure BullMQ with sharp and a bare aiokafka loop too.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the whole way from an event to its result and to the feed, beside bare rendering. Linux only.
+
+    Starts `up` on free ports with a data directory of its own; THUMBSTREAM_KAFKA_BOOTSTRAP, THUMBSTREAM_DATABASE_URL
+    and THUMBSTREAM_STORAGE_URL choose other servers. Bare rendering is the product's own renderer in as many bare
+    processes. BullMQ and sharp (npm install bullmq ioredis sharp, in this folder; redis-server) take part where they
+    are installed.
+    """
+    if size not in ("12mp", "small"):
+        fail("--size is 12mp or small")
+    settings = settings_or_end()
+    from thumbstream.bench.pipeline.run import run_pipeline
+
+    raise typer.Exit(run_pipeline(settings, photos, rounds, size, peers=peers, as_json=as_json))
 
 
 def _concurrency() -> int:

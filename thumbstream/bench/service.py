@@ -82,7 +82,7 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
 
 
 async def _start_broker(stack: AsyncExitStack, output: Output) -> int:
-    port = _free_port()
+    port = free_port()
     try:
         broker = await _start(stack, "broker", broker_command(port), os.environ, output)
         await wait_until_broker_answers(broker, port)
@@ -132,7 +132,8 @@ async def _has_workers(settings: Settings) -> bool:
         await admin.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free just now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
