@@ -157,10 +157,8 @@ class RenderPool:
                 )
                 answer = await asyncio.wrap_future(renderer.waiting)
         except TimeoutError as error:
-            seconds = self._limits.clock_seconds(pixels or 0)
-            raise RenderStalled(
-                f"not rendered within {round(seconds, 1):g} seconds by the clock: {_WHY_STALLED}"
-            ) from error
+            limit = _in_words(self._limits.clock_seconds(pixels or 0))
+            raise RenderStalled(f"not rendered within {limit} by the clock: {_WHY_STALLED}") from error
         except (EOFError, OSError) as error:
             if self._is_closed:
                 raise asyncio.CancelledError from error  # it did not die of the photo

@@ -177,7 +177,7 @@ def cpu_burners(count: int) -> Iterator[None]:
 
 
 async def machine_at_load_10(scene: S) -> None:
-    """With one photo that takes seconds of CPU time: it is to become ready although it has a sixth of a core."""
+    """With one photo that is slow to decode: it is to become ready although it has a sixth of a core."""
     load, place = scene.load, scene.place
     large = Sent(-1, is_good=True, photo_id=str(uuid4()), storage_key=f"incoming/{load.workspace}/large.png")
     await place.storage.write(large.storage_key, black_interlaced_png(7000, 7000))
