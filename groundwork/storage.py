@@ -25,7 +25,7 @@ from fsspec.implementations.local import LocalFileSystem
 from groundwork import local_files
 from groundwork.call_threads import CallThreads, CallTooLong
 from groundwork.file_entries import Entry, file_entries
-from groundwork.local_files import TEMPORARY_PREFIX
+from groundwork.local_files import TEMPORARY_PREFIX as TEMPORARY_PREFIX
 from groundwork.settings import Settings
 from groundwork.watchdog import end_now
 from schemas.faults import OriginalMissing, StorageUnavailable
