@@ -22,8 +22,10 @@ from imaging.geometry import size_of_thumbnail
 from imaging.render import render
 from pictures import encoded, picture, written
 from pipeline import pool as pool_module
+from pipeline import render_process
 from pipeline.deadline import TimeLimits
 from pipeline.pool import RenderPool
+from pipeline.render_process import HeaderRead, Order
 from polling import poll, poll_async
 from schemas.faults import (
     Internal,
@@ -228,6 +230,29 @@ async def test_cpu_time_is_counted_for_each_photo_anew(tmp_path: Path) -> None:
         for _ in range(15):
             await pool.render(large, DEFAULT_RENDITIONS)
         assert pool.process_ids == before
+
+
+class Pipe:
+    """The worker's end of a render process that the test itself plays."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def send(self, said: object) -> None:
+        self.said.append(said)
+
+
+def test_until_its_header_is_read_a_photo_has_the_cpu_time_of_the_largest_and_then_what_is_left_of_its_own(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(render_process, "_limit_cpu_time", given.append)
+    order, limits, pipe = Order(photo, DEFAULT_RENDITIONS, MAX_PIXELS, {}), TimeLimits(), Pipe()
+    render_process._answer(order, pipe, limits)  # type: ignore[arg-type]
+    assert pipe.said == [HeaderRead(pixels_of(400, 300))]
+    before_header, after_header = given
+    assert before_header == limits.cpu_seconds(MAX_PIXELS)
+    assert 0 < after_header < limits.cpu_seconds(pixels_of(400, 300)) < before_header
 
 
 async def test_a_photo_that_gets_no_turn_on_a_busy_machine_uses_no_cpu_time_and_becomes_ready(tmp_path: Path) -> None:
