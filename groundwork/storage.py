@@ -1,5 +1,7 @@
 """Storage: files by their key under one root, on anything that fsspec reaches. A file appears whole or not at all.
 
+What a call has written to a local disk is still there after the machine loses its power.
+
 Every call has an upper limit. Those of S3's client (5 s to connect, 30 s of silence, each tried again) are shorter;
 ours are for what hangs without any: a disk of another machine, a fault inside a client.
 """
@@ -20,8 +22,10 @@ import fsspec
 import structlog
 from fsspec.implementations.local import LocalFileSystem
 
+from groundwork import local_files
 from groundwork.call_threads import CallThreads, CallTooLong
 from groundwork.file_entries import Entry, file_entries
+from groundwork.local_files import TEMPORARY_PREFIX as TEMPORARY_PREFIX
 from groundwork.settings import Settings
 from groundwork.watchdog import end_now
 from schemas.faults import OriginalMissing, StorageUnavailable
@@ -30,9 +34,6 @@ from schemas.storage_keys import check_storage_key
 log = structlog.get_logger(__name__)
 
 _CHUNK_BYTES: Final = 256 * 1024
-
-#: Each is lost only to an eraser that comes just between two system calls.
-_FOLDER_ATTEMPTS: Final = 10
 
 _NOT_THERE: Final = (FileNotFoundError, IsADirectoryError, NotADirectoryError)
 
@@ -52,9 +53,6 @@ _HANGING_AT_MOST: Final = 256
 
 #: A check that hangs is waited for together for so long, then another is begun.
 _CHECK_AGAIN_SECONDS: Final = 10.0
-
-#: Temporary files are named so: a listing skips them, and ``sweep`` may clear them.
-TEMPORARY_PREFIX: Final = ".incoming-"
 
 
 class Missing(OriginalMissing):
@@ -273,27 +271,16 @@ class Storage:
 
     def _put_file(self, source: Path, key: str) -> None:
         if self._is_local:
-            self._in_its_folder(Path(self._path(key)), lambda target: shutil.move(source, target))
+            local_files.move(source, Path(self._path(key)))
         else:
             self._fs.put_file(str(source), self._path(key))
             source.unlink()
 
     def _write(self, key: str, content: bytes) -> None:
-        if not self._is_local:
+        if self._is_local:
+            local_files.write(content, Path(self._path(key)))
+        else:
             self._fs.pipe_file(self._path(key), content)
-            return
-        self._in_its_folder(Path(self._path(key)), lambda target: _write_whole(target, content))
-
-    def _in_its_folder(self, target: Path, act: Callable[[Path], object]) -> None:
-        """Do ``act`` with the folder of ``target`` there, though others may just be erasing and making it."""
-        for attempts_left in reversed(range(_FOLDER_ATTEMPTS)):
-            try:
-                target.parent.mkdir(parents=True, exist_ok=True)
-                act(target)
-                return
-            except (FileNotFoundError, FileExistsError):
-                if not attempts_left:
-                    raise
 
     def _download(self, key: str, copy: Path) -> None:
         self._fs.get_file(self._path(key), str(copy))
@@ -318,15 +305,6 @@ def _seconds_for(byte_count: int) -> float:
 
 def _end(hanging: int) -> None:
     end_now(f"{hanging} storage calls hang")
-
-
-def _write_whole(target: Path, content: bytes) -> None:
-    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def open_storage(settings: Settings) -> Storage:

@@ -1,19 +1,15 @@
 """One original in, encoded thumbnails out. Pure: knows neither storage nor Kafka."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
-from imaging.decode import decode
+from imaging.decode import Decoded, decode
 from imaging.downscale import Downscaler
-from imaging.encode import encode, size_of
+from imaging.encode import encode, size_of_whole
 from imaging.formats import Header, open_photo
 from imaging.hashes import fingerprint_rendition, fingerprints_of
 from schemas.renditions import Rendition
-
-__all__ = ["Rendered", "RenderedPhoto", "fingerprint_rendition", "fingerprints_of", "render", "size_of"]
 
 
 @dataclass(frozen=True)
@@ -46,12 +42,16 @@ def render(
     *,
     max_pixels: int,
     on_header: Callable[[Header], None] = lambda header: None,
+    existing: Mapping[Rendition, bytes] | None = None,
 ) -> RenderedPhoto:
     """Render every rendition of one original; a pure function of its arguments. Of several frames the first counts.
 
     The upright image is fitted inside ``max_edge`` x ``max_edge`` px or covers that square: aspect kept to the nearest
-    pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over. With no renditions only
-    the header is read. ``on_header`` hears what it says before any pixel is decoded.
+    pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over. ``on_header`` hears
+    what the header says before any pixel is decoded.
+
+    Thumbnails among ``existing`` that are whole are taken as they are; the others come out byte for byte as they would
+    without them. Where all are whole, only the original's header is read.
 
     Raises:
         TooManyPixels: width x height over ``max_pixels``, told from the header.
@@ -62,17 +62,34 @@ def render(
     """
     with open_photo(original, max_pixels=max_pixels) as (image, header):
         on_header(header)
-        if not renditions:
-            return RenderedPhoto(header, (), "", "")
-        decoded = decode(image, header, renditions)
+        thumbnails = _whole_ones_of(existing or {}, renditions)
+        missing = set(renditions) - thumbnails.keys()
+        decoded = decode(image, header, renditions) if missing else None
+    if decoded is not None:
+        thumbnails |= _rendered(decoded, renditions, missing)
+    thumbhash, perceptual_hash = fingerprints_of(thumbnails[fingerprint_rendition(renditions)].content)
+    in_order = tuple(thumbnails[rendition] for rendition in renditions)
+    return RenderedPhoto(header, in_order, thumbhash, perceptual_hash)
+
+
+def _whole_ones_of(existing: Mapping[Rendition, bytes], renditions: Sequence[Rendition]) -> dict[Rendition, Rendered]:
+    found: dict[Rendition, Rendered] = {}
+    for rendition in renditions:
+        content = existing.get(rendition)
+        if content is not None and (size := size_of_whole(content, rendition)):
+            found[rendition] = Rendered(rendition, content, *size)
+    return found
+
+
+def _rendered(decoded: Decoded, renditions: Sequence[Rendition], wanted: Set[Rendition]) -> dict[Rendition, Rendered]:
+    """The ``wanted`` thumbnails. Larger ones are scaled too, though not encoded: smaller ones are made of them."""
     downscaler = Downscaler(decoded)
-    largest_first = sorted(renditions, key=downscaler.scale_of, reverse=True)
-    images = {rendition: downscaler.image_of(rendition) for rendition in largest_first}
-    thumbnails = [_rendered(rendition, images[rendition]) for rendition in renditions]
-    fingerprinted = list(renditions).index(fingerprint_rendition(renditions))
-    thumbhash, perceptual_hash = fingerprints_of(thumbnails[fingerprinted].content)
-    return RenderedPhoto(header, tuple(thumbnails), thumbhash, perceptual_hash)
-
-
-def _rendered(rendition: Rendition, image: Image.Image) -> Rendered:
-    return Rendered(rendition, encode(image, rendition), image.width, image.height)
+    largest_first = sorted(renditions, key=lambda rendition: (-downscaler.scale_of(rendition), rendition.name))
+    made: dict[Rendition, Rendered] = {}
+    for rendition in largest_first:
+        image = downscaler.image_of(rendition)
+        if rendition in wanted:
+            made[rendition] = Rendered(rendition, encode(image, rendition), image.width, image.height)
+        if len(made) == len(wanted):
+            break
+    return made

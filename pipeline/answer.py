@@ -1,7 +1,7 @@
 """What one event comes to. Knows no Kafka: an upload in, its result out; a deletion in, the files gone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, Final, Protocol
 
 from groundwork.storage import Missing, Storage
-from imaging.render import Rendered, RenderedPhoto, fingerprint_rendition, fingerprints_of, size_of
+from imaging.render import RenderedPhoto
 from schemas import ids, topics
 from schemas.events import (
     FailureReason,
@@ -31,8 +31,10 @@ from schemas.storage_keys import key_of_original, key_of_thumbnail, prefix_of_th
 class Renderer(Protocol):
     """What renders: a pool of processes, or a fake in a test."""
 
-    async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
-        """Render; with no renditions, only read the header. Raises ``Fault``."""
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
+    ) -> RenderedPhoto:
+        """As :func:`imaging.render.render`. Raises ``Fault``."""
 
 
 @dataclass(frozen=True)
@@ -64,17 +66,20 @@ class Answerer:
         self._max_bytes = max_bytes
         self._render_slot = render_slot
 
-    async def answer(self, upload: PhotoUploaded, attempt: int) -> ThumbnailsReady:
-        """Make the thumbnails of ``upload`` and say what they are.
+    async def answer(
+        self, upload: PhotoUploaded, attempt: int, on_rendering: Callable[[], object] = lambda: None
+    ) -> ThumbnailsReady:
+        """Make the thumbnails of ``upload`` and say what they are. ``on_rendering`` is called once it has its slot.
 
-        Doing it twice writes the same files; thumbnails that lie in storage already are not rendered again. When it
-        returns, all of them lie there whole, and the original still did after the last was written.
+        Doing it twice writes the same files; thumbnails that lie whole in storage already are neither rendered nor
+        written again. When it returns, all of them lie there whole, and the original still did after the last was
+        written.
 
         Raises:
             Fault: with the code that ``thumbnails.failed`` is to carry. No thumbnails of a missing original are left.
         """
         async with self._original(upload) as original:
-            ready = await self._thumbnails(upload, original, attempt)
+            ready = await self._thumbnails(upload, original, attempt, on_rendering)
         await self._unless_deleted(upload)
         return ready
 
@@ -110,20 +115,20 @@ class Answerer:
         except FileNotFoundError as error:
             raise OriginalMissing("the original vanished while it was read") from error
 
-    async def _thumbnails(self, upload: PhotoUploaded, original: _Original, attempt: int) -> ThumbnailsReady:
-        present = await self._present(upload, original)
-        missing = [rendition for rendition in self._renditions if rendition.name not in present]
+    async def _thumbnails(
+        self, upload: PhotoUploaded, original: _Original, attempt: int, on_rendering: Callable[[], object]
+    ) -> ThumbnailsReady:
+        existing = await self._existing(upload, original)
         # Nothing is written before the checksum is known; to render takes longer. Of the faults of both the checksum's
         # is the one that counts: of other bytes nothing can be said.
-        rendering = self._rendered(original.path, missing)
+        rendering = self._rendered(original.path, existing, on_rendering)
         checksum, (photo, render_seconds) = await _all_of([original.checksum, rendering])
         keys = self._keys(upload, checksum)
-        await _all_of(self._storage.write(keys[fresh.rendition.name], fresh.content) for fresh in photo.thumbnails)
-        thumbnails = present | {fresh.rendition.name: fresh for fresh in photo.thumbnails}
-        thumbhash, perceptual_hash = (
-            (photo.thumbhash, photo.perceptual_hash)
-            if len(missing) == len(self._renditions)
-            else fingerprints_of(thumbnails[fingerprint_rendition(self._renditions).name].content)
+        thumbnails = {thumbnail.rendition: thumbnail for thumbnail in photo.thumbnails}
+        await _all_of(
+            self._storage.write(keys[rendition], thumbnail.content)
+            for rendition, thumbnail in thumbnails.items()
+            if thumbnail.content != existing.get(rendition)
         )
         return ThumbnailsReady(
             event_id=ids.id_of_result(upload.event_id, topics.READY),
@@ -134,50 +139,51 @@ class Answerer:
             file_size=original.file_size,
             checksum=checksum,
             recipe=self._recipe,
-            thumbhash=thumbhash,
-            perceptual_hash=perceptual_hash,
+            thumbhash=photo.thumbhash,
+            perceptual_hash=photo.perceptual_hash,
             render_seconds=round(render_seconds, 6),
             thumbnails={
                 rendition.name: Thumbnail(
-                    storage_key=keys[rendition.name],
-                    width=thumbnails[rendition.name].width,
-                    height=thumbnails[rendition.name].height,
+                    storage_key=keys[rendition],
+                    width=thumbnail.width,
+                    height=thumbnail.height,
                     content_type=rendition.content_type,
-                    file_size=len(thumbnails[rendition.name].content),
+                    file_size=len(thumbnail.content),
                 )
-                for rendition in self._renditions
+                for rendition, thumbnail in thumbnails.items()
             },
         )
 
-    async def _rendered(self, original: Path, missing: Sequence[Rendition]) -> tuple[RenderedPhoto, float]:
+    async def _rendered(
+        self, original: Path, existing: Mapping[Rendition, bytes], on_rendering: Callable[[], object]
+    ) -> tuple[RenderedPhoto, float]:
         """What is rendered, and the seconds that it took."""
         async with self._render_slot:
+            on_rendering()
             began = perf_counter()
-            photo = await self._renderer.render(original, missing)
+            photo = await self._renderer.render(original, self._renditions, existing)
             return photo, perf_counter() - began
 
-    async def _present(self, upload: PhotoUploaded, original: _Original) -> dict[str, Rendered]:
-        """The thumbnails that lie there already. Nearly always none do, so the rest is asked for after the first."""
+    async def _existing(self, upload: PhotoUploaded, original: _Original) -> dict[Rendition, bytes]:
+        """What lies at the keys of the thumbnails already, whole or not. Nearly always nothing does."""
         checksum = upload.checksum
         if checksum is None:  # rather than wait for it, see whether anything lies there at all
             if not await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id)):
                 return {}
             checksum = await original.checksum
         keys = self._keys(upload, checksum)
-        present: dict[str, Rendered] = {}
-        for rendition in self._renditions:
-            try:
-                content = await self._storage.read(keys[rendition.name])
-            except Missing:
-                if not present:
-                    break
-            else:
-                present[rendition.name] = Rendered(rendition, content, *size_of(content))
-        return present
+        contents = await _all_of(self._content_of(key) for key in keys.values())
+        return {rendition: content for rendition, content in zip(keys, contents, strict=True) if content is not None}
 
-    def _keys(self, upload: PhotoUploaded, checksum: str) -> dict[str, str]:
+    async def _content_of(self, key: str) -> bytes | None:
+        try:
+            return await self._storage.read(key)
+        except Missing:
+            return None
+
+    def _keys(self, upload: PhotoUploaded, checksum: str) -> dict[Rendition, str]:
         return {
-            rendition.name: key_of_thumbnail(upload.workspace_id, upload.photo_id, checksum, rendition)
+            rendition: key_of_thumbnail(upload.workspace_id, upload.photo_id, checksum, rendition)
             for rendition in self._renditions
         }
 

@@ -114,9 +114,13 @@ class Attempts:
 
     async def _answered(self, upload: PhotoUploaded, record: Record, attempt: int, bound: Any) -> Event | Retry | None:
         """What one attempt comes to; None where storage is away for all, so that it was none."""
-        told = asyncio.ensure_future(self._publish(started(upload, attempt), record))
+        telling: list[asyncio.Future[None]] = []
+
+        def tell_started() -> None:
+            telling.append(asyncio.ensure_future(self._publish(started(upload, attempt), record)))
+
         try:
-            ready = await self._answerer.answer(upload, attempt)
+            ready = await self._answerer.answer(upload, attempt, tell_started)
         except StorageUnavailable as fault:
             self._breaker.failed()
             return None if self._breaker.is_open else self._after(fault, upload, attempt, bound)
@@ -126,7 +130,7 @@ class Attempts:
             bound.exception("a fault of ours")
             return self._after(Internal(f"a fault of ours: {type(error).__name__}"), upload, attempt, bound)
         finally:
-            await told
+            await asyncio.gather(*telling)
         self._breaker.succeeded()
         bound.info("ready", render_seconds=ready.render_seconds)
         return ready

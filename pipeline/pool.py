@@ -9,7 +9,7 @@ import contextlib
 import logging
 import multiprocessing
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Final
 
 from imaging.render import RenderedPhoto
-from pipeline.deadline import deadline_seconds_of
+from pipeline.deadline import TimeLimits
 from pipeline.fork_server import start_fork_server
-from pipeline.render_process import Answer, HeaderRead, Order, OurFault, OutOfMemory, serve
-from schemas.faults import Fault, Internal, RenderCrashed, RenderTimeout
+from pipeline.render_process import OUT_OF_CPU_TIME, Answer, HeaderRead, Order, OurFault, OutOfMemory, serve
+from schemas.faults import Fault, Internal, RenderCrashed, RenderStalled, RenderTimeout
 from schemas.renditions import Rendition
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,9 @@ _PHOTOS_PER_PROCESS: Final = 2000
 
 #: Between attempts to start a process where the machine refuses.
 _RESTART_SECONDS: Final = 1.0
+
+_DEFAULT_LIMITS: Final = TimeLimits()
+_WHY_STALLED: Final = "the machine is busy, or the file is slow to read"
 
 
 @dataclass(eq=False)
@@ -55,15 +58,14 @@ class RenderPool:
         *,
         processes: int,
         max_pixels: int,
-        deadline: Callable[[int], float] = deadline_seconds_of,
+        limits: TimeLimits = _DEFAULT_LIMITS,
         photos_per_process: int = _PHOTOS_PER_PROCESS,
     ) -> None:
         """``processes`` photos are rendered at once; none may have more than ``max_pixels`` px.
 
-        ``deadline`` says how many seconds so many px may take; it is asked with 0 first, and again when the header is
-        read. A process is replaced after ``photos_per_process`` at most.
+        A process is replaced after ``photos_per_process`` at most.
         """
-        self._deadline = deadline
+        self._limits = limits
         self._photos_per_process = photos_per_process
         self._max_pixels = max_pixels
         self._process_count = processes
@@ -87,16 +89,18 @@ class RenderPool:
         start_fork_server()
         await asyncio.gather(*(self._start_one() for _ in range(self._process_count)))
 
-    async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes] | None = None
+    ) -> RenderedPhoto:
         """As :func:`imaging.render.render`, in a process; waits for a free one.
 
-        The deadline counts from when a process has it, and is the photo's own as soon as its header is read. When the
-        caller is cancelled, so is the work.
+        The time limits count from when a process has it, and are the photo's own as soon as its header is read. When
+        the caller is cancelled, so is the work.
 
         Raises:
-            Fault: as ``render`` does, and ``RenderTimeout``, ``RenderCrashed``, ``Internal``.
+            Fault: as ``render`` does, and ``RenderTimeout``, ``RenderStalled``, ``RenderCrashed``, ``Internal``.
         """
-        order = Order(original, tuple(renditions), self._max_pixels)
+        order = Order(original, tuple(renditions), self._max_pixels, existing or {})
         for _ in range(self._process_count + 2):
             answer = await self._order(order)
             if answer is not None:
@@ -138,30 +142,38 @@ class RenderPool:
 
     async def _ask(self, renderer: _Renderer, order: Order) -> Answer | None:
         loop = asyncio.get_running_loop()
-        start, seconds = loop.time(), self._deadline(0)
+        start, pixels = loop.time(), None
 
-        def set_deadline(pixels: int) -> None:
-            nonlocal seconds
-            its_own = self._deadline(pixels)
+        def on_pixels(of_the_photo: int) -> None:
+            nonlocal pixels
+            pixels = of_the_photo
             with contextlib.suppress(RuntimeError):  # it may be over by now
-                timeout.reschedule(start + its_own)
-                seconds = its_own
+                timeout.reschedule(start + self._limits.clock_seconds(pixels))
 
         try:
-            async with asyncio.timeout(seconds) as timeout:
+            async with asyncio.timeout(self._limits.clock_seconds(0)) as timeout:
                 renderer.waiting = self._threads.submit(
-                    _exchange, renderer.orders, order, lambda pixels: loop.call_soon_threadsafe(set_deadline, pixels)
+                    _exchange, renderer.orders, order, lambda said: loop.call_soon_threadsafe(on_pixels, said)
                 )
                 answer = await asyncio.wrap_future(renderer.waiting)
         except TimeoutError as error:
-            raise RenderTimeout(f"not rendered within {seconds:.0f} seconds") from error
+            limit = _in_words(self._limits.clock_seconds(pixels or 0))
+            raise RenderStalled(f"not rendered within {limit} by the clock: {_WHY_STALLED}") from error
         except (EOFError, OSError) as error:
             if self._is_closed:
                 raise asyncio.CancelledError from error  # it did not die of the photo
+            if await self._exit_code_of(renderer) == -OUT_OF_CPU_TIME:
+                limit = _in_words(self._limits.cpu_seconds(self._max_pixels if pixels is None else pixels))
+                raise RenderTimeout(f"not rendered within {limit} of CPU time") from error
             raise RenderCrashed("the process that rendered it died") from error
         if answer is None and self._is_closed:
             raise asyncio.CancelledError
         return answer
+
+    async def _exit_code_of(self, renderer: _Renderer) -> int | None:
+        """Of a process that has closed its pipe: how it ended; a signal's number is negative."""
+        await asyncio.wrap_future(self._threads.submit(renderer.process.join))
+        return renderer.process.exitcode
 
     async def _start_one(self) -> None:
         self._idle.put_nowait(await asyncio.wrap_future(self._threads.submit(self._spawn)))
@@ -170,7 +182,10 @@ class RenderPool:
         orders, their_orders = self._context.Pipe()
         their_lifeline, lifeline = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=serve, args=(their_orders, their_lifeline, self._max_pixels), name="render", daemon=True
+            target=serve,
+            args=(their_orders, their_lifeline, self._max_pixels, self._limits),
+            name="render",
+            daemon=True,
         )
         process.start()
         their_orders.close()
@@ -226,3 +241,7 @@ def _exchange(orders: Connection, order: Order, on_pixels: Callable[[int], objec
         answer: Answer = orders.recv()
         return answer
     return said
+
+
+def _in_words(seconds: float) -> str:
+    return f"{round(seconds, 1):g} seconds"

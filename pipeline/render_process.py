@@ -9,10 +9,11 @@ import signal
 import threading
 import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from time import process_time
 from typing import Final
 
 import pillow_heif
@@ -22,6 +23,7 @@ from imaging.formats import Header
 from imaging.geometry import size_of_thumbnail
 from imaging.render import RenderedPhoto, render
 from pipeline.allocator import keep_freed_memory
+from pipeline.deadline import TimeLimits
 from schemas.faults import Fault
 from schemas.renditions import Rendition
 
@@ -39,6 +41,13 @@ else:
 _BYTES_PER_PIXEL: Final = 24
 _LEAST_MEMORY_BYTES: Final = 1536 * 1024 * 1024
 
+#: The signal that ends a process whose photo has used up its CPU time: that of ``ITIMER_PROF``, which counts the work
+#: of all threads, in the decoder and in the kernel, and no waiting. Source: setitimer(2).
+OUT_OF_CPU_TIME: Final = signal.SIGPROF
+
+#: A timer of 0 would be none.
+_LEAST_TIMER_SECONDS: Final = 0.001
+
 Image.init()
 
 
@@ -49,6 +58,8 @@ class Order:
     original: Path
     renditions: tuple[Rendition, ...]
     max_pixels: int
+    #: What lies in storage at the thumbnails' keys.
+    existing: Mapping[Rendition, bytes]
 
 
 @dataclass(frozen=True)
@@ -74,8 +85,10 @@ class HeaderRead:
 Answer = RenderedPhoto | Fault | OutOfMemory | OurFault
 
 
-def serve(orders: Connection, lifeline: Connection, max_pixels: int) -> None:
+def serve(orders: Connection, lifeline: Connection, max_pixels: int, limits: TimeLimits) -> None:
     """Render what comes in through ``orders``; end when it closes, and at once when ``lifeline`` does.
+
+    A photo that uses up its CPU time ends the process with ``OUT_OF_CPU_TIME``.
 
     Says ``None`` when it is ready and each time that it takes an order up; then ``HeaderRead``, unless the photo fails
     before that; then an ``Answer``.
@@ -89,25 +102,44 @@ def serve(orders: Connection, lifeline: Connection, max_pixels: int) -> None:
         while True:
             order: Order = orders.recv()
             orders.send(None)  # taken up: from here on a death is the photo's
-            answer = _answer(order, orders)
+            answer = _answer(order, orders, limits)
             orders.send(answer)
             if isinstance(answer, OutOfMemory):
                 break
     os._exit(0)
 
 
-def _answer(order: Order, orders: Connection) -> Answer:
-    def say_how_much(header: Header) -> None:
-        orders.send(HeaderRead(_pixels_of(header, order.renditions)))
+def _answer(order: Order, orders: Connection, limits: TimeLimits) -> Answer:
+    began = process_time()
 
+    def on_header(header: Header) -> None:
+        pixels = _pixels_of(header, order.renditions)
+        _limit_cpu_time(limits.cpu_seconds(pixels) - (process_time() - began))
+        orders.send(HeaderRead(pixels))
+
+    # Until the header is read it may be the largest photo that is let in: some decoders decode before they say a size.
+    _limit_cpu_time(limits.cpu_seconds(order.max_pixels))
     try:
-        return render(order.original, order.renditions, max_pixels=order.max_pixels, on_header=say_how_much)
+        return render(
+            order.original,
+            order.renditions,
+            max_pixels=order.max_pixels,
+            on_header=on_header,
+            existing=order.existing,
+        )
     except Fault as fault:
         return type(fault)(*fault.args)
     except MemoryError:
         return OutOfMemory()
     except BaseException:
         return OurFault(traceback.format_exc())
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def _limit_cpu_time(seconds: float) -> None:
+    """Have the kernel end this process, whatever a decoder is doing, when it has worked for so many seconds more."""
+    signal.setitimer(signal.ITIMER_PROF, max(seconds, _LEAST_TIMER_SECONDS))
 
 
 def _pixels_of(header: Header, renditions: Sequence[Rendition]) -> int:
@@ -120,6 +152,7 @@ def _heed_only_the_worker(lifeline: Connection) -> None:
     # Ctrl-C and a service manager's SIGTERM go to the whole group; a photo in work would be taken for a fatal one.
     for deaf_to in (signal.SIGINT, signal.SIGTERM):
         signal.signal(deaf_to, signal.SIG_IGN)
+    signal.signal(OUT_OF_CPU_TIME, signal.SIG_DFL)
     if HAS_LIMITS and hasattr(fcntl, "F_SETOWN"):
         # The kernel's own SIGIO ends the process even while a decoder holds the interpreter.
         signal.signal(signal.SIGIO, signal.SIG_DFL)

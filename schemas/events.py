@@ -80,7 +80,7 @@ class UploadResult(Result):
 
 
 class ThumbnailsStarted(UploadResult):
-    """The worker has taken the photo up."""
+    """The photo has its render slot, and its rendering begins."""
 
     topic = topics.STARTED
 

@@ -6,7 +6,8 @@ Fault
 ├── TooManyPixels          more pixels than allowed, told from the header
 ├── UnsupportedFormat      none of the accepted formats by its bytes
 ├── Unreadable             truncated or corrupt
-├── RenderTimeout          not done by its deadline
+├── RenderTimeout          used up its CPU time
+│   └── RenderStalled      not done in time on the clock, with CPU time left         (worth two more attempts)
 ├── RenderCrashed          the process that rendered it died               (worth one more attempt)
 ├── ChecksumMismatch       not the bytes that the event speaks of
 ├── StorageUnavailable     storage did not answer, or with an error     (worth all that are allowed)
@@ -75,9 +76,15 @@ class Unreadable(Fault):
 
 
 class RenderTimeout(Fault):
-    """Not rendered by its deadline."""
+    """Not rendered within its CPU time: another attempt would end the same."""
 
     code = FaultCode.RENDER_TIMEOUT
+
+
+class RenderStalled(RenderTimeout):
+    """Not rendered in time, though it had CPU time left: the machine was busy, or the file did not come."""
+
+    attempts = 3
 
 
 class RenderCrashed(Fault):

@@ -1,15 +1,22 @@
 """Each fault happens while photos come in; after it every photo is accounted for."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from itertools import cycle
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
+import reaper
 from ailing_s3 import AilingS3
 from groundwork import kafka
+from load import Sent
+from pictures import black_interlaced_png
 from polling import poll_async
 from scene import PATIENTLY, SHORT_FORM_PHOTOS, Scene, account_for, photos_per_fault
 from schemas import topics
@@ -155,6 +162,38 @@ async def network_to_postgres_cut(scene: S) -> None:
     scene.place.database_proxy.reopen()
 
 
+@contextmanager
+def cpu_burners(count: int) -> Iterator[None]:
+    burners = [subprocess.Popen([sys.executable, "-S", "-c", "while True: pass"]) for _ in range(count)]
+    for burner in burners:
+        reaper.started(burner.pid)
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+            reaper.ended(burner.pid)
+
+
+async def machine_at_load_10(scene: S) -> None:
+    """With one photo that is slow to decode: it is to become ready although it has a sixth of a core."""
+    load, place = scene.load, scene.place
+    large = Sent(-1, is_good=True, photo_id=str(uuid4()), storage_key=f"incoming/{load.workspace}/large.png")
+    await place.storage.write(large.storage_key, black_interlaced_png(7000, 7000))
+    event = {"photo_id": large.photo_id, "workspace_id": load.workspace, "storage_key": large.storage_key}
+
+    async def is_settled() -> bool:
+        row = (await place.rows(load.workspace)).get(large.photo_id)
+        return row is not None and row.thumbnail_status in {"ready", "failed"}
+
+    with cpu_burners(max(10, 5 * (os.cpu_count() or 1))):
+        await load.produce(topics.UPLOADED, event)
+        load.accepted[large.photo_id] = large
+        await scene.until_most_are_out()
+        await poll_async(is_settled, 300, what="the large photo is ready or failed under load")
+
+
 async def poison_among_the_good(scene: S) -> None:
     since = await ends_of(scene.place.settings, *topics.DEAD_LETTERS)
     poison = [b"", b"\xff\x00", b"[]", b'{"photo_id": "x"}', b'{"photo_id": 1, "storage_key": "../passwd"}', None]
@@ -197,6 +236,7 @@ async def poison_among_the_good(scene: S) -> None:
         (postgres_killed, 12),
         (network_to_postgres_cut, 12),
         (poison_among_the_good, 8),
+        (machine_at_load_10, 8),
     ],
     ids=lambda value: value.__name__ if callable(value) else f"{value}s",
 )

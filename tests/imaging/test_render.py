@@ -9,7 +9,8 @@ from PIL import Image, ImageChops, ImageStat
 from imaging import resize
 from imaging.formats import CAN_READ_JXL
 from imaging.geometry import centre_square, scale_of, size_of_thumbnail, size_to_decode
-from imaging.render import RenderedPhoto, fingerprint_rendition, fingerprints_of, render, size_of
+from imaging.hashes import fingerprint_rendition, fingerprints_of
+from imaging.render import RenderedPhoto, render
 from pictures import (
     GREEN,
     RED,
@@ -202,7 +203,7 @@ def test_every_format_is_written_from_every_mode(tmp_path: Path, format_: Format
     made = first(thumbnail)
     assert made.format == name
     assert made.has_transparency_data == (mode == "RGBA" and format_ != "jpeg")
-    assert size_of(thumbnail.thumbnails[0].content) == (100, 75)
+    assert made.size == (100, 75)
 
 
 def test_quality_counts(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """What an upload and a deletion come to, on real storage with a renderer that the test holds in its hand."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
@@ -9,15 +9,18 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+import imaging.render
 from groundwork.settings import Settings
 from groundwork.storage import Storage, open_storage
+from imaging.hashes import fingerprint_rendition
 from imaging.render import RenderedPhoto, render
 from pipeline.answer import Answerer, failed, started
-from schemas.events import PhotoDeleted, PhotoUploaded
+from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsReady
 from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition
 
@@ -25,14 +28,24 @@ KEY = "originals/acme/cat"
 
 
 class InProcess:
-    """Renders in this process, counts what it was asked for, and lets a test look on before each render."""
+    """Renders in this process."""
 
-    def __init__(self) -> None:
-        self.asked: list[list[str]] = []
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
+    ) -> RenderedPhoto:
+        return await asyncio.to_thread(render, original, renditions, max_pixels=10_000_000, existing=existing)
 
-    async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
-        self.asked.append([rendition.name for rendition in renditions])
-        return await asyncio.to_thread(render, original, renditions, max_pixels=10_000_000)
+
+class CountedStorage(Storage):
+    """Local storage that knows what was written to it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(LocalFileSystem(), str(root))
+        self.written: list[str] = []
+
+    async def write(self, key: str, content: bytes) -> None:
+        self.written.append(key)
+        await super().write(key, content)
 
 
 def jpeg(width: int = 64, height: int = 48) -> bytes:
@@ -61,7 +74,7 @@ def answerer_on(
 
 @pytest.fixture
 async def storage(tmp_path):
-    opened = open_storage(Settings(storage_url=f"file://{tmp_path}"))
+    opened = CountedStorage(tmp_path)
     yield opened
     await opened.close()
 
@@ -89,24 +102,153 @@ async def test_a_ready_photo_has_every_rendition_and_each_lies_in_storage_as_sai
 
 
 @pytest.mark.parametrize("checksum", [None, f"sha256:{sha256(jpeg()).hexdigest()}"], ids=["unsaid", "said"])
-async def test_a_redelivered_upload_renders_nothing_and_says_the_same(storage, checksum):
+async def test_a_redelivered_upload_renders_and_writes_nothing_and_says_the_same(storage, checksum, monkeypatch):
     await storage.write(KEY, jpeg())
-    renderer, upload = InProcess(), upload_of(checksum=checksum)
-    first = await answerer_on(storage, renderer).answer(upload, 1)
-    again = await answerer_on(storage, renderer).answer(upload, 1)
-    assert renderer.asked == [["small", "medium", "large"], []]
-    what_varies = {"occurred_at", "render_seconds"}
-    assert again.model_dump(exclude=what_varies) == first.model_dump(exclude=what_varies)
+    upload = upload_of(checksum=checksum)
+    first = await answerer_on(storage, InProcess()).answer(upload, 1)
+    storage.written.clear()
+    monkeypatch.setattr(imaging.render, "decode", None)
+    again = await answerer_on(storage, InProcess()).answer(upload, 1)
+    assert said_by(again) == said_by(first)
+    assert storage.written == []
 
 
-async def test_a_rendition_that_was_added_is_the_only_one_that_is_rendered(storage):
+def said_by(ready: ThumbnailsReady) -> dict[str, object]:
+    return ready.model_dump(exclude={"occurred_at", "render_seconds"})
+
+
+THREE = (
+    Rendition(name="first", max_edge=16),
+    Rendition(name="second", max_edge=24, format="jpeg"),
+    Rendition(name="third", max_edge=40, format="png"),
+)
+OTHER_SETTINGS = {"max_edge": 20, "quality": 60, "format": "avif", "fit": "cover", "background": "#000000"}
+
+
+@st.composite
+def changed_settings(draw):
+    """Three renditions, some of them changed, dropped or added to, in any order; and those that are new."""
+    kept = {rendition.name: rendition for rendition in THREE}
+    for name in draw(st.sets(st.sampled_from(sorted(kept)))):
+        changes = draw(st.sets(st.sampled_from(sorted(OTHER_SETTINGS)), min_size=1))
+        kept[name] = kept[name].model_copy(update={change: OTHER_SETTINGS[change] for change in changes})
+    for name in draw(st.sets(st.sampled_from(sorted(kept)), max_size=2)):
+        del kept[name]
+    if draw(st.booleans()):
+        kept["fourth"] = Rendition(name="fourth", max_edge=8)
+    return draw(st.permutations(list(kept.values())))
+
+
+@settings(deadline=None, max_examples=40)
+@given(changed=changed_settings())
+def test_after_any_change_of_the_renditions_only_new_files_are_written_and_the_rest_is_said_as_before(
+    changed, tmp_path_factory
+):
+    async def scenario() -> None:
+        storage = CountedStorage(tmp_path_factory.mktemp("storage"))
+        await storage.write(KEY, jpeg())
+        upload = upload_of()
+        before = await answerer_on(storage, InProcess(), THREE).answer(upload, 1)
+        storage.written.clear()
+        after = await answerer_on(storage, InProcess(), changed).answer(upload, 1)
+        old_keys = {thumbnail.storage_key for thumbnail in before.thumbnails.values()}
+        new_keys = {thumbnail.storage_key for thumbnail in after.thumbnails.values()}
+        assert sorted(storage.written) == sorted(new_keys - old_keys)
+        assert list(after.thumbnails) == [rendition.name for rendition in changed]
+        for name, thumbnail in after.thumbnails.items():
+            if thumbnail.storage_key in old_keys:
+                assert thumbnail == before.thumbnails[name]
+        if fingerprint_rendition(changed) in THREE and fingerprint_rendition(changed) == fingerprint_rendition(THREE):
+            assert (after.thumbhash, after.perceptual_hash) == (before.thumbhash, before.perceptual_hash)
+        await storage.close()
+
+    asyncio.run(scenario())
+
+
+async def test_one_of_three_renditions_changed_for_twenty_photos_is_twenty_files_written(storage):
+    uploads = [upload_of(storage_key=f"originals/acme/{number}") for number in range(20)]
+    for number, upload in enumerate(uploads):
+        await storage.write(upload.storage_key, jpeg(64 + number, 48))
+        await answerer_on(storage, InProcess(), THREE).answer(upload, 1)
+    storage.written.clear()
+    changed = (THREE[0].model_copy(update={"quality": 60}), *THREE[1:])
+    for upload in uploads:
+        await answerer_on(storage, InProcess(), changed).answer(upload, 1)
+    assert len(storage.written) == 20
+    assert {key.rpartition("/")[2].partition("-")[0] for key in storage.written} == {"first"}
+
+
+def zeros_from(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes(len(content) - at)
+
+
+@pytest.mark.parametrize("name", ["small", "medium", "large"])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda content: None,
+        lambda content: b"",
+        lambda content: content[:-100],
+        lambda content: content[:10],
+        lambda content: bytes(len(content)),
+        lambda content: zeros_from(content, len(content) - 100),
+        lambda content: b"no image",
+        lambda content: jpeg(),
+    ],
+    ids=["gone", "empty", "cut short", "ten bytes", "all zeros", "zeros at its end", "text", "of another format"],
+)
+async def test_a_thumbnail_that_is_gone_or_broken_is_made_again_as_it_was_and_no_other_is_touched(
+    storage, name, damaged
+):
+    await storage.write(KEY, jpeg(1000, 800))
+    upload = upload_of()
+    ready = await answerer_on(storage, InProcess()).answer(upload, 1)
+    key = ready.thumbnails[name].storage_key
+    content = await storage.read(key)
+    if (broken := damaged(content)) is None:
+        await storage.erase([key])
+    else:
+        await storage.write(key, broken)
+    storage.written.clear()
+    again = await answerer_on(storage, InProcess()).answer(upload, 1)
+    assert storage.written == [key]
+    assert await storage.read(key) == content
+    assert said_by(again) == said_by(ready)
+
+
+class Slot:
+    """A render slot that is free when the test says so."""
+
+    def __init__(self) -> None:
+        self.is_asked_for, self.is_free = asyncio.Event(), asyncio.Event()
+
+    async def __aenter__(self) -> None:
+        self.is_asked_for.set()
+        await self.is_free.wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def test_a_photo_is_said_to_render_when_it_has_its_slot_and_not_before(storage):
     await storage.write(KEY, jpeg())
-    renderer, upload = InProcess(), upload_of()
-    await answerer_on(storage, renderer).answer(upload, 1)
-    more = [*DEFAULT_RENDITIONS, Rendition(name="tiny", max_edge=16)]
-    ready = await answerer_on(storage, renderer, more).answer(upload, 1)
-    assert renderer.asked[1:] == [["tiny"]]
-    assert set(ready.thumbnails) == {"small", "medium", "large", "tiny"}
+    slot = Slot()
+    answerer = Answerer(storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=slot)
+    rendering = asyncio.Event()
+    answering = asyncio.ensure_future(answerer.answer(upload_of(), 1, rendering.set))
+    await slot.is_asked_for.wait()
+    assert not rendering.is_set()
+    slot.is_free.set()
+    await answering
+    assert rendering.is_set()
+
+
+async def test_a_photo_without_an_original_never_renders(storage):
+    await storage.check()
+    rendering = asyncio.Event()
+    with pytest.raises(OriginalMissing):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1, rendering.set)
+    assert not rendering.is_set()
 
 
 async def test_an_original_that_is_not_there_is_missing(storage):
@@ -236,9 +378,11 @@ def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interlea
 class Quick(InProcess):
     """Renders without leaving the event loop, so that the interleaving is the test's alone."""
 
-    async def render(self, original: Path, renditions: Sequence[Rendition]) -> RenderedPhoto:
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
+    ) -> RenderedPhoto:
         await asyncio.sleep(0)
-        return render(original, renditions, max_pixels=10_000_000)
+        return render(original, renditions, max_pixels=10_000_000, existing=existing)
 
 
 def test_results_of_one_upload_have_ids_of_their_own_that_never_change():

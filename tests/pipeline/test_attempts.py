@@ -21,6 +21,7 @@ from schemas.faults import (
     Internal,
     OriginalMissing,
     RenderCrashed,
+    RenderStalled,
     RenderTimeout,
     StorageUnavailable,
     TooManyPixels,
@@ -42,14 +43,17 @@ class ScriptedAnswerer:
     def __init__(self, *script: Exception | None) -> None:
         self.script = list(script) or [None]
         self.attempts: list[int] = []
+        self.gets_its_slot = True
 
     def _next(self) -> None:
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
         if step is not None:
             raise step
 
-    async def answer(self, upload: PhotoUploaded, attempt: int) -> ThumbnailsReady:
+    async def answer(self, upload: PhotoUploaded, attempt: int, on_rendering) -> ThumbnailsReady:
         self.attempts.append(attempt)
+        if self.gets_its_slot:
+            on_rendering()
         self._next()
         return ThumbnailsReady.model_validate(
             {
@@ -129,6 +133,13 @@ async def test_a_good_photo_is_started_and_then_ready():
     assert [record.topic for record in desk.sent] == [topics.STARTED, topics.READY]
 
 
+async def test_a_photo_that_fails_before_it_has_its_slot_was_never_started():
+    desk = Desk(OriginalMissing("x"))
+    desk.answerer.gets_its_slot = False
+    await desk.deliver(upload_record())
+    assert [record.topic for record in desk.sent] == [topics.FAILED]
+
+
 @pytest.mark.parametrize("fault", [OriginalMissing("x"), TooManyPixels("x"), Unreadable("x"), RenderTimeout("x")])
 async def test_a_fault_that_would_repeat_fails_the_photo_at_once_and_once(fault):
     desk = Desk(fault)
@@ -159,6 +170,13 @@ async def test_a_photo_that_killed_its_process_twice_is_not_tried_a_third_time()
     await desk.deliver(upload_record())
     assert desk.answerer.attempts == [1, 2]
     assert desk.last()["error"]["code"] == "render_crashed"
+
+
+async def test_a_photo_that_stalls_is_tried_again_later_and_is_final_the_third_time():
+    desk = Desk(RenderStalled("x"))
+    await desk.deliver(upload_record())
+    assert desk.topics() == [topics.RETRY, topics.RETRY, topics.FAILED]
+    assert (desk.last()["error"]["code"], desk.last()["attempt"]) == ("render_timeout", 3)
 
 
 async def test_while_storage_is_away_attempts_wait_and_none_is_used_up():

@@ -24,7 +24,7 @@ class HeldAnswerer:
         self.asked = 0
         self.let_go = asyncio.Event()
 
-    async def answer(self, upload, attempt):
+    async def answer(self, upload, attempt, on_rendering):
         self.asked += 1
         await self.let_go.wait()
         raise Unreadable("as the test wants it")

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
@@ -21,11 +22,22 @@ from imaging.geometry import size_of_thumbnail
 from imaging.render import render
 from pictures import encoded, picture, written
 from pipeline import pool as pool_module
-from pipeline.deadline import deadline_seconds_of
+from pipeline import render_process
+from pipeline.deadline import TimeLimits
 from pipeline.pool import RenderPool
+from pipeline.render_process import HeaderRead, Order
 from polling import poll, poll_async
-from schemas.faults import Internal, RenderCrashed, RenderTimeout, TooManyPixels, Unreadable, UnsupportedFormat
+from schemas.faults import (
+    Internal,
+    RenderCrashed,
+    RenderStalled,
+    RenderTimeout,
+    TooManyPixels,
+    Unreadable,
+    UnsupportedFormat,
+)
 from schemas.renditions import DEFAULT_RENDITIONS
+from thumbstream.bench.neighbour import slow_jpeg
 
 fcntl = pytest.importorskip("fcntl", reason="render processes need a POSIX system")
 resource = pytest.importorskip("resource")
@@ -33,8 +45,8 @@ termios = pytest.importorskip("termios")
 
 MAX_PIXELS = 1_000_000
 
-#: Seconds; longer than any test may take.
-NEVER = 100_000.0
+#: Longer than any test may take.
+UNLIMITED = TimeLimits(cpu_base_seconds=100_000, clock_base_seconds=100_000)
 
 
 @pytest.fixture
@@ -90,8 +102,8 @@ def unread_bytes(pipe: int) -> int:
 
 
 @asynccontextmanager
-async def running_pool(*, processes: int = 2, **more: Any) -> AsyncIterator[RenderPool]:
-    pool = RenderPool(processes=processes, max_pixels=MAX_PIXELS, **more)
+async def running_pool(*, processes: int = 2, max_pixels: int = MAX_PIXELS, **more: Any) -> AsyncIterator[RenderPool]:
+    pool = RenderPool(processes=processes, max_pixels=max_pixels, **more)
     await pool.start()
     for pid in pool.process_ids:
         reaper.started(pid)
@@ -109,8 +121,26 @@ async def pool() -> AsyncIterator[RenderPool]:
         yield pool
 
 
-def only_until_the_header_is_read(seconds: float) -> Callable[[int], float]:
-    return lambda pixels: NEVER if pixels else seconds
+class ClockOf(TimeLimits):
+    """Limits on the clock as ``seconds_of`` says, which is asked in this process only; any CPU time."""
+
+    def __init__(self, seconds_of: Callable[[int], float]) -> None:
+        super().__init__(cpu_base_seconds=UNLIMITED.cpu_base_seconds)
+        object.__setattr__(self, "_seconds_of", seconds_of)
+
+    def clock_seconds(self, pixels: int) -> float:
+        seconds: float = self._seconds_of(pixels)  # type: ignore[attr-defined]
+        return seconds
+
+    def __reduce__(self) -> Any:
+        return TimeLimits, (self.cpu_base_seconds,)
+
+
+def cpu_seconds_of(path: Path) -> float:
+    """What one render takes of this process."""
+    began = time.process_time()
+    render(path, DEFAULT_RENDITIONS, max_pixels=10**9)
+    return time.process_time() - began
 
 
 def pixels_of(width: int, height: int) -> int:
@@ -133,7 +163,11 @@ def address_space_bytes(pid: int) -> int:
     return int(Path(f"/proc/{pid}/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
 
 
-async def is_stuck(task: "asyncio.Task[object]") -> bool:
+def one_is_replaced(before: frozenset[int], now: frozenset[int]) -> bool:
+    return len(before) == len(now) and len(before & now) == len(before) - 1
+
+
+async def is_stuck(task: "asyncio.Future[Any]") -> bool:
     """Whether ``task`` is still waiting after the loop has had time to hand the photo to a process."""
     done, _ = await asyncio.wait([task], timeout=0.1)
     return not done
@@ -172,52 +206,111 @@ async def test_a_fault_of_ours_is_internal_and_its_traceback_is_kept(pool: Rende
     assert "FileNotFoundError" in str(caught.value.__cause__)
 
 
-async def test_a_stuck_photo_is_given_up_and_holds_up_nobody(photo: Path, endless: Path) -> None:
-    async with running_pool(deadline=only_until_the_header_is_read(0.3)) as pool:
+async def test_a_photo_that_uses_up_its_cpu_time_is_given_up_for_good_and_costs_its_own_process_only(
+    photo: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "hostile").write_bytes(slow_jpeg(4000))
+    limits = TimeLimits(cpu_base_seconds=0.1, cpu_seconds_per_megapixel=0.0)
+    async with running_pool(limits=limits, max_pixels=16_000_000) as pool:
         before = pool.process_ids
-        stuck = asyncio.ensure_future(pool.render(endless, DEFAULT_RENDITIONS))
+        hostile = asyncio.ensure_future(pool.render(tmp_path / "hostile", DEFAULT_RENDITIONS))
         await pool.render(photo, DEFAULT_RENDITIONS)
-        with pytest.raises(RenderTimeout):
-            await stuck
+        with pytest.raises(RenderTimeout, match=r"0\.1 seconds of CPU time") as caught:
+            await hostile
+        assert (caught.value.code, caught.value.attempts) == ("render_timeout", 1)
         await asyncio.gather(*(pool.render(photo, DEFAULT_RENDITIONS) for _ in range(4)))
-        await poll_async(lambda: len(pool.process_ids) == 2, what="the stuck process is replaced")
-        assert len(pool.process_ids & before) == 1
+        await poll_async(lambda: one_is_replaced(before, pool.process_ids), what="the process is replaced")
 
 
-async def test_a_photo_whose_header_takes_for_ever_has_the_time_of_no_pixels(endless: Path) -> None:
+async def test_cpu_time_is_counted_for_each_photo_anew(tmp_path: Path) -> None:
+    large = written(tmp_path, encoded(picture(1000, 1000), "PNG"))
+    limits = TimeLimits(cpu_base_seconds=10 * cpu_seconds_of(large), cpu_seconds_per_megapixel=0.0)
+    async with running_pool(processes=1, limits=limits) as pool:
+        before = pool.process_ids
+        for _ in range(15):
+            await pool.render(large, DEFAULT_RENDITIONS)
+        assert pool.process_ids == before
+
+
+class Pipe:
+    """The worker's end of a render process that the test itself plays."""
+
+    def __init__(self) -> None:
+        self.said: list[object] = []
+
+    def send(self, said: object) -> None:
+        self.said.append(said)
+
+
+def test_until_its_header_is_read_a_photo_has_the_cpu_time_of_the_largest_and_then_what_is_left_of_its_own(
+    photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[float] = []
+    monkeypatch.setattr(render_process, "_limit_cpu_time", given.append)
+    order, limits, pipe = Order(photo, DEFAULT_RENDITIONS, MAX_PIXELS, {}), TimeLimits(), Pipe()
+    render_process._answer(order, pipe, limits)  # type: ignore[arg-type]
+    assert pipe.said == [HeaderRead(pixels_of(400, 300))]
+    before_header, after_header = given
+    assert before_header == limits.cpu_seconds(MAX_PIXELS)
+    assert 0 < after_header < limits.cpu_seconds(pixels_of(400, 300)) < before_header
+
+
+async def test_a_photo_that_gets_no_turn_on_a_busy_machine_uses_no_cpu_time_and_becomes_ready(tmp_path: Path) -> None:
+    path = tmp_path / "slow"
+    path.write_bytes(slow_jpeg(2500))
+    cpu_seconds = 5 * cpu_seconds_of(path)
+    limits = TimeLimits(cpu_base_seconds=cpu_seconds, cpu_seconds_per_megapixel=0.0, clock_base_seconds=1000)
+    async with running_pool(processes=1, limits=limits, max_pixels=10_000_000) as pool:
+        (pid,) = pool.process_ids
+        rendering = asyncio.ensure_future(pool.render(path, DEFAULT_RENDITIONS))
+        await is_stuck(rendering)
+        os.kill(pid, signal.SIGSTOP)
+        stopped_at = time.monotonic()
+        await poll_async(lambda: time.monotonic() > stopped_at + 1.5 * cpu_seconds)
+        os.kill(pid, signal.SIGCONT)
+        assert (await rendering).header.width == 2500
+
+
+async def test_a_photo_that_hangs_is_given_up_by_the_clock_may_be_tried_again_and_holds_up_nobody(
+    photo: Path, endless: Path
+) -> None:
     asked: list[int] = []
 
-    def deadline(pixels: int) -> float:
+    def seconds_of(pixels: int) -> float:
         asked.append(pixels)
-        return NEVER if pixels else 0.05
+        return UNLIMITED.clock_base_seconds if pixels else 0.3
 
-    async with running_pool(deadline=deadline) as pool:
-        with pytest.raises(RenderTimeout):
-            await pool.render(endless, DEFAULT_RENDITIONS)
-    assert asked == [0]
+    async with running_pool(limits=ClockOf(seconds_of)) as pool:
+        before = pool.process_ids
+        hanging = asyncio.ensure_future(pool.render(endless, DEFAULT_RENDITIONS))
+        with pytest.raises(RenderStalled, match=r"0\.3 seconds by the clock") as caught:
+            await hanging
+        assert (caught.value.code, caught.value.attempts) == ("render_timeout", 3)
+        assert set(asked) == {0}
+        await poll_async(lambda: one_is_replaced(before, pool.process_ids), what="the hanging process is replaced")
 
 
-async def test_a_photo_that_is_stuck_after_its_header_has_the_time_of_its_own_pixels(
+async def test_a_photo_that_hangs_after_its_header_has_the_time_of_its_own_pixels(
     small_that_sticks: Path, large_that_sticks: Path
 ) -> None:
     small_pixels, large_pixels = pixels_of(40, 30), pixels_of(400, 300)
     asked: list[int] = []
 
-    def deadline(pixels: int) -> float:
+    def seconds_of(pixels: int) -> float:
         asked.append(pixels)
-        return 0.05 if pixels == small_pixels else NEVER
+        return 0.05 if pixels == small_pixels else UNLIMITED.clock_base_seconds
 
-    async with running_pool(deadline=deadline) as pool:
+    async with running_pool(limits=ClockOf(seconds_of)) as pool:
         large = asyncio.ensure_future(pool.render(large_that_sticks, DEFAULT_RENDITIONS))
-        with pytest.raises(RenderTimeout):
+        with pytest.raises(RenderStalled):
             await pool.render(small_that_sticks, DEFAULT_RENDITIONS)
-        await poll_async(lambda: len(asked) == 4, what="both headers are read")
-        assert sorted(asked) == [0, 0, small_pixels, large_pixels]
+        await poll_async(lambda: large_pixels in asked, what="both headers are read")
+        assert set(asked) == {0, small_pixels, large_pixels}
         assert not large.done()
 
 
 async def test_while_one_photo_is_stuck_all_other_processes_go_on_rendering(photo: Path, endless: Path) -> None:
-    async with running_pool(processes=3, deadline=lambda pixels: NEVER) as pool:
+    async with running_pool(processes=3, limits=UNLIMITED) as pool:
         before = pool.process_ids
         stuck = asyncio.ensure_future(pool.render(endless, DEFAULT_RENDITIONS))
         await asyncio.gather(*(pool.render(photo, DEFAULT_RENDITIONS) for _ in range(30)))
@@ -226,18 +319,21 @@ async def test_while_one_photo_is_stuck_all_other_processes_go_on_rendering(phot
 
 
 @given(some.integers(0, 10**9), some.integers(0, 10**9))
-def test_the_default_deadline_grows_with_the_pixels_and_is_never_less_than_that_of_the_header(
+def test_time_limits_grow_with_the_pixels_and_a_small_share_of_a_core_meets_that_of_cpu_time_first(
     one: int, other: int
 ) -> None:
+    limits = TimeLimits()
     fewer, more = sorted((one, other))
-    assert 0 < deadline_seconds_of(0) <= deadline_seconds_of(fewer) <= deadline_seconds_of(more)
+    assert 0 < limits.cpu_seconds(0) <= limits.cpu_seconds(fewer) <= limits.cpu_seconds(more)
+    assert limits.clock_seconds(fewer) > 8 * limits.cpu_seconds(fewer)
 
 
-def test_by_default_a_loaded_machine_has_the_time_for_the_slowest_format() -> None:
-    """8 runnable processes a core, and 134 ms a megapixel; what is small has much less than the largest."""
+def test_by_default_a_slow_machine_has_the_time_for_the_slowest_format() -> None:
+    """0.35 s a megapixel here, and four times that elsewhere; what is small has much less than the largest."""
+    limits = TimeLimits()
     for megapixels in (0, 1, 12, 48, 100, 1000):
-        assert deadline_seconds_of(megapixels * 1_000_000) >= 8 * 0.134 * megapixels
-    assert deadline_seconds_of(1_000_000) < 12 < 150 < deadline_seconds_of(100_000_000)
+        assert limits.cpu_seconds(megapixels * 1_000_000) >= 4 * 0.35 * megapixels
+    assert limits.cpu_seconds(1_000_000) < 12 < 150 < limits.cpu_seconds(100_000_000)
 
 
 async def test_a_process_that_dies_costs_one_photo_and_the_others_go_on(

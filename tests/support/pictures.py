@@ -22,6 +22,10 @@ STORED_FOR = {
 }
 
 
+#: Left, top, and steps across and down, px.
+_ADAM7_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+
+
 def picture(width: int = 400, height: int = 300) -> Image.Image:
     """Red on the left, blue on the right, and a green corner top left."""
     image = Image.new("RGB", (width, height), RED)
@@ -86,3 +90,18 @@ def swapped_profile() -> bytes:
 def png_chunk(name: bytes, content: bytes) -> bytes:
     """A chunk of a PNG, with its length and checksum."""
     return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+
+def black_interlaced_png(width: int, height: int) -> bytes:
+    """A small file that takes long to decode: every row of every pass is zeros. Source: PNG, section 8.1."""
+    row_bytes = [
+        len(range(top, height, down)) * (1 + 3 * len(range(left, width, across)))
+        for left, top, across, down in _ADAM7_PASSES
+        if left < width
+    ]
+    chunks = {
+        b"IHDR": struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 1),
+        b"IDAT": zlib.compress(bytes(sum(row_bytes)), 1),
+        b"IEND": b"",
+    }
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(name, content) for name, content in chunks.items())

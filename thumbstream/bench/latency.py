@@ -44,8 +44,8 @@ STAGES: Final = {
     "event_to_result": "event sent to result seen",
     "render": "of which render_seconds",
     "overhead": "the rest: the overhead",
-    "to_work": "  event sent to work begun",
-    "around_render": "  storage, checksum, process hops",
+    "to_work": "  event sent to render begun",
+    "around_render": "  checksum, writing, storage",
     "to_result": "  result made to result seen",
 }
 

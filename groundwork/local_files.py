@@ -1,0 +1,101 @@
+"""Writing files of a local disk so that each appears whole or not at all, and stays when the machine loses its power.
+
+Source: fsync(2), which asks for the folder to be synced too.
+"""
+
+import contextlib
+import errno
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+#: Temporary files are named so: a listing skips them, and ``sweep`` may clear them.
+TEMPORARY_PREFIX: Final = ".incoming-"
+
+#: Each is lost only to an eraser that comes just between two system calls.
+_FOLDER_ATTEMPTS: Final = 10
+
+
+def write(content: bytes, target: Path) -> None:
+    """Write ``content`` to ``target``, whose folders are made. Raises ``OSError``; then ``target`` is as it was."""
+
+    def act() -> None:
+        with _temporary_beside(target) as temporary:
+            temporary.write_bytes(content)
+            _sync(temporary)
+            temporary.replace(target)
+
+    _in_its_folder(target, act)
+
+
+def move(source: Path, target: Path) -> None:
+    """Move ``source`` to ``target``, whose folders are made; from another disk too. Raises ``OSError``."""
+
+    def act() -> None:
+        _sync(source)
+        try:
+            source.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            with _temporary_beside(target) as temporary:
+                shutil.copyfile(source, temporary)
+                _sync(temporary)
+                temporary.replace(target)
+            source.unlink()
+
+    _in_its_folder(target, act)
+
+
+def _in_its_folder(target: Path, act: Callable[[], None]) -> None:
+    """Do ``act`` with the folder of ``target`` there, though others may just be erasing and making it."""
+    for attempts_left in reversed(range(_FOLDER_ATTEMPTS)):
+        try:
+            parents = _make_folders(target.parent)
+            act()
+            break
+        except (FileNotFoundError, FileExistsError):
+            if not attempts_left:
+                raise
+    for folder in (target.parent, *parents):
+        with contextlib.suppress(FileNotFoundError):  # it is erased again, and nothing is to be kept
+            _sync_folder(folder)
+
+
+def _make_folders(folder: Path) -> list[Path]:
+    """Make ``folder`` and those above it. Returns the folders that have a new entry by that."""
+    if folder.is_dir():
+        return []
+    parents = _make_folders(folder.parent)
+    folder.mkdir(exist_ok=True)
+    return [folder.parent, *parents]
+
+
+@contextmanager
+def _temporary_beside(target: Path) -> Iterator[Path]:
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}")
+    try:
+        yield temporary
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    try:
+        _sync(folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network disks cannot
+            raise
+
+
+def _sync(path: Path) -> None:
+    """Return when the disk has what was written to the file, or which entries the folder has."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
