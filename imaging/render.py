@@ -9,7 +9,7 @@ from PIL import Image
 from imaging.decode import decode
 from imaging.downscale import Downscaler
 from imaging.encode import encode, size_of
-from imaging.formats import Header, open_photo
+from imaging.formats import Header, opened, read_header
 from imaging.hashes import fingerprint_rendition, fingerprints_of
 from schemas.renditions import Rendition
 
@@ -51,7 +51,7 @@ def render(
 
     The upright image is fitted inside ``max_edge`` x ``max_edge`` px or covers that square: aspect kept to the nearest
     pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over. With no renditions only
-    the header is read. ``on_header`` hears what it says before any pixel is decoded.
+    the header is read. ``on_header`` is called with it before any decoder runs.
 
     Raises:
         TooManyPixels: width x height over ``max_pixels``, told from the header.
@@ -60,10 +60,11 @@ def render(
 
     Source: EXIF 2.32, tag 0x0112 (orientation).
     """
-    with open_photo(original, max_pixels=max_pixels) as (image, header):
-        on_header(header)
-        if not renditions:
-            return RenderedPhoto(header, (), "", "")
+    header = read_header(original, max_pixels=max_pixels)
+    on_header(header)
+    if not renditions:
+        return RenderedPhoto(header, (), "", "")
+    with opened(original, header) as image:
         decoded = decode(image, header, renditions)
     downscaler = Downscaler(decoded)
     largest_first = sorted(renditions, key=downscaler.scale_of, reverse=True)

@@ -1,6 +1,6 @@
 """Facts of an image file from its own structure: markers, chunks, blocks, directories and boxes.
 
-No decoder runs, no pixel is decoded, and a file is never read as a whole: each parser seeks to what it needs, looks at a
+No decoder runs, no pixel is decoded, and no file is read as a whole: each parser seeks to what it needs, looks at a
 bounded number of parts, and reads a bounded number of bytes of each. So an upload of any size costs milliseconds.
 """
 

@@ -72,10 +72,12 @@ class Facts:
     has_associated_alpha: bool = False
     #: Ink samples: CMYK.
     has_black: bool = False
-    #: Counting ends at a bound: what matters is whether there is more than one.
+    #: At least so many: counting ends at a bound, and what matters is whether there is more than one.
     frame_count: int = 1
     #: Of a JPEG's primary image.
     scan_count: int = 1
     is_interlaced: bool = False
     colour: ColourFacts = field(default_factory=ColourFacts)
     tiff: TiffFacts | None = None
+    #: "DNG", "NEF" and so on: the file is a camera's raw file, and what stands first in it is a preview.
+    camera_raw: str | None = None
