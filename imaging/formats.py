@@ -213,12 +213,15 @@ def opened(path: Path, header: Header) -> Iterator[ImageFile.ImageFile]:
 
     Raises:
         Unreadable: its decoder refuses it, or finds another size than its header's, to which the limits apply.
+        OSError: the file cannot be read, which is no fault of the photo's.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = Image.open(path, formats=[header.format.pillow_name])
     except BROKEN_FILE_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system; Pillow's own carry no number
         raise Unreadable(f"the {header.format.pillow_name} file is truncated or corrupt") from error
     with image:
         stored = header.facts.width, header.facts.height
