@@ -582,3 +582,9 @@ def test_bigtiff_is_read_as_tiff_is(tmp_path: Path, orientation: int) -> None:
         assert header.facts.orientation == orientation
         assert header.facts.tiff is not None
         assert header.facts.tiff.is_big == is_big
+
+
+def test_every_code_is_explained_in_the_documents() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "failures.md").read_text()
+    for code in FaultCode:
+        assert f"| `{code.value}` |" in text
