@@ -29,7 +29,7 @@ _TYPE_BYTES: Final = {
     18: 8,
 }
 _INTEGER_CODES: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
-_MAX_ENTRIES: Final = 4096
+_MAX_ENTRIES: Final = 1024
 #: Of one entry that are looked at.
 _MAX_VALUES: Final = 64
 
@@ -93,25 +93,37 @@ class DirectoryFile:
         else:
             self.first_offset = struct.unpack(f"{self._order}I", start[4:])[0]
 
+        self._entry_code, self._address_bytes = ("HHQ", 8) if self.is_big else ("HHI", 4)
+        self._head_bytes = struct.calcsize(f"={self._entry_code}")
+        self._entry_bytes = self._head_bytes + self._address_bytes
+
     def directory(self, offset: int) -> Directory:
         """The directory at ``offset``. Raises ``MalformedHeader``."""
-        count_code, entry_code, inline_bytes = ("Q", "HHQ", 8) if self.is_big else ("H", "HHI", 4)
-        count_bytes = struct.calcsize(f"={count_code}")
-        count = struct.unpack(f"{self._order}{count_code}", self._source.read(offset, count_bytes))[0]
+        start, count = self._entries_at(offset)
+        content = self._source.read(start, count * self._entry_bytes)
+        entries: dict[int, _Entry] = {}
+        for at in range(0, len(content), self._entry_bytes):
+            value_at = at + self._head_bytes
+            tag, kind, values = struct.unpack(f"{self._order}{self._entry_code}", content[at:value_at])
+            value_offset = start + value_at
+            if _TYPE_BYTES.get(kind, 0) * values > self._address_bytes:
+                value_offset = self._address(content[value_at : at + self._entry_bytes])
+            entries.setdefault(tag, _Entry(kind, values, value_offset))
+        return Directory(self._source, self._order, entries, self.next_offset(offset))
+
+    def next_offset(self, offset: int) -> int:
+        """Where the directory after the one at ``offset`` lies; 0 where none does. Raises ``MalformedHeader``."""
+        start, count = self._entries_at(offset)
+        end = self._source.read_up_to(start + count * self._entry_bytes, self._address_bytes)
+        return self._address(end) if len(end) == self._address_bytes else 0
+
+    def _entries_at(self, offset: int) -> tuple[int, int]:
+        """Where the entries of the directory at ``offset`` begin, and how many there are."""
+        count_bytes = 8 if self.is_big else 2
+        count = struct.unpack(f"{self._order}{'Q' if self.is_big else 'H'}", self._source.read(offset, count_bytes))[0]
         if not 0 < count <= _MAX_ENTRIES:
             raise MalformedHeader(f"a directory of it has {count} entries")
-        head_bytes = struct.calcsize(f"={entry_code}")
-        entry_bytes = head_bytes + inline_bytes
-        content = self._source.read(offset + count_bytes, count * entry_bytes)
-        entries: dict[int, _Entry] = {}
-        for at in range(0, len(content), entry_bytes):
-            tag, kind, values = struct.unpack(f"{self._order}{entry_code}", content[at : at + head_bytes])
-            value_offset = offset + count_bytes + at + head_bytes
-            if _TYPE_BYTES.get(kind, 0) * values > inline_bytes:
-                value_offset = self._address(content[at + head_bytes : at + entry_bytes])
-            entries.setdefault(tag, _Entry(kind, values, value_offset))
-        end = self._source.read_up_to(offset + count_bytes + len(content), inline_bytes)
-        return Directory(self._source, self._order, entries, self._address(end) if len(end) == inline_bytes else 0)
+        return offset + count_bytes, count
 
     def _address(self, content: bytes) -> int:
         address: int = struct.unpack(f"{self._order}{'Q' if self.is_big else 'I'}", content)[0]

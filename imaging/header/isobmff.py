@@ -7,6 +7,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
+from itertools import islice
 from typing import Final
 
 from imaging.header.boxes import Box, boxes, boxes_in, find
@@ -18,6 +19,7 @@ _ALPHA_NAMES: Final = (b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0", b"urn:m
 #: Fields of a picture's sample entry, before its boxes.
 _SAMPLE_ENTRY_BYTES: Final = 78
 _PICTURE_TRACKS: Final = (b"pict", b"vide")
+_MAX_TRACKS: Final = 8
 
 #: EXIF's number for a turn of 0, 90, 180 and 270 degrees against the clock: not mirrored, then mirrored top to bottom,
 #: then left to right. As libavif has it.
@@ -143,9 +145,8 @@ class _Track:
 
 
 def _first_track(source: Source) -> _Track:
-    for track in boxes_in(source, find(source, b"moov")):
-        if track.kind != b"trak":
-            continue
+    tracks = (box for box in boxes_in(source, find(source, b"moov")) if box.kind == b"trak")
+    for track in islice(tracks, _MAX_TRACKS):
         media = find(source, b"mdia", track)
         handler = find(source, b"hdlr", media)
         if source.read(handler.offset + 8, 4) not in _PICTURE_TRACKS:

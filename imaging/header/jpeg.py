@@ -21,7 +21,7 @@ _ICC_PREFIX: Final = b"ICC_PROFILE\0"
 
 _MAX_SEGMENTS: Final = 2000
 #: Bytes that are no marker, before one comes.
-_MAX_JUNK_BYTES: Final = 64 * 1024
+_MAX_JUNK_BYTES: Final = 8 * 1024
 _WINDOW_BYTES: Final = 256 * 1024
 
 #: Within compressed pixels 0xFF is followed by 0 or a restart's number; padding is more of 0xFF.

@@ -60,9 +60,9 @@ def _count(directories: DirectoryFile, first: Directory) -> int:
     offset = first.next_offset
     while offset and offset not in seen and len(seen) < _MAX_DIRECTORIES:
         try:
-            directory = directories.directory(offset)
+            following = directories.next_offset(offset)
         except MalformedHeader:
             break
         seen.add(offset)
-        offset = directory.next_offset
+        offset = following
     return 1 + len(seen)

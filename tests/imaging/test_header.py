@@ -421,6 +421,16 @@ def test_a_large_image_is_too_large_however_little_of_it_is_shown(tmp_path: Path
     assert code_of(tmp_path, image_file(b"heic", [ispe, clap], [of_item(1, 1, 2)])) is FaultCode.TOO_MANY_PIXELS
 
 
+def test_tables_whose_entries_take_up_no_bytes_are_refused() -> None:
+    # So says the table: no bytes for an offset or a length, 65,535 items of 65,535 parts each.
+    iloc = box(b"iloc", bytes(4), b"\0\0", b"\xff\xff", (bytes(4) + b"\xff\xff") * 65_535)
+    whole = image_file(b"avif", [ISPE], [of_item(1, 1)])
+    meta = whole.index(b"meta") - 4
+    content = whole[:meta] + box(b"meta", whole[meta + 8 :], iloc)
+    with pytest.raises(MalformedHeader, match="tables"):
+        facts_of(content)
+
+
 # JPEG XL
 
 
