@@ -190,6 +190,8 @@ def read_header(path: Path, *, max_pixels: int) -> Header:
             why = f": {error}" if isinstance(error, MalformedHeader) else ""
             name = photo_format.pillow_name
             raise Unreadable(f"the file begins like {name} but its header is broken{why}") from error
+    if facts.camera_raw is not None:  # first: the size is but the preview's
+        raise _unsupported_raw(facts.camera_raw)
     header = _header_of(photo_format, facts)
     check_pixels(header.width, header.height, max_pixels)
     # A crop makes no decoder's work smaller; but some encoders fill blocks up and then crop.
@@ -249,8 +251,6 @@ def _header_of(photo_format: PhotoFormat, facts: Facts) -> Header:
 
 def _fault_of(photo_format: PhotoFormat, facts: Facts) -> Fault | None:
     """The fault of a file whose header is whole, and which is not to be decoded all the same."""
-    if facts.camera_raw is not None:
-        return _unsupported_raw(facts.camera_raw)
     if photo_format is JPEG:
         if facts.bit_depth != _JPEG_BITS:
             return UnsupportedFormat(f"a JPEG of {facts.bit_depth} bits a sample, which is not supported")

@@ -20,7 +20,8 @@ def read_tiff(source: Source) -> Facts:
     """Facts of the first image, and of the file. Raises ``MalformedHeader``."""
     directories = DirectoryFile(source)
     first = directories.directory(directories.first_offset)
-    if _WIDTH not in first or _HEIGHT not in first:
+    camera_raw = kind_by_signature(source.read_up_to(0, 32)) or kind_of_tiff(directories, first)
+    if camera_raw is None and (_WIDTH not in first or _HEIGHT not in first):
         raise MalformedHeader("its first directory describes no image")
     details = _details(first, is_big=directories.is_big)
     alpha = next((kind for kind in details.extra_samples if kind in (_ASSOCIATED, _UNASSOCIATED)), 0)
@@ -36,7 +37,7 @@ def read_tiff(source: Source) -> Facts:
         frame_count=_count(directories, first),
         colour=ColourFacts(has_icc_profile=_ICC_PROFILE in first),
         tiff=details,
-        camera_raw=kind_by_signature(source.read_up_to(0, 32)) or kind_of_tiff(directories, first),
+        camera_raw=camera_raw,
     )
 
 
