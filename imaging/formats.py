@@ -3,22 +3,30 @@
 Both sides ask here, so that the api refuses what the worker could not render.
 """
 
-import os
-import re
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 import pillow_heif
 from PIL import Image, ImageFile
 
-from imaging import jxl_header
-from schemas.faults import TooManyPixels, Unreadable, UnsupportedFormat
+from imaging.header.camera_raw import kind_by_signature
+from imaging.header.facts import Facts, MalformedHeader
+from imaging.header.gif import read_gif
+from imaging.header.isobmff import read_isobmff
+from imaging.header.jpeg import read_jpeg
+from imaging.header.jxl import CODESTREAM_SIGNATURE, CONTAINER_SIGNATURE, read_jxl
+from imaging.header.png import read_png
+from imaging.header.source import Source
+from imaging.header.tiff import read_tiff
+from imaging.header.webp import read_webp
+from schemas.faults import Fault, TooManyPixels, Unreadable, UnsupportedFormat
 
 try:
     import pillow_jxl  # noqa: F401 - registers its decoder with Pillow
@@ -39,13 +47,14 @@ SNIFF_BYTES: Final = 64
 #: can take minutes: 1000 scans of 64 megapixels are 338 KB and 66 s.
 MAX_JPEG_SCANS: Final = 100
 
-#: The marker cannot occur within compressed pixels. A pattern finds it in half the time that ``bytes.count`` takes.
-_START_OF_SCAN: Final = re.compile(b"\xff\xda")
+#: What decoders here can take of a JPEG. Others exist: of 12 bits, and of two or many channels.
+_JPEG_BITS: Final = 8
+_JPEG_CHANNELS: Final = (1, 3, 4)
 
-#: EXIF 2.32, tag 0x0112.
-_ORIENTATION_TAG: Final = 0x0112
-_ALL_ORIENTATIONS: Final = range(1, 9)
 _SIDEWAYS: Final = range(5, 9)
+
+#: px by which an encoder may enlarge a side to whole blocks. Source: ITU-T H.265, the largest block.
+_PADDING: Final = 63
 
 #: What Pillow and its decoders raise over a file that is broken.
 BROKEN_FILE_ERRORS: Final = (
@@ -91,17 +100,33 @@ _HEIF_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"h
 #: Formats whose decoder hands the image out upright already, and its size too.
 _TURNED_BY_DECODER: Final = (HEIF, TIFF)
 
+_READERS: Final[dict[PhotoFormat, Callable[[Source], Facts]]] = {
+    JPEG: partial(read_jpeg, scans_to_count=MAX_JPEG_SCANS),
+    PNG: read_png,
+    WEBP: read_webp,
+    GIF: read_gif,
+    TIFF: read_tiff,
+    AVIF: partial(read_isobmff, is_avif=True),
+    HEIF: partial(read_isobmff, is_avif=False),
+    JXL: read_jxl,
+}
+
+#: What a parser raises over bytes that nobody thought of, beside ``MalformedHeader``.
+_PARSER_ERRORS: Final = (MalformedHeader, LookupError, ArithmeticError, struct.error)
+
 
 @dataclass(frozen=True)
 class Header:
     """What a file says about itself before any of its pixels is decoded."""
 
     format: PhotoFormat
-    #: px, upright: after the EXIF rotation.
+    #: px, upright: after cropping (``clap``) and after the rotation that EXIF or ``irot`` and ``imir`` ask for.
     width: int
     height: int
-    #: EXIF's number, 1 to 8; 1 where the decoder always turns the image itself.
+    #: EXIF's number, 1 to 8, of the turn that is left to do; 1 where the decoder always turns the image itself.
     orientation: int
+    #: All that its structure says, as stored.
+    facts: Facts = field(compare=False)
 
 
 def format_of(first_bytes: bytes) -> PhotoFormat | None:
@@ -118,11 +143,11 @@ def format_of(first_bytes: bytes) -> PhotoFormat | None:
         return WEBP
     if first_bytes.startswith((b"GIF87a", b"GIF89a")):
         return GIF
-    if first_bytes.startswith((b"II*\x00", b"MM\x00*")):
+    if first_bytes.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
         return TIFF
     if first_bytes[4:8] == b"ftyp":
         return _format_of_brands(first_bytes)
-    if CAN_READ_JXL and first_bytes.startswith((jxl_header.CODESTREAM_SIGNATURE, jxl_header.CONTAINER_SIGNATURE)):
+    if CAN_READ_JXL and first_bytes.startswith((CODESTREAM_SIGNATURE, CONTAINER_SIGNATURE)):
         return JXL
     return None
 
@@ -137,37 +162,75 @@ def _format_of_brands(first_bytes: bytes) -> PhotoFormat | None:
     return None
 
 
-def unsupported() -> UnsupportedFormat:
-    """The fault of a file of none of the accepted formats, which it names."""
+def unsupported(first_bytes: bytes = b"") -> UnsupportedFormat:
+    """The fault of a file of none of the accepted formats, which it names; a camera's raw file it calls so."""
+    kind = kind_by_signature(first_bytes)
+    if kind is not None:
+        return _unsupported_raw(kind)
     known = "JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC" + (" or JPEG XL" if CAN_READ_JXL else "")
     return UnsupportedFormat(f"the file is no image of a known format ({known})")
 
 
 def read_header(path: Path, *, max_pixels: int) -> Header:
-    """What the photo at ``path`` says about itself. Decodes no pixels; blocks for a few milliseconds.
+    """What the photo at ``path`` says about itself. No decoder runs; blocks for a few milliseconds.
 
     Raises:
-        UnsupportedFormat: none of the accepted formats by its bytes.
+        UnsupportedFormat: none of the accepted formats by its bytes, or a kind of one that nobody here can decode.
         Unreadable: it begins like one and goes on like none, or asks for absurd work.
         TooManyPixels: width times height over ``max_pixels``.
     """
-    photo_format = _sniff(path)
-    if photo_format is JXL:
-        return _read_jxl_header(path, max_pixels)
-    with _opened(path, photo_format) as image, _broken_means_unreadable(photo_format):
-        return _header_of(image, photo_format, max_pixels)
+    with path.open("rb", buffering=0) as file:
+        first_bytes = file.read(SNIFF_BYTES)
+        photo_format = format_of(first_bytes)
+        if photo_format is None:
+            raise unsupported(first_bytes)
+        try:
+            facts = _READERS[photo_format](Source(file))
+        except _PARSER_ERRORS as error:
+            why = f": {error}" if isinstance(error, MalformedHeader) else ""
+            name = photo_format.pillow_name
+            raise Unreadable(f"the file begins like {name} but its header is broken{why}") from error
+    if facts.camera_raw is not None:  # first: the size is but the preview's
+        raise _unsupported_raw(facts.camera_raw)
+    header = _header_of(photo_format, facts)
+    check_pixels(header.width, header.height, max_pixels)
+    # A crop makes no decoder's work smaller; but some encoders fill blocks up and then crop.
+    check_pixels(max(1, facts.width - _PADDING), max(1, facts.height - _PADDING), max_pixels)
+    if (fault := _fault_of(photo_format, facts)) is not None:
+        raise fault
+    return header
 
 
 @contextmanager
 def open_photo(path: Path, *, max_pixels: int) -> Iterator[tuple[ImageFile.ImageFile, Header]]:
     """The photo at ``path``, opened and checked but not yet decoded, and its header. Raises as :func:`read_header`."""
-    photo_format = _sniff(path)
-    header = _read_jxl_header(path, max_pixels) if photo_format is JXL else None
-    with _opened(path, photo_format) as image:
-        if header is None:
-            with _broken_means_unreadable(photo_format):
-                header = _header_of(image, photo_format, max_pixels)
+    header = read_header(path, max_pixels=max_pixels)
+    with opened(path, header) as image:
         yield image, header
+
+
+@contextmanager
+def opened(path: Path, header: Header) -> Iterator[ImageFile.ImageFile]:
+    """The photo at ``path`` whose ``header`` is read already, opened with its decoder. JPEG XL is decoded by that.
+
+    Raises:
+        Unreadable: its decoder refuses it, or finds another size than its header's, to which the limits apply.
+        OSError: the file cannot be read, which is no fault of the photo's.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            image = Image.open(path, formats=[header.format.pillow_name])
+    except BROKEN_FILE_ERRORS as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the system; Pillow's own carry no number
+        raise Unreadable(f"the {header.format.pillow_name} file is truncated or corrupt") from error
+    with image:
+        stored = header.facts.width, header.facts.height
+        if image.size not in (stored, (header.width, header.height)):
+            said, found = ("{}x{}".format(*size) for size in (stored, image.size))
+            raise Unreadable(f"the header says {said} pixels, the decoder {found}")
+        yield image
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -178,68 +241,25 @@ def check_pixels(width: int, height: int, max_pixels: int) -> None:
         raise TooManyPixels(f"{width}x{height} is {width * height} pixels, over the limit of {max_pixels}")
 
 
-def orientation_of(image: Image.Image, photo_format: PhotoFormat) -> int:
-    """EXIF's orientation, 1 where it says none or nonsense, or where the decoder has applied it already.
-
-    AVIF's own rotation (``irot``, ``imir``) reaches us as EXIF's, which Pillow overwrites with it.
-    """
-    if photo_format in _TURNED_BY_DECODER:
-        return 1
-    try:
-        value = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:  # EXIF is written by cameras and editors, and broken in every way; the pixels are still good
-        return 1
-    return value if value in _ALL_ORIENTATIONS else 1
-
-
-def _sniff(path: Path) -> PhotoFormat:
-    with path.open("rb") as file:
-        photo_format = format_of(file.read(SNIFF_BYTES))
-    if photo_format is None:
-        raise unsupported()
-    return photo_format
-
-
-def _header_of(image: ImageFile.ImageFile, photo_format: PhotoFormat, max_pixels: int) -> Header:
-    width, height = image.size
-    check_pixels(width, height, max_pixels)
-    if photo_format is JPEG:
-        _check_scans(Path(os.fsdecode(image.filename)))
-    return _upright(photo_format, width, height, orientation_of(image, photo_format))
-
-
-def _read_jxl_header(path: Path, max_pixels: int) -> Header:
-    with path.open("rb") as file, _broken_means_unreadable(JXL):
-        width, height, orientation = jxl_header.read_jxl_header(file)
-    check_pixels(width, height, max_pixels)
-    return _upright(JXL, width, height, orientation)
-
-
-def _upright(photo_format: PhotoFormat, width: int, height: int, orientation: int) -> Header:
-    if orientation in _SIDEWAYS:
+def _header_of(photo_format: PhotoFormat, facts: Facts) -> Header:
+    width, height = facts.crop[2:] if facts.crop else (facts.width, facts.height)
+    if facts.orientation in _SIDEWAYS:
         width, height = height, width
-    return Header(photo_format, width, height, orientation)
+    orientation = 1 if photo_format in _TURNED_BY_DECODER else facts.orientation
+    return Header(photo_format, width, height, orientation, facts)
 
 
-def _check_scans(path: Path) -> None:
-    scans = len(_START_OF_SCAN.findall(path.read_bytes()))
-    if scans > MAX_JPEG_SCANS:
-        raise Unreadable(f"the JPEG has {scans} scans, over the limit of {MAX_JPEG_SCANS}")
+def _fault_of(photo_format: PhotoFormat, facts: Facts) -> Fault | None:
+    """The fault of a file whose header is whole, and which is not to be decoded all the same."""
+    if photo_format is JPEG:
+        if facts.bit_depth != _JPEG_BITS:
+            return UnsupportedFormat(f"a JPEG of {facts.bit_depth} bits a sample, which is not supported")
+        if facts.channel_count not in _JPEG_CHANNELS:
+            return UnsupportedFormat(f"a JPEG of {facts.channel_count} channels, which is not supported")
+        if facts.scan_count > MAX_JPEG_SCANS:
+            return Unreadable(f"the JPEG has over {MAX_JPEG_SCANS} scans, which is the limit")
+    return None
 
 
-@contextmanager
-def _opened(path: Path, photo_format: PhotoFormat) -> Iterator[ImageFile.ImageFile]:
-    with _broken_means_unreadable(photo_format):
-        image = Image.open(path, formats=[photo_format.pillow_name])
-    with image:
-        yield image
-
-
-@contextmanager
-def _broken_means_unreadable(photo_format: PhotoFormat) -> Iterator[None]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except BROKEN_FILE_ERRORS as error:
-        raise Unreadable(f"the file begins like {photo_format.pillow_name} but its header is broken") from error
+def _unsupported_raw(kind: str) -> UnsupportedFormat:
+    return UnsupportedFormat(f"a camera raw file ({kind}), which is not supported: export the photo as JPEG or HEIC")

@@ -7,7 +7,7 @@ from pathlib import Path
 from imaging.decode import Decoded, decode
 from imaging.downscale import Downscaler
 from imaging.encode import encode, size_of_whole
-from imaging.formats import Header, open_photo
+from imaging.formats import Header, opened, read_header
 from imaging.hashes import fingerprint_rendition, fingerprints_of
 from schemas.renditions import Rendition
 
@@ -47,8 +47,8 @@ def render(
     """Render every rendition of one original; a pure function of its arguments. Of several frames the first counts.
 
     The upright image is fitted inside ``max_edge`` x ``max_edge`` px or covers that square: aspect kept to the nearest
-    pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over. ``on_header`` hears
-    what the header says before any pixel is decoded.
+    pixel, never enlarged, no side below 1 px. Colours become sRGB; no metadata is carried over. ``on_header`` is called
+    with what the header says before any decoder runs.
 
     Thumbnails among ``existing`` that are whole are taken as they are; the others come out byte for byte as they would
     without them. Where all are whole, only the original's header is read.
@@ -60,12 +60,12 @@ def render(
 
     Source: EXIF 2.32, tag 0x0112 (orientation).
     """
-    with open_photo(original, max_pixels=max_pixels) as (image, header):
-        on_header(header)
-        thumbnails = _whole_ones_of(existing or {}, renditions)
-        missing = set(renditions) - thumbnails.keys()
-        decoded = decode(image, header, renditions) if missing else None
-    if decoded is not None:
+    header = read_header(original, max_pixels=max_pixels)
+    on_header(header)
+    thumbnails = _whole_ones_of(existing or {}, renditions)
+    if missing := set(renditions) - thumbnails.keys():
+        with opened(original, header) as image:
+            decoded = decode(image, header, renditions)
         thumbnails |= _rendered(decoded, renditions, missing)
     thumbhash, perceptual_hash = fingerprints_of(thumbnails[fingerprint_rendition(renditions)].content)
     in_order = tuple(thumbnails[rendition] for rendition in renditions)

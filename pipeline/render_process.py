@@ -4,8 +4,10 @@ The fork server imports this module once, so that each process starts with every
 """
 
 import contextlib
+import logging
 import os
 import signal
+import sys
 import threading
 import traceback
 import warnings
@@ -96,6 +98,7 @@ def serve(orders: Connection, lifeline: Connection, max_pixels: int, limits: Tim
     """
     _heed_only_the_worker(lifeline)
     _limit_itself(max_pixels)
+    _silence_native_libraries()
     keep_freed_memory()
     orders.send(None)
     with contextlib.suppress(EOFError, OSError):
@@ -166,6 +169,18 @@ def _end_with(lifeline: Connection) -> None:
     with contextlib.suppress(EOFError, OSError):
         lifeline.recv_bytes()
     os._exit(1)
+
+
+def _silence_native_libraries() -> None:
+    """Discard what decoders write to the standard error by themselves: bare lines among the worker's JSON.
+
+    What such a line says is in the photo's fault or has no consequence. Tracebacks of ours still come out.
+    """
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    logging.lastResort = None  # Pillow's own remarks; nothing in this process sets up logging
 
 
 def _limit_itself(max_pixels: int) -> None:

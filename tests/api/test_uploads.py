@@ -228,3 +228,9 @@ def test_only_old_temporary_files_of_uploads_are_cleared(tmp_path: Path) -> None
 def test_building_the_api_makes_the_admin_key_and_opens_nothing_else(no_kafka: Settings) -> None:
     build_api(no_kafka)
     assert [entry.name for entry in no_kafka.data_dir.iterdir()] == ["admin.key"]
+
+
+async def test_a_camera_raw_file_is_refused_by_its_kind(lonely_api: Running) -> None:
+    status, problem = await answer(lonely_api, form(b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(200)))
+    assert (status, problem["code"]) == (415, "unsupported_format")
+    assert "camera raw file (CR3)" in str(problem["detail"])

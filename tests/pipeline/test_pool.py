@@ -17,7 +17,6 @@ from hypothesis import strategies as some
 
 import pool_owner
 import reaper
-from imaging.formats import SNIFF_BYTES
 from imaging.geometry import size_of_thumbnail
 from imaging.render import render
 from pictures import encoded, picture, written
@@ -41,7 +40,6 @@ from thumbstream.bench.neighbour import slow_jpeg
 
 fcntl = pytest.importorskip("fcntl", reason="render processes need a POSIX system")
 resource = pytest.importorskip("resource")
-termios = pytest.importorskip("termios")
 
 MAX_PIXELS = 1_000_000
 
@@ -75,30 +73,31 @@ def large_that_sticks(tmp_path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def sticking_after_its_header(path: Path, png: bytes) -> Iterator[Path]:
-    """A pipe that gives the photo twice, to look at its first bytes and to open it, and then never again.
+def sticking_after_its_header(path: Path, content: bytes) -> Iterator[Path]:
+    """A photo whose header can be read, and whose decoder then waits for ever.
 
-    A PNG is opened once more for its checksums, before any of its pixels is decoded.
+    The first to open the file gets the file, and everybody after it a pipe that nobody writes to.
     """
-    os.mkfifo(path)
-    feeder = threading.Thread(target=feed, args=(path, png), daemon=True)
-    feeder.start()
+    if not hasattr(fcntl, "F_SETLEASE"):
+        pytest.skip("needs leases on files, which Linux has")
+    path.write_bytes(content)
+    lease = os.open(path, os.O_RDONLY)
+    fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # which is ignored unless asked for
+    fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    swapper = threading.Thread(target=swap_for_a_pipe, args=(lease, path), daemon=True)
+    swapper.start()
     yield path
-    feeder.join(60)
-    assert not feeder.is_alive()
+    swapper.join(60)
+    assert not swapper.is_alive()
 
 
-def feed(path: Path, content: bytes) -> None:
-    pipe = os.open(path, os.O_RDWR)  # while it is open, nothing that was written is lost
-    for portion in (content[:SNIFF_BYTES], content):  # no more than what is looked at, lest the first look take it all
-        os.write(pipe, portion)
-        poll(lambda: unread_bytes(pipe) == 0, 60, what="the pipe is read")
-    os.close(pipe)
-
-
-def unread_bytes(pipe: int) -> int:
-    answer = fcntl.ioctl(pipe, termios.FIONREAD, bytes(4))
-    return int.from_bytes(answer, sys.byteorder)
+def swap_for_a_pipe(lease: int, path: Path) -> None:
+    """Wait until somebody opens the file, whom the lease holds up; put the pipe in its place, and let them go on."""
+    pipe = path.with_suffix(".pipe")
+    os.mkfifo(pipe)
+    poll(lambda: fcntl.fcntl(lease, fcntl.F_GETLEASE) != fcntl.F_WRLCK, 60, what="the photo is opened")
+    pipe.rename(path)
+    os.close(lease)
 
 
 @asynccontextmanager
@@ -463,3 +462,40 @@ def test_render_processes_end_with_their_worker_even_when_it_is_killed(owner: "s
     assert all(is_alive(pid) for pid in family)
     owner.kill()
     poll(lambda: not any(is_alive(pid) for pid in family), 5, what="render processes and fork server are gone")
+
+
+RENDER_IN_A_POOL = """
+import asyncio, contextlib, sys
+from pathlib import Path
+from pipeline.pool import RenderPool
+from schemas.faults import Unreadable
+from schemas.renditions import DEFAULT_RENDITIONS
+
+async def main():
+    pool = RenderPool(processes=1, max_pixels=1_000_000)
+    await pool.start()
+    with contextlib.suppress(Unreadable):
+        await pool.render(Path(sys.argv[1]), DEFAULT_RENDITIONS)
+    print("rendered")
+    await pool.close()
+
+asyncio.run(main())
+"""
+
+
+def test_what_a_decoder_prints_by_itself_does_not_come_out(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    content = bytearray(encoded(picture(), "TIFF", compression="tiff_lzw"))
+    content[60:300:7] = b"\x55" * len(content[60:300:7])
+    broken = written(tmp_path, bytes(content))
+    with suppress(Unreadable):
+        render(broken, DEFAULT_RENDITIONS, max_pixels=MAX_PIXELS)
+    assert capfd.readouterr().err, "libtiff says something here, or this test tests nothing"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", RENDER_IN_A_POOL, str(broken)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.stdout, done.stderr) == ("rendered\n", "")

@@ -200,7 +200,7 @@ def _tiffs() -> Iterator[Specimen]:
             Shown("image/tiff", colours=_seen_in("1")),
         )
     yield Specimen("TIFF with the high byte first", tiff_high_byte_first, Shown("image/tiff"))
-    yield Specimen("BigTIFF", partial(encoded, _picture(), "TIFF", big_tiff=True), FaultCode.UNSUPPORTED_FORMAT)
+    yield Specimen("BigTIFF", partial(encoded, _picture(), "TIFF", big_tiff=True), Shown("image/tiff"))
 
 
 def _profiles() -> Iterator[Specimen]:
