@@ -9,7 +9,7 @@ from PIL import Image
 from imaging.decode import decode
 from imaging.downscale import Downscaler
 from imaging.encode import encode, size_of
-from imaging.formats import Header, opened, read_header
+from imaging.formats import Header, read_header
 from imaging.hashes import fingerprint_rendition, fingerprints_of
 from schemas.renditions import Rendition
 
@@ -64,8 +64,7 @@ def render(
     on_header(header)
     if not renditions:
         return RenderedPhoto(header, (), "", "")
-    with opened(original, header) as image:
-        decoded = decode(image, header, renditions)
+    decoded = decode(original, header, renditions)
     downscaler = Downscaler(decoded)
     largest_first = sorted(renditions, key=downscaler.scale_of, reverse=True)
     images = {rendition: downscaler.image_of(rendition) for rendition in largest_first}
