@@ -180,7 +180,7 @@ def _take(digest: Any, file: BinaryIO, chunk: bytes) -> None:
 
 def _refuse_what_is_no_image(first_bytes: bytes, *, whole: bool = False) -> None:
     if (whole or len(first_bytes) >= SNIFF_BYTES) and first_bytes and format_of(first_bytes) is None:
-        raise problem_of_fault(415, unsupported(first_bytes))
+        raise problem_of_fault(415, unsupported())
 
 
 def _too_large(limit: int) -> Problem:

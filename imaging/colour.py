@@ -1,8 +1,9 @@
 """Colours: whatever a decoder hands out, as 8-bit grey, RGB or CMYK, and from there to sRGB."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from io import BytesIO
-from typing import Final
+from typing import Final, NamedTuple
 
 from PIL import Image, ImageChops, ImageCms
 
@@ -16,6 +17,18 @@ _TRANSFORMS_KEPT: Final = 32
 _MODE_OF_SPACE: Final = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 _SRGB: Final = ImageCms.createProfile("sRGB")
+
+
+class NumberedSpace(NamedTuple):
+    """An RGB colour space that a file names by numbers; sRGB where both are None."""
+
+    icc_profile: bytes | None = None
+    #: An RGB image of it in sRGB, where no profile can say how: HDR.
+    convert: Callable[[Image.Image], Image.Image] | None = None
+
+
+#: An embedded ICC profile, or a colour space by number; None counts as sRGB.
+ColourSpace = bytes | NumberedSpace | None
 
 
 def to_eight_bits(image: Image.Image) -> Image.Image:
@@ -32,51 +45,70 @@ def to_eight_bits(image: Image.Image) -> Image.Image:
     return image if mode in WORKING_MODES else image.convert("RGB")
 
 
-def to_srgb(image: Image.Image, icc_profile: bytes | None) -> Image.Image:
+def to_srgb(image: Image.Image, colour_space: ColourSpace) -> Image.Image:
     """``image`` (in one of ``WORKING_MODES``) in sRGB: L, RGB or RGBA; RGBA only where something shows through.
 
     A profile that is broken, or is for another colour space than the image's, counts as none, as in browsers.
     """
     alpha = image.getchannel("A") if image.mode in ("LA", "RGBA") else None
     colours = image.convert(image.mode[:-1]) if alpha else image
-    transform = _transform(icc_profile, colours.mode) if icc_profile else None
-    if transform is not None:
-        colours = ImageCms.applyTransform(colours, transform) or colours
-    elif colours.mode == "CMYK":
-        colours = colours.convert("RGB")
+    if isinstance(colour_space, NumberedSpace):
+        colours = _from_numbered(_as(colours, "RGB"), colour_space)
+    else:
+        colours = _from_profile(colours, colour_space)
     if alpha is None or alpha.getextrema() == (255, 255):
         return colours
-    colours = colours.convert("RGB")
+    colours = _as(colours, "RGB").copy()
     colours.putalpha(alpha)
     return colours
+
+
+def _from_numbered(colours: Image.Image, space: NumberedSpace) -> Image.Image:
+    return space.convert(colours) if space.convert else _from_profile(colours, space.icc_profile)
+
+
+def _from_profile(colours: Image.Image, icc_profile: bytes | None) -> Image.Image:
+    transform = _transform(icc_profile, colours.mode) if icc_profile else None
+    if transform is not None:
+        return ImageCms.applyTransform(colours, transform) or colours
+    return colours.convert("RGB") if colours.mode == "CMYK" else colours
 
 
 def _as(image: Image.Image, mode: str) -> Image.Image:
     return image if image.mode == mode else image.convert(mode)
 
 
+def white_and_black(low: float, high: float, *, is_float: bool, bits: int) -> tuple[float, float]:
+    """The samples that mean black and white, where the file does not say: the usual range that holds them all.
+
+    ``low`` and ``high`` are the least and the greatest sample; whole numbers have ``bits``, a sign not counted. A float
+    a little outside of its range is a sharpened edge, and is cut off.
+    """
+    usual = (1, 255, 65535) if is_float else (255, 65535, 2**bits - 1)
+    for white in usual:
+        margin = white / 10 if is_float else 0
+        if -margin <= low and high <= white + margin:
+            return 0, white
+    return low, max(high, low + 1)
+
+
 def _from_deep_grey(image: Image.Image) -> Image.Image:
-    """Grey of 16 bits, 32 bits or floating point. Beyond 16 bits the range is nowhere written down: the px tell it."""
+    """Grey of 16 bits, 32 bits or floating point."""
     if image.mode != "F":
+        bits = 16 if image.mode.startswith("I;16") else 31
         image = image.convert("I")
+    else:
+        bits = 31
     low, high = image.getextrema()
     if not isinstance(low, int | float) or not isinstance(high, int | float) or low != low or high != high:
         raise ValueError("the image holds px that are no numbers")
-    black, white = _range_of(image.mode, low, high)
+    black, white = (0, 65535) if bits == 16 else white_and_black(low, high, is_float=image.mode == "F", bits=bits)
     factor = 255 / (white - black)
     return image.convert("F").point(lambda value: value * factor + (0.5 - black * factor)).convert("L")
 
 
-def _range_of(mode: str, low: float, high: float) -> tuple[float, float]:
-    usual = (1, 255, 65535) if mode == "F" else (65535,)
-    if low >= 0:
-        for white in usual:
-            if high <= white:
-                return 0, white
-    return low, max(high, low + 1)
-
-
 def _from_lab(image: Image.Image) -> Image.Image:
+    """``image`` of mode LAB (CIE, white D50) in sRGB."""
     transform = ImageCms.buildTransform(ImageCms.createProfile("LAB"), _SRGB, "LAB", "RGB")
     converted = ImageCms.applyTransform(image, transform)
     assert converted is not None  # it is None for in-place transforms only

@@ -67,7 +67,7 @@ class Downscaler:
         turn = _TURN_OF_ORIENTATION.get(decoded.orientation)
         size_as_stored = (size[1], size[0]) if decoded.orientation >= 5 else size
         image = resized(decoded.image, size_as_stored, _part(decoded.box, is_whole))
-        image = to_srgb(image, decoded.icc_profile)
+        image = to_srgb(image, decoded.colour_space)
         return image.transpose(turn) if turn is not None else image
 
 

@@ -23,6 +23,7 @@ from imaging.header.isobmff import read_isobmff
 from imaging.header.jpeg import read_jpeg
 from imaging.header.jxl import CODESTREAM_SIGNATURE, CONTAINER_SIGNATURE, read_jxl
 from imaging.header.png import read_png
+from imaging.header.raw_preview import read_camera_raw, with_preview
 from imaging.header.source import Source
 from imaging.header.tiff import read_tiff
 from imaging.header.webp import read_webp
@@ -93,6 +94,8 @@ TIFF: Final = PhotoFormat("TIFF", "image/tiff", "tif")
 AVIF: Final = PhotoFormat("AVIF", "image/avif", "avif")
 HEIF: Final = PhotoFormat("HEIF", "image/heic", "heic")
 JXL: Final = PhotoFormat("JXL", "image/jxl", "jxl")
+#: A camera's raw file, of which the preview is shown.
+RAW: Final = PhotoFormat("RAW", "image/x-raw", "raw")
 
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 _HEIF_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
@@ -109,6 +112,7 @@ _READERS: Final[dict[PhotoFormat, Callable[[Source], Facts]]] = {
     AVIF: partial(read_isobmff, is_avif=True),
     HEIF: partial(read_isobmff, is_avif=False),
     JXL: read_jxl,
+    RAW: read_camera_raw,
 }
 
 #: What a parser raises over bytes that nobody thought of, beside ``MalformedHeader``.
@@ -135,6 +139,8 @@ def format_of(first_bytes: bytes) -> PhotoFormat | None:
     Names and declared types are not asked. Source: the signatures in each format's specification;
     ISO/IEC 23008-12 for the brands of HEIF and AVIF.
     """
+    if kind_by_signature(first_bytes) is not None:
+        return RAW
     if first_bytes.startswith(b"\xff\xd8\xff"):
         return JPEG
     if first_bytes.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -162,11 +168,8 @@ def _format_of_brands(first_bytes: bytes) -> PhotoFormat | None:
     return None
 
 
-def unsupported(first_bytes: bytes = b"") -> UnsupportedFormat:
-    """The fault of a file of none of the accepted formats, which it names; a camera's raw file it calls so."""
-    kind = kind_by_signature(first_bytes)
-    if kind is not None:
-        return _unsupported_raw(kind)
+def unsupported() -> UnsupportedFormat:
+    """The fault of a file of none of the accepted formats, which it names."""
     known = "JPEG, PNG, WebP, GIF, TIFF, AVIF, HEIC" + (" or JPEG XL" if CAN_READ_JXL else "")
     return UnsupportedFormat(f"the file is no image of a known format ({known})")
 
@@ -183,15 +186,19 @@ def read_header(path: Path, *, max_pixels: int) -> Header:
         first_bytes = file.read(SNIFF_BYTES)
         photo_format = format_of(first_bytes)
         if photo_format is None:
-            raise unsupported(first_bytes)
+            raise unsupported()
         try:
             facts = _READERS[photo_format](Source(file))
+            if photo_format is TIFF and facts.camera_raw is not None:
+                photo_format, facts = RAW, with_preview(facts, Source(file))
         except _PARSER_ERRORS as error:
             why = f": {error}" if isinstance(error, MalformedHeader) else ""
             name = photo_format.pillow_name
             raise Unreadable(f"the file begins like {name} but its header is broken{why}") from error
-    if facts.camera_raw is not None:  # first: the size is but the preview's
-        raise _unsupported_raw(facts.camera_raw)
+    if photo_format is RAW and facts.preview_offset is None:  # first: the size is not the photo's
+        raise UnsupportedFormat(
+            f"a camera raw file ({facts.camera_raw}) without a preview: export the photo as JPEG or HEIC"
+        )
     header = _header_of(photo_format, facts)
     check_pixels(header.width, header.height, max_pixels)
     # A crop makes no decoder's work smaller; but some encoders fill blocks up and then crop.
@@ -259,7 +266,3 @@ def _fault_of(photo_format: PhotoFormat, facts: Facts) -> Fault | None:
         if facts.scan_count > MAX_JPEG_SCANS:
             return Unreadable(f"the JPEG has over {MAX_JPEG_SCANS} scans, which is the limit")
     return None
-
-
-def _unsupported_raw(kind: str) -> UnsupportedFormat:
-    return UnsupportedFormat(f"a camera raw file ({kind}), which is not supported: export the photo as JPEG or HEIC")

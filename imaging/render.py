@@ -7,7 +7,7 @@ from pathlib import Path
 from imaging.decode import Decoded, decode
 from imaging.downscale import Downscaler
 from imaging.encode import encode, size_of_whole
-from imaging.formats import Header, opened, read_header
+from imaging.formats import Header, read_header
 from imaging.hashes import fingerprint_rendition, fingerprints_of
 from schemas.renditions import Rendition
 
@@ -64,9 +64,7 @@ def render(
     on_header(header)
     thumbnails = _whole_ones_of(existing or {}, renditions)
     if missing := set(renditions) - thumbnails.keys():
-        with opened(original, header) as image:
-            decoded = decode(image, header, renditions)
-        thumbnails |= _rendered(decoded, renditions, missing)
+        thumbnails |= _rendered(decode(original, header, renditions), renditions, missing)
     thumbhash, perceptual_hash = fingerprints_of(thumbnails[fingerprint_rendition(renditions)].content)
     in_order = tuple(thumbnails[rendition] for rendition in renditions)
     return RenderedPhoto(header, in_order, thumbhash, perceptual_hash)

@@ -81,3 +81,5 @@ class Facts:
     tiff: TiffFacts | None = None
     #: "DNG", "NEF" and so on: the file is a camera's raw file, and what stands first in it is a preview.
     camera_raw: str | None = None
+    #: Where in a camera's raw file the JPEG starts that these facts are of; None where it has no preview.
+    preview_offset: int | None = None
