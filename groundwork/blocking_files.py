@@ -1,0 +1,180 @@
+"""The calls that reach files by their key under one root. All block; on a local disk no link leads out of the root."""
+
+import errno
+import os
+import shutil
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+from uuid import uuid4
+
+from fsspec.implementations.local import LocalFileSystem
+
+from groundwork.file_entries import Entry, file_entries
+from groundwork.storage_faults import Scope, scope_of
+from schemas.storage_keys import TEMPORARY_PREFIX, check_storage_key
+
+#: Each is lost only to an eraser that comes just between two system calls.
+_FOLDER_ATTEMPTS: Final = 10
+
+#: Files that a listing asks S3 for at once.
+_LISTED_AT_ONCE: Final = 1000
+
+
+class BlockingFiles:
+    """Files under ``root`` of an fsspec file system. Raises whatever that raises."""
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        """``root`` is a path as ``filesystem`` understands it."""
+        self.filesystem = filesystem
+        self.root = root.rstrip("/")
+        self.is_local = isinstance(filesystem, LocalFileSystem)
+
+    def path_of(self, key: str) -> str:
+        """Where the file system has ``key``; ``ValueError`` where it is no storage key."""
+        return f"{self.root}/{check_storage_key(key)}"
+
+    def reach(self, key: str, *, follow: bool = True) -> str:
+        """The path at ``key``. On a local disk, raises where a link on the way leads out of the root.
+
+        ``follow``: the file itself may be a link too. Whoever erases or replaces it reaches the link, not its end.
+        """
+        path = self.path_of(key)
+        if self.is_local:
+            root = os.path.realpath(self.root or "/")
+            end = os.path.realpath(path if follow else Path(path).parent)
+            if os.path.commonpath((root, end)) != root:
+                raise FileNotFoundError(errno.ENOENT, "a link leads out of the storage root")
+        return path
+
+    def _reach_file(self, key: str) -> str:
+        path = self.reach(key)
+        try:
+            if self.is_local and not stat.S_ISREG(Path(path).stat().st_mode):
+                raise FileNotFoundError(errno.ENOENT, "it is no file")
+        except OSError:
+            self._must_have_root()
+            raise
+        return path
+
+    def _must_have_root(self) -> None:
+        if self.is_local and not Path(self.root or "/").is_dir():
+            # All files are gone at once: a disk that is not mounted, which says nothing about one photo.
+            raise OSError("the storage root is not there")
+
+    def size(self, key: str) -> int:
+        """Bytes of the file."""
+        path = self._reach_file(key)
+        if self.is_local:
+            return Path(path).stat().st_size
+        found = self.filesystem.info(path)
+        if found["type"] != "file":
+            raise FileNotFoundError(errno.ENOENT, "it is no file")
+        return int(found["size"])
+
+    def read(self, key: str, byte_count: int | None = None) -> Any:
+        """All of the file, or its first bytes."""
+        path = self._reach_file(key)
+        if byte_count is None:
+            return self.filesystem.cat_file(path)
+        return self.filesystem.cat_file(path, start=0, end=byte_count)
+
+    def open(self, key: str) -> Any:
+        """The file, opened to be read."""
+        return self.filesystem.open(self._reach_file(key), "rb")
+
+    def put_file(self, source: Path, key: str) -> None:
+        """Move a local file to ``key``."""
+        if self.is_local:
+            self._in_its_folder(key, lambda target: _move(source, target))
+        else:
+            self.filesystem.put_file(str(source), self.path_of(key))
+            source.unlink()
+
+    def write(self, key: str, content: bytes) -> None:
+        """Write a file, whole or not at all."""
+        if not self.is_local:
+            self.filesystem.pipe_file(self.path_of(key), content)
+            return
+        self._in_its_folder(key, lambda target: _write_whole(target, content))
+
+    def _in_its_folder(self, key: str, act: Callable[[Path], object]) -> None:
+        """Do ``act`` with the folder of ``key`` there, though others may just be erasing and making it."""
+        target = Path(self.reach(key, follow=False))
+        for attempts_left in reversed(range(_FOLDER_ATTEMPTS)):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                act(target)
+                return
+            except (FileNotFoundError, FileExistsError):
+                if not attempts_left:
+                    raise
+
+    def download(self, key: str, copy: Path) -> None:
+        """Copy the file at ``key`` to a local path."""
+        self.filesystem.get_file(self.path_of(key), str(copy))
+        if not copy.is_file():
+            raise FileNotFoundError(errno.ENOENT, "it is no file")
+
+    def erase(self, key: str) -> bool:
+        """Erase the file; False if there is none, or can be none."""
+        try:
+            path = self.reach(key, follow=False)
+            if self.is_local:
+                Path(path).unlink()
+            else:
+                self.filesystem.rm_file(path)
+        except Exception as error:  # each fsspec backend has errors of its own
+            # A local system may say EPERM of a folder; what cannot be a file is no file.
+            is_folder = self.is_local and Path(self.path_of(key)).is_dir()
+            if not is_folder and scope_of(error) is not Scope.ABSENT:
+                raise
+            self._must_have_root()
+            return False
+        return True
+
+    def remove_folder(self, prefix: str) -> None:
+        """Remove a local folder with all that is left in it."""
+        shutil.rmtree(self.reach(prefix), ignore_errors=True)
+
+    def find(self, prefix: str) -> list[Entry]:
+        """All files below a folder."""
+        self._must_have_root()
+        return list(file_entries(self.filesystem, self.reach(prefix) + "/", _LISTED_AT_ONCE))
+
+    def prune_folders(self, keys: list[str]) -> None:
+        """Remove the local folders of ``keys`` that are empty, but never a top one."""
+        root = Path(self.root)
+        for folder in {Path(self.path_of(key)).parent for key in keys}:
+            while len(folder.relative_to(root).parts) > 1:
+                try:
+                    folder.rmdir()
+                except OSError:
+                    break
+                folder = folder.parent
+
+
+def _write_whole(target: Path, content: bytes) -> None:
+    temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _move(source: Path, target: Path) -> None:
+    """Rename, or copy where it lies on another disk; never into ``target``, nor through it where it is a link."""
+    try:
+        source.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}")
+        try:
+            shutil.copyfile(source, temporary)
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+        source.unlink()
