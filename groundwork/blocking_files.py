@@ -126,17 +126,19 @@ class BlockingFiles:
             else:
                 self.filesystem.rm_file(path)
         except Exception as error:  # each fsspec backend has errors of its own
-            # A local system may say EPERM of a folder; what cannot be a file is no file.
-            is_folder = self.is_local and Path(self.path_of(key)).is_dir()
-            if not is_folder and scope_of(error) is not Scope.ABSENT:
-                raise
+            if scope_of(error) is not Scope.ABSENT and not (self.is_local and Path(self.path_of(key)).is_dir()):
+                raise  # macOS says EPERM of a folder
             self._must_have_root()
             return False
         return True
 
     def remove_folder(self, prefix: str) -> None:
         """Remove a local folder with all that is left in it."""
-        shutil.rmtree(self.reach(prefix), ignore_errors=True)
+        try:
+            shutil.rmtree(self.reach(prefix), ignore_errors=True)
+        except OSError as error:
+            if scope_of(error) is not Scope.ABSENT:
+                raise
 
     def find(self, prefix: str) -> list[Entry]:
         """All files below a folder."""

@@ -40,7 +40,13 @@ def _s3_options(settings: Settings) -> dict[str, Any]:
     options: dict[str, Any] = {
         "session": _session_without_expect(),
         "use_listings_cache": False,
-        "config_kwargs": {"retries": {"max_attempts": 2}, "connect_timeout": 5, "read_timeout": 30},
+        "config_kwargs": {
+            "retries": {"max_attempts": 2},
+            "connect_timeout": 5,
+            "read_timeout": 30,
+            # Some servers send the checksum of the whole file with a part of it, which the client would refuse.
+            "response_checksum_validation": "when_required",
+        },
     }
     if settings.s3_endpoint_url:
         options["endpoint_url"] = settings.s3_endpoint_url
