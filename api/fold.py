@@ -202,8 +202,7 @@ def _delete(state: State, event: PhotoDeleted | ThumbnailsDeleted) -> Deleted:
     )
     if isinstance(state, Photo):
         known = state.upload.storage_key if state.upload else None
-        # What the photo's own upload named: a deletion that names another key does not reach another file.
-        return replace(found, storage_key=known or found.storage_key)
+        return replace(found, storage_key=found.storage_key or known)
     if isinstance(state, Deleted):
         erased_at = [at for at in (state.files_deleted_at, found.files_deleted_at) if at]
         return replace(

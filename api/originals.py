@@ -4,7 +4,7 @@ An original is erased only when no other photo names its key, as of the transact
 out in the deletion's event; to a deletion of another service, which says nothing, the projector adds one that does.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -33,16 +33,15 @@ async def unused_keys(session: AsyncSession, keys: Mapping[UUID, str]) -> set[st
 
 
 def deletion_of(
-    row: PhotoRow | DeletedPhotoRow, *, event_id: str, occurred_at: datetime, unused: Iterable[str]
+    row: PhotoRow | DeletedPhotoRow, key: str, *, event_id: str, at: datetime, unused: Container[str]
 ) -> PhotoDeleted:
-    """The event that deletes a photo; its original goes too where its key is ``unused``."""
-    key = key_of(row)
+    """The event that deletes a photo; its original at ``key`` goes too where it is ``unused``."""
     is_ours = is_key_of_workspace(key, row.workspace_id)
     return PhotoDeleted(
         event_id=event_id,
-        occurred_at=occurred_at,
+        occurred_at=at,
         photo_id=row.id if isinstance(row, PhotoRow) else row.photo_id,
         workspace_id=row.workspace_id,
-        storage_key=row.storage_key if is_ours else None,
+        storage_key=key if is_ours else None,
         erase_original=is_ours and key in unused,
     )

@@ -83,9 +83,12 @@ async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *
 async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> None:
     """Delete photos, which must be locked: gone from now on, their files in a while."""
     entries = []
-    unused = await originals.unused_keys(session, {row.id: originals.key_of(row) for row in rows})
+    keys = {row.id: originals.key_of(row) for row in rows}
+    unused = await originals.unused_keys(session, keys)
     for row in rows:
-        event = originals.deletion_of(row, event_id=str(ids.new_id()), occurred_at=datetime.now(UTC), unused=unused)
+        event = originals.deletion_of(
+            row, keys[row.id], event_id=str(ids.new_id()), at=datetime.now(UTC), unused=unused
+        )
         snapshot = photo_json(row)
         session.add(_tombstone(event, snapshot))
         await session.delete(row)

@@ -42,9 +42,9 @@ class _Batch:
         self._rows = {row.id: row for row in rows}
         self._gone = {row.photo_id: row for row in gone}
         self._bereft: set[tuple[str, str]] = set()
-        #: Photos whose deletion goes out anew: one that did not say what becomes of the original, and one whose files
-        #: were written after it.
-        self._to_erase: dict[UUID, DeletedPhotoRow] = {}
+        #: Where the originals lie of photos whose deletion goes out anew: one that did not say what becomes of the
+        #: original, and one whose files were written after it.
+        self._to_erase: dict[UUID, str] = {}
         self.entries: list[dict[str, Any]] = []
 
     @classmethod
@@ -67,7 +67,7 @@ class _Batch:
             return
         if isinstance(before, Deleted) and isinstance(event, ThumbnailsReady | ThumbnailsFailed):
             if in_utc(event.occurred_at) > before.deletion[0]:
-                self._to_erase[event.photo_id] = self._gone[event.photo_id]
+                self._to_erase[event.photo_id] = originals.key_of(self._gone[event.photo_id])
             return
         after = fold(before, event)
         if after == before:
@@ -90,10 +90,10 @@ class _Batch:
         if not self._to_erase:
             return
         await self._session.flush()
-        keys = {photo_id: originals.key_of(gone) for photo_id, gone in self._to_erase.items()}
-        unused = await originals.unused_keys(self._session, keys)
-        for _, gone in sorted(self._to_erase.items()):
-            deletion = originals.deletion_of(gone, event_id=gone.event_id, occurred_at=gone.deleted_at, unused=unused)
+        unused = await originals.unused_keys(self._session, self._to_erase)
+        for photo_id, key in sorted(self._to_erase.items()):
+            gone = self._gone[photo_id]
+            deletion = originals.deletion_of(gone, key, event_id=gone.event_id, at=gone.deleted_at, unused=unused)
             outbox.enqueue(self._session, deletion)
 
     def _state(self, photo_id: UUID) -> State:
@@ -126,11 +126,13 @@ class _Batch:
             gone = DeletedPhotoRow(photo_id=deleted.id, workspace_id=deleted.workspace_id, event_id=deleted.deletion[1])
             self._gone[deleted.id] = gone
             row = self._rows.pop(deleted.id, None)
+            if not (isinstance(event, PhotoDeleted) and event.erase_original):
+                # A deletion may name another key than the photo's own upload did: that one is none of its files.
+                known = row.storage_key if row is not None else None
+                self._to_erase[deleted.id] = known or deleted.storage_key or originals.key_of(gone)
             if row is not None:
                 await self._remove(row, gone)
             self._session.add(gone)
-            if not (isinstance(event, PhotoDeleted) and event.erase_original):
-                self._to_erase[deleted.id] = gone
         write_deleted(gone, deleted)
         if gone.snapshot is not None and had_files and gone.files_deleted_at is not None:
             self.entries.append(

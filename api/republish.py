@@ -158,7 +158,8 @@ def _upload_of(row: PhotoRow, _unused: set[str]) -> PhotoUploaded:
 
 
 def _deletion_of(row: DeletedPhotoRow, unused: set[str]) -> PhotoDeleted:
-    return originals.deletion_of(row, event_id=row.event_id, occurred_at=row.deleted_at, unused=unused)
+    key = originals.key_of(row)
+    return originals.deletion_of(row, key, event_id=row.event_id, at=row.deleted_at, unused=unused)
 
 
 _KINDS: Final = (

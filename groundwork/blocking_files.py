@@ -134,6 +134,7 @@ class BlockingFiles:
 
     def remove_folder(self, prefix: str) -> None:
         """Remove a local folder with all that is left in it."""
+        self._must_have_root()
         try:
             shutil.rmtree(self.reach(prefix), ignore_errors=True)
         except OSError as error:
@@ -142,7 +143,6 @@ class BlockingFiles:
 
     def find(self, prefix: str) -> list[Entry]:
         """All files below a folder."""
-        self._must_have_root()
         return list(file_entries(self.filesystem, self.reach(prefix) + "/", _LISTED_AT_ONCE))
 
     def prune_folders(self, keys: list[str]) -> None:

@@ -120,7 +120,7 @@ async def examine_database(settings: Settings) -> Finding:
 
 
 async def examine_storage(settings: Settings) -> Finding:
-    """Whether a file can be written and erased."""
+    """Whether files can be written, read, listed and erased; if not, which right is missing."""
     from groundwork.storage import open_storage
 
     url = settings.resolved_storage_url
@@ -129,12 +129,12 @@ async def examine_storage(settings: Settings) -> Finding:
         await within(storage.check_rights())
         await storage.close()
     except Exception as error:  # each fsspec backend has errors of its own
-        return bad("storage", f"{url}: {first_line(error)}; check THUMBSTREAM_STORAGE_URL and who may write there")
+        return bad("storage", f"{url}: {first_line(error)}; check THUMBSTREAM_STORAGE_URL and its rights")
     if url.startswith("memory://"):
         return bad(
             "storage", "memory:// is seen by one process only: api and workers would not find each other's files"
         )
-    return ok("storage", f"{url}, can be written")
+    return ok("storage", f"{url}, can be written, read, listed and erased")
 
 
 async def examine_api(settings: Settings) -> Finding:

@@ -68,6 +68,12 @@ async def _names_one_file(storage: Storage, key: str, neighbour: str) -> None:
     await storage.erase([neighbour])
 
 
+async def test_a_storage_that_lets_us_do_everything_lacks_no_right(storage: Storage) -> None:
+    await storage.check()
+    await storage.check_rights()
+    assert [page async for page in storage.temporary_pages()] == []
+
+
 async def test_a_key_names_exactly_one_file_in_every_call(storage: Storage, request) -> None:
     for key in ODD_KEYS:
         if not ("s3" in request.node.callspec.id and key.endswith(" ")):  # the tests' server keeps no such name

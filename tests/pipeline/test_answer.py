@@ -185,6 +185,44 @@ async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_oth
     assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in kept.thumbnails.values()}
 
 
+@pytest.mark.parametrize(
+    ("key", "erase_foreign", "is_erased"),
+    [
+        ("originals/acme/cat", False, True),
+        ("incoming/cat", False, False),
+        ("incoming/cat", True, True),
+        ("thumbnails/acme/other-photo/small.webp", True, False),
+        ("originals/other/cat", True, False),
+    ],
+)
+async def test_an_original_outside_the_workspaces_folder_goes_only_where_the_settings_say_so(
+    storage, key, erase_foreign, is_erased
+):
+    await storage.write(key, jpeg())
+    answerer = Answerer(
+        storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=asyncio.Semaphore(1),
+        erase_foreign_originals=erase_foreign,
+    )  # fmt: skip
+    fields = {**upload_of(storage_key=key).model_dump(), "event_id": "deletion-1"}
+    await answerer.erase(PhotoDeleted.model_validate(fields))
+    assert await storage.exists(key)
+    await answerer.erase(PhotoDeleted.model_validate({**fields, "erase_original": True}))
+    assert await storage.exists(key) is not is_erased
+
+
+@pytest.mark.parametrize("key", ["n" * 260 + ".jpg", "originals/acme/cat/below", "originals/acme"])
+async def test_a_key_at_which_nothing_can_lie_is_a_missing_original_that_is_named_and_erased_already(storage, key):
+    await storage.write(KEY, jpeg())
+    answerer, upload = answerer_on(storage, InProcess()), upload_of(storage_key=key)
+    with pytest.raises(OriginalMissing) as raised:
+        await answerer.answer(upload, 1)
+    assert key in failed(upload, 1, raised.value).error.message
+    assert storage._root not in str(raised.value)
+    deletion = {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
+    await answerer.erase(PhotoDeleted.model_validate(deletion))
+    assert await storage.exists(KEY)
+
+
 class Interleaved(Storage):
     """Real storage whose calls go on one at a time, in an order that the test chooses."""
 
