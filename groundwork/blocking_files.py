@@ -45,14 +45,14 @@ class BlockingFiles:
             root = os.path.realpath(self.root or "/")
             end = os.path.realpath(path if follow else Path(path).parent)
             if os.path.commonpath((root, end)) != root:
-                raise FileNotFoundError(errno.ENOENT, "a link leads out of the storage root")
+                raise FileNotFoundError(errno.ELOOP, "a link leads out of the storage root")
         return path
 
     def _reach_file(self, key: str) -> str:
         path = self.reach(key)
         try:
             if self.is_local and not stat.S_ISREG(Path(path).stat().st_mode):
-                raise FileNotFoundError(errno.ENOENT, "it is no file")
+                raise FileNotFoundError(errno.EINVAL, "it is no file")
         except OSError:
             self._must_have_root()
             raise
@@ -70,7 +70,7 @@ class BlockingFiles:
             return Path(path).stat().st_size
         found = self.filesystem.info(path)
         if found["type"] != "file":
-            raise FileNotFoundError(errno.ENOENT, "it is no file")
+            raise FileNotFoundError(errno.EINVAL, "it is no file")
         return int(found["size"])
 
     def read(self, key: str, byte_count: int | None = None) -> Any:
@@ -115,7 +115,7 @@ class BlockingFiles:
         """Copy the file at ``key`` to a local path."""
         self.filesystem.get_file(self.path_of(key), str(copy))
         if not copy.is_file():
-            raise FileNotFoundError(errno.ENOENT, "it is no file")
+            raise FileNotFoundError(errno.EINVAL, "it is no file")
 
     def erase(self, key: str) -> bool:
         """Erase the file; False if there is none, or can be none."""
@@ -126,11 +126,18 @@ class BlockingFiles:
             else:
                 self.filesystem.rm_file(path)
         except Exception as error:  # each fsspec backend has errors of its own
-            if scope_of(error) is not Scope.ABSENT and not (self.is_local and Path(self.path_of(key)).is_dir()):
-                raise  # macOS says EPERM of a folder
+            if scope_of(error) is not Scope.ABSENT and not self._is_no_file(key):
+                raise  # of a folder macOS says EPERM, and some S3 servers have an internal error
             self._must_have_root()
             return False
         return True
+
+    def _is_no_file(self, key: str) -> bool:
+        try:
+            self.size(key)
+        except Exception as error:  # each fsspec backend has errors of its own
+            return scope_of(error) is Scope.ABSENT
+        return False
 
     def remove_folder(self, prefix: str) -> None:
         """Remove a local folder with all that is left in it."""

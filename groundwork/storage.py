@@ -4,7 +4,7 @@ Every call has an upper limit. Those of S3's client (5 s to connect, 30 s of sil
 ours are for what hangs without any: a disk of another machine, a fault inside a client.
 """
 
-import asyncio
+import errno
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
@@ -15,7 +15,6 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from uuid import uuid4
 
 import structlog
 
@@ -24,6 +23,7 @@ from groundwork.call_threads import CallThreads, CallTooLong
 from groundwork.file_entries import Entry, file_entries
 from groundwork.file_systems import open_filesystem
 from groundwork.settings import Settings
+from groundwork.storage_check import NEEDED_BY, StorageCheck, why_not
 from groundwork.storage_faults import KeyRefused, Missing, Right, RightMissing, Scope, is_refusal, reason_of, scope_of
 from groundwork.watchdog import end_now
 from schemas.faults import Fault, StorageUnavailable
@@ -48,16 +48,6 @@ _SLOWEST_BYTES_PER_SECOND: Final = 128 * 1024
 #: So many calls may hang before the process is given up: each keeps a thread. S3's client comes back by itself after
 #: nine minutes at most, and in that time even an api that is asked all the time has not so many.
 _HANGING_AT_MOST: Final = 256
-
-#: A check that hangs is waited for together for so long, then another is begun.
-_CHECK_AGAIN_SECONDS: Final = 10.0
-
-#: What each kind of call needs to be allowed before an error of one key can be told from one of all storage.
-_NEEDS: Final = {
-    "reading": (Right.WRITE, Right.READ),
-    "writing": (Right.WRITE, Right.READ),
-    "erasing": (Right.WRITE, Right.READ, Right.ERASE),
-}
 
 
 @dataclass(frozen=True)
@@ -84,78 +74,22 @@ class Storage:
         self._files = BlockingFiles(filesystem, root)
         self._fs, self._root, self._is_local = filesystem, self._files.root, self._files.is_local
         self._threads = CallThreads(_THREADS, given_up_at_most=_HANGING_AT_MOST, on_exhausted=_end)
-        self._checks: dict[asyncio.Task[dict[Right, StorageUnavailable]], float] = {}
-        #: Always the same, lest files pile up where none can be erased.
-        self._check_key = f"{TEMPORARY_PREFIX}check-{uuid4().hex}"
-        #: The last check that was begun to tell whom an error concerns, and when.
-        self._told: dict[Right, StorageUnavailable] = {}
-        self._told_at = float("-inf")
-        self._telling = asyncio.Lock()
+        self._check = StorageCheck(self._files, self._call_check)
 
     async def check(self) -> None:
         """Raise ``StorageUnavailable`` unless a file can be written and read: what every photo needs."""
-        lacking = await self._lacking()
-        for right in _NEEDS["reading"]:
+        lacking = await self._check.lacking()
+        for right in NEEDED_BY["reading"]:
             if right in lacking:
                 raise lacking[right]
 
     async def check_rights(self) -> None:
         """Raise ``StorageUnavailable`` unless files can be written, read, listed and erased; name what cannot."""
-        lacking = await self._lacking()
+        lacking = await self._check.lacking()
         if lacking:
-            kind = RightMissing if all(isinstance(each, RightMissing) for each in lacking.values()) else None
-            raise (kind or StorageUnavailable)("; ".join(dict.fromkeys(map(str, lacking.values()))))
-
-    async def _lacking(self) -> dict[Right, StorageUnavailable]:
-        """What storage does not let us do now, and why.
-
-        Who gives up waiting leaves the check to go on: were each asked to begin another, all threads would soon hang.
-        """
-        now = asyncio.get_running_loop().time()
-        for checking, began_at in self._checks.items():
-            if not checking.done() and now - began_at < _CHECK_AGAIN_SECONDS:
-                break
-        else:
-            checking = asyncio.ensure_future(self._check())
-            self._checks[checking] = now
-            checking.add_done_callback(self._checked)
-        return await asyncio.shield(checking)
-
-    async def _check(self) -> dict[Right, StorageUnavailable]:
-        steps: dict[Right, tuple[Callable[..., Any], *tuple[object, ...]]] = {
-            Right.WRITE: (self._files.write, self._check_key, b"ok"),
-            Right.READ: (self._files.read, self._check_key),
-            Right.LIST: (self._files.find, self._check_key),
-            Right.ERASE: (self._files.erase, self._check_key),
-        }
-        lacking: dict[Right, StorageUnavailable] = {}
-        for right, (function, *arguments) in steps.items():
-            if right is Right.READ and Right.WRITE in lacking:
-                continue  # there is nothing to read
-            try:
-                await self._call(function, *arguments, what="checking", seconds=_ANSWER_SECONDS)
-            except StorageUnavailable as fault:
-                return lacking | {right: fault}
-            except Exception as error:  # each fsspec backend has errors of its own
-                if right is Right.READ and isinstance(error, FileNotFoundError):
-                    continue  # another check has just erased it
-                lacking[right] = self._why_not(right, error)
-                if not isinstance(lacking[right], RightMissing):
-                    return lacking
-        return lacking
-
-    def _why_not(self, right: Right, error: Exception) -> StorageUnavailable:
-        reason = reason_of(error, self._root)
-        if not is_refusal(error):
-            return StorageUnavailable(f"storage does not work: {reason}")
-        if self._is_local:
-            return RightMissing(f"storage does not let us {right.name.lower()}: {reason}")
-        return RightMissing(f"storage does not let us {right.name.lower()}: the right {right.value} is missing")
-
-    def _checked(self, checking: asyncio.Task[Any]) -> None:
-        self._checks.pop(checking, None)
-        if not checking.cancelled():
-            checking.exception()  # heard, though nobody may wait for it any more
+            is_right = all(isinstance(each, RightMissing) for each in lacking.values())
+            kind = RightMissing if is_right else StorageUnavailable
+            raise kind("; ".join(dict.fromkeys(map(str, lacking.values()))))
 
     async def put_file(self, source: Path, key: str) -> None:
         """Move the local file ``source`` to ``key``."""
@@ -278,9 +212,7 @@ class Storage:
 
     async def close(self) -> None:
         """Let the threads go; those that hang are left behind."""
-        for checking in tuple(self._checks):
-            checking.cancel()
-        await asyncio.gather(*self._checks, return_exceptions=True)
+        await self._check.close()
         await self._threads.close()
 
     async def _pages(self, start: str, page_files: int) -> AsyncGenerator[list[StoredFile], None]:
@@ -305,7 +237,7 @@ class Storage:
             if scope_of(error) is Scope.ABSENT:
                 return []
             if is_refusal(error):
-                raise self._why_not(Right.LIST, error) from error
+                raise why_not(Right.LIST, error, self._files) from error
             raise StorageUnavailable(f"{what} failed: {reason_of(error, self._root)}") from error
 
     def _stored(self, entry: Entry) -> StoredFile:
@@ -327,20 +259,16 @@ class Storage:
         scope = scope_of(error)
         if act == "writing" and scope is Scope.ABSENT:
             scope = Scope.UNCLEAR  # where even the root cannot be written, it says nothing about one key
-        if scope is Scope.STORAGE or (scope is Scope.UNCLEAR and await self._is_away(act)):
+        if scope is Scope.STORAGE or (scope is Scope.UNCLEAR and await self._check.is_away(act)):
             return StorageUnavailable(f"{act} {key} failed: {reason}")
         if act == "reading":
+            if isinstance(error, FileNotFoundError) and error.errno in (None, errno.ENOENT):
+                return Missing(f"nothing lies at the storage key {key}")
             return Missing(f"nothing can be read at the storage key {key}: {reason}")
         return KeyRefused(f"storage refuses the storage key {key}: {reason}")
 
-    async def _is_away(self, act: str) -> bool:
-        """Whether storage refuses at this moment what ``act`` needs for any key. One check serves all who ask."""
-        asked_at = asyncio.get_running_loop().time()
-        async with self._telling:
-            if self._told_at < asked_at:
-                began_at = asyncio.get_running_loop().time()
-                self._told, self._told_at = await self._check(), began_at
-            return any(right in self._told for right in _NEEDS[act])
+    async def _call_check(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        return await self._call(function, *arguments, what="checking", seconds=_ANSWER_SECONDS)
 
     async def _call(self, function: Callable[..., Any], *arguments: Any, what: str, seconds: float) -> Any:
         """Call ``function``, which blocks, for ``seconds`` at most; ``what`` it does names it where it hangs.
