@@ -34,12 +34,12 @@ def answer(status: int, code: str) -> Exception:
 @pytest.mark.parametrize(
     ("error", "scope"),
     [
-        *((OSError(getattr(errno, name), "said", "/root/x"), Scope.ABSENT) for name in (
+        *((OSError(getattr(errno, name), "said", "/srv/x"), Scope.ABSENT) for name in (
             "ENOENT", "ENOTDIR", "EISDIR", "ENAMETOOLONG", "ELOOP", "EINVAL", "EILSEQ",
         )),
         (ValueError("embedded null byte"), Scope.ABSENT),
-        *((OSError(getattr(errno, name), "said", "/root/x"), Scope.UNCLEAR) for name in ("EACCES", "EPERM")),
-        *((OSError(getattr(errno, name), "said", "/root/x"), Scope.STORAGE) for name in (
+        *((OSError(getattr(errno, name), "said", "/srv/x"), Scope.UNCLEAR) for name in ("EACCES", "EPERM")),
+        *((OSError(getattr(errno, name), "said", "/srv/x"), Scope.STORAGE) for name in (
             "ENOSPC", "EROFS", "EDQUOT", "EIO", "ESTALE", "ETIMEDOUT", "ECONNREFUSED",
         )),
         (TimeoutError("timed out"), Scope.STORAGE),

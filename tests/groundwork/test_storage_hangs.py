@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from groundwork import storage as storage_module
@@ -187,27 +188,6 @@ async def test_no_call_on_a_hung_mount_holds_its_caller_or_the_event_loop(hung_m
     with pytest.raises(StorageUnavailable, match="storage does not answer"):
         await calls[call]()
     await storage.close()
-
-
-@pytest.mark.usefixtures("impatient")
-async def test_a_checksum_over_a_hung_mount_is_given_up(tmp_path: Path, hung_mount: Path) -> None:
-    storage = open_storage(Settings(storage_url=f"file://{tmp_path}/root"))
-    await storage.write("a/hang", b"x")
-    pool = Renders()
-    answerer = Answerer(storage, pool, DEFAULT_RENDITIONS, max_bytes=10, render_slot=asyncio.Semaphore(1))
-    upload = PhotoUploaded(
-        event_id="1", occurred_at=datetime.now(UTC), photo_id=uuid4(), workspace_id="acme", storage_key="a/hang"
-    )
-    with pytest.raises(StorageUnavailable, match="storage does not answer"):
-        await answerer.answer(upload, 1)
-    await storage.close()
-
-
-class Renders:
-    """Fails if it is asked: nothing can be rendered of what cannot be read."""
-
-    async def render(self, original: Path, renditions: Any) -> Any:
-        raise Unreadable("nothing could be read")
 
 
 def test_the_limit_of_a_transfer_grows_with_its_bytes() -> None:

@@ -1,6 +1,7 @@
 """What an upload and a deletion come to, on real storage with a renderer that the test holds in its hand."""
 
 import asyncio
+import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -13,9 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from groundwork import storage as storage_module
 from groundwork.settings import Settings
 from groundwork.storage import Storage, open_storage
 from imaging.render import RenderedPhoto, render
+from pipeline import answer as answer_module
 from pipeline.answer import Answerer, failed, started
 from schemas.events import PhotoDeleted, PhotoUploaded
 from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
@@ -183,6 +186,16 @@ async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_oth
     assert (result.caused_by, result.event_id) == ("deletion-1", again.event_id)
     assert not await storage.exists(KEY)
     assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in kept.thumbnails.values()}
+
+
+async def test_a_checksum_on_a_hung_mount_is_given_up_and_is_a_fault_of_storage(storage, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(answer_module, "_checksum_of", lambda *_: released.wait())
+    monkeypatch.setattr(storage_module, "_ANSWER_SECONDS", 0.2)
+    await storage.write(KEY, jpeg())
+    with pytest.raises(StorageUnavailable, match=f"storage does not answer: reading {KEY}"):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+    released.set()
 
 
 @pytest.mark.parametrize(
