@@ -17,7 +17,7 @@ from api.items import place_last, promote_next
 from api.tables import DeletedPhotoRow, PhotoRow
 from api.views import photo_json
 from schemas import topics
-from schemas.events import Event, PhotoDeleted, ThumbnailsFailed, ThumbnailsReady
+from schemas.events import Event, ThumbnailsFailed, ThumbnailsReady
 
 log = structlog.get_logger(__name__)
 
@@ -126,10 +126,9 @@ class _Batch:
             gone = DeletedPhotoRow(photo_id=deleted.id, workspace_id=deleted.workspace_id, event_id=deleted.deletion[1])
             self._gone[deleted.id] = gone
             row = self._rows.pop(deleted.id, None)
-            if not (isinstance(event, PhotoDeleted) and event.erase_original):
-                # A deletion may name another key than the photo's own upload did: that one is none of its files.
-                known = row.storage_key if row is not None else None
-                self._to_erase[deleted.id] = known or deleted.storage_key or originals.key_of(gone)
+            # A deletion may name another key than the photo's own upload did: that one is none of its files.
+            known = row.storage_key if row is not None else None
+            self._to_erase[deleted.id] = known or deleted.storage_key or originals.key_of(gone)
             if row is not None:
                 await self._remove(row, gone)
             self._session.add(gone)

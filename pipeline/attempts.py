@@ -18,6 +18,7 @@ from schemas import topics
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
 from schemas.faults import Fault, Internal, StorageUnavailable
 from schemas.records import (
+    API_SOURCE,
     Headers,
     InvalidEvent,
     Record,
@@ -76,6 +77,9 @@ class Attempts:
         deletion = await self._read(record)
         if not isinstance(deletion, PhotoDeleted):
             return
+        if dict(record.headers).get("ce_source") != API_SOURCE.encode():
+            # Only the api knows that no other photo uses the original, whatever another service says.
+            deletion = deletion.model_copy(update={"erase_original": False})
         self._remember(deletion.photo_id)
         tries = 1
         while True:

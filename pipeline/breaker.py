@@ -6,8 +6,6 @@ from typing import Final
 
 import structlog
 
-from schemas.faults import Fault
-
 log = structlog.get_logger(__name__)
 
 #: Attempts of any photos that fail for storage in a row: one may be bad luck, so many may be an outage.
@@ -71,9 +69,9 @@ class StorageBreaker:
                 try:
                     await self._probe()
                     break
-                except Fault as fault:
+                except Exception as error:  # whatever it is, who waits must not wait for a probe that has ended
                     if not first.done():
-                        log.error("storage is away: photos wait until it is back", reason=str(fault))
+                        log.error("storage is away: photos wait until it is back", reason=str(error))
                         first.set_result(True)
                     await asyncio.sleep(self._probe_seconds)
             if first.done():

@@ -18,6 +18,9 @@ from schemas.storage_keys import check_key_of_workspace
 #: Names may come twice, and a header may be there without a value.
 Headers = list[tuple[str, bytes | None]]
 
+#: The ``ce_source`` of what the api sends.
+API_SOURCE: Final = "/thumbstream/api"
+
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 #: Longer ones are not passed on, lest a result be too large for Kafka. Source: W3C Trace Context, section 3.3.1.5.

@@ -236,6 +236,17 @@ async def test_a_photo_that_was_deleted_does_not_fail_afterwards():
     assert desk.topics() == [topics.FILES_DELETED]
 
 
+@pytest.mark.parametrize(("source", "is_believed"), [("/thumbstream/api", True), ("/shop", False), (None, False)])
+async def test_that_an_original_may_go_is_believed_of_the_api_alone(source, is_believed):
+    desk, seen = Desk(), []
+    erase = desk.answerer.erase
+    desk.answerer.erase = lambda deletion: seen.append(deletion.erase_original) or erase(deletion)
+    value = value_of(DELETION.model_copy(update={"erase_original": True}))
+    headers = (("ce_source", source.encode()),) if source else ()
+    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value, headers))
+    assert seen == [is_believed]
+
+
 async def test_a_file_that_storage_keeps_makes_a_dead_letter_of_its_deletion_and_holds_up_no_other():
     desk = Desk(KeyRefused("storage refuses the storage key a/b: Permission denied"))
     await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
