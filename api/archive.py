@@ -10,7 +10,7 @@ from api.receiving import plain_filename
 from api.tables import PhotoRow
 from api.views import photo_json
 from groundwork.storage import Storage
-from imaging.formats import AVIF, GIF, HEIF, JPEG, PNG, TIFF, WEBP
+from imaging.formats import AVIF, GIF, HEIF, JPEG, PNG, SNIFF_BYTES, TIFF, WEBP, format_of
 
 _EXTENSIONS: Final = {each.content_type: each.extension for each in (JPEG, PNG, WEBP, GIF, TIFF, AVIF, HEIF)}
 
@@ -42,6 +42,8 @@ async def archive(storage: Storage, rows: Sequence[PhotoRow]) -> AsyncGenerator[
     outgoing = _Outgoing()
     with zipfile.ZipFile(outgoing, "w", zipfile.ZIP_STORED) as archived:  # type: ignore[call-overload]
         for row, name in zip(rows, entry_names(rows), strict=True):
+            if format_of(await storage.read_beginning(row.storage_key or "", SNIFF_BYTES)) is None:
+                continue  # it was never recognised as an image
             entry = zipfile.ZipInfo(name, date_time=max(row.created_at.timetuple()[:6], (1980, 1, 1, 0, 0, 0)))
             with archived.open(entry, "w", force_zip64=True) as opened:
                 async with aclosing(storage.chunks(row.storage_key or "")) as chunks:

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Insert, event, make_url, text
+from sqlalchemy import URL, Connection, Insert, event, make_url, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 
@@ -110,9 +110,16 @@ class Database:
         await self._engine.dispose()
 
 
+def url_of_database(settings: Settings) -> URL:
+    """The address of the database. That of our own SQLite file is built, not parsed: its path may hold a ``?``."""
+    if settings.database_url is None:
+        return URL.create("sqlite+aiosqlite", database=str(settings.sqlite_file))
+    return make_url(settings.database_url)
+
+
 def open_database(settings: Settings) -> Database:
     """The database that the settings name. Opens no connection yet; makes the folder of a SQLite file."""
-    url = make_url(settings.resolved_database_url)
+    url = url_of_database(settings)
     if url.get_backend_name() == "sqlite":
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)

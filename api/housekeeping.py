@@ -79,9 +79,9 @@ class Housekeeping:
             await self._erase(page)
 
     async def _clear_incoming(self) -> None:
-        folder = await asyncio.to_thread(self._storage.incoming_folder)
-        age = self._limit + INCOMING_KEPT
-        if count := await asyncio.to_thread(clear_incoming, folder, age.total_seconds()):
+        folder, age = await self._storage.incoming_folder(), self._limit + INCOMING_KEPT
+        what = "erasing old temporary files"
+        if count := await self._storage.in_thread(clear_incoming, folder, age.total_seconds(), what=what):
             log.warning("erased temporary files of uploads that were broken off", count=count)
 
     async def _give_up_overdue(self, session: AsyncSession) -> int:

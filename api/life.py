@@ -65,7 +65,7 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
             {
                 "database": database.check,
                 "kafka": lambda: _check_kafka(settings),
-                "storage": storage.check,
+                "storage": storage.check_rights,
                 "tasks": background.check,
             }
         )

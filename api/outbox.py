@@ -26,7 +26,6 @@ from schemas.events import Event
 
 log = structlog.get_logger(__name__)
 
-_SOURCE: Final = "/thumbstream/api"
 _BATCH_ROWS: Final = 500
 _LOOK_AGAIN_SECONDS: Final = 0.5
 _FIRST_PAUSE_SECONDS: Final = 0.25
@@ -39,7 +38,7 @@ _DRAIN_POLL_SECONDS: Final = 0.02
 
 def enqueue(session: AsyncSession, event: Event, trace: Iterable[tuple[str, bytes]] = ()) -> None:
     """Have ``event`` published if and when the transaction commits."""
-    headers = records.headers_of(event, source=_SOURCE, trace=trace)
+    headers = records.headers_of(event, source=records.API_SOURCE, trace=trace)
     session.add(
         OutboxRow(
             topic=event.topic,

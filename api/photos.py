@@ -9,7 +9,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api import journal, outbox
+from api import journal, originals, outbox
 from api.fold import Photo, fold
 from api.items import lock_item, photos_of_item, place_last, promote_next
 from api.problems import Problem, not_found
@@ -18,6 +18,7 @@ from api.tables import DeletedPhotoRow, IdempotencyKeyRow, PhotoRow
 from api.views import photo_json
 from schemas import ids, topics
 from schemas.events import PhotoDeleted, PhotoUploaded
+from schemas.storage_keys import is_key_of_workspace
 
 Trace = Iterable[tuple[str, bytes]]
 
@@ -82,13 +83,11 @@ async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *
 async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> None:
     """Delete photos, which must be locked: gone from now on, their files in a while."""
     entries = []
+    keys = {row.id: originals.key_of(row) for row in rows}
+    unused = await originals.unused_keys(session, keys)
     for row in rows:
-        event = PhotoDeleted(
-            event_id=str(ids.new_id()),
-            occurred_at=datetime.now(UTC),
-            photo_id=row.id,
-            workspace_id=row.workspace_id,
-            storage_key=row.storage_key,
+        event = originals.deletion_of(
+            row, keys[row.id], event_id=str(ids.new_id()), at=datetime.now(UTC), unused=unused
         )
         snapshot = photo_json(row)
         session.add(_tombstone(event, snapshot))
@@ -147,7 +146,7 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
     """Have photos, which must be locked, rendered anew. Returns how many: those whose upload is known."""
     entries = []
     for row in rows:
-        if row.storage_key is None:
+        if row.storage_key is None or not is_key_of_workspace(row.storage_key, row.workspace_id):
             continue
         latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
         event = upload_event_of(

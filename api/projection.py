@@ -11,13 +11,13 @@ from sqlalchemy.dialects.postgresql import insert as insert_if_missing
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api import journal
-from api.fold import Deleted, Photo, Pictures, Progress, State, Status, Upload, fold
+from api import journal, originals, outbox
+from api.fold import Deleted, Photo, Pictures, Progress, State, Status, Upload, fold, in_utc
 from api.items import place_last, promote_next
 from api.tables import DeletedPhotoRow, PhotoRow
 from api.views import photo_json
 from schemas import topics
-from schemas.events import Event
+from schemas.events import Event, ThumbnailsFailed, ThumbnailsReady
 
 log = structlog.get_logger(__name__)
 
@@ -42,6 +42,9 @@ class _Batch:
         self._rows = {row.id: row for row in rows}
         self._gone = {row.photo_id: row for row in gone}
         self._bereft: set[tuple[str, str]] = set()
+        #: Where the originals lie of photos whose deletion goes out anew: one that did not say what becomes of the
+        #: original, and one whose files were written after it.
+        self._to_erase: dict[UUID, str] = {}
         self.entries: list[dict[str, Any]] = []
 
     @classmethod
@@ -62,6 +65,10 @@ class _Batch:
                 photo_id=str(event.photo_id), topic=event.topic, workspace_id=event.workspace_id,
             )  # fmt: skip
             return
+        if isinstance(before, Deleted) and isinstance(event, ThumbnailsReady | ThumbnailsFailed):
+            if in_utc(event.occurred_at) > before.deletion[0]:
+                self._to_erase[event.photo_id] = originals.key_of(self._gone[event.photo_id])
+            return
         after = fold(before, event)
         if after == before:
             return
@@ -74,9 +81,20 @@ class _Batch:
         for row in self._rows.values():
             if row.status_event_id is None:
                 await self._session.delete(row)
+        await self._erase_again()
         for workspace_id, item_id in sorted(self._bereft):
             await promote_next(self._session, workspace_id, item_id)
         await journal.append(self._session, self.entries)
+
+    async def _erase_again(self) -> None:
+        if not self._to_erase:
+            return
+        await self._session.flush()
+        unused = await originals.unused_keys(self._session, self._to_erase)
+        for photo_id, key in sorted(self._to_erase.items()):
+            gone = self._gone[photo_id]
+            deletion = originals.deletion_of(gone, key, event_id=gone.event_id, at=gone.deleted_at, unused=unused)
+            outbox.enqueue(self._session, deletion)
 
     def _state(self, photo_id: UUID) -> State:
         if gone := self._gone.get(photo_id):
@@ -108,6 +126,9 @@ class _Batch:
             gone = DeletedPhotoRow(photo_id=deleted.id, workspace_id=deleted.workspace_id, event_id=deleted.deletion[1])
             self._gone[deleted.id] = gone
             row = self._rows.pop(deleted.id, None)
+            # A deletion may name another key than the photo's own upload did: that one is none of its files.
+            known = row.storage_key if row is not None else None
+            self._to_erase[deleted.id] = known or deleted.storage_key or originals.key_of(gone)
             if row is not None:
                 await self._remove(row, gone)
             self._session.add(gone)

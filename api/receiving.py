@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -16,9 +17,10 @@ from aiohttp import BodyPartReader, web
 from api.asked import MAX_CAPTION, MAX_ITEM_ID, parse_text
 from api.problems import Problem, bad_field, problem_of_fault
 from groundwork.settings import Settings
-from groundwork.storage import TEMPORARY_PREFIX
+from groundwork.storage import Storage
 from imaging.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
-from schemas.faults import OriginalTooLarge, TooManyPixels, Unreadable, UnsupportedFormat
+from schemas.faults import OriginalTooLarge, StorageUnavailable, TooManyPixels, Unreadable, UnsupportedFormat
+from schemas.storage_keys import TEMPORARY_PREFIX
 
 _CHUNK_BYTES: Final = 256 * 1024
 _MAX_FILENAME: Final = 255
@@ -48,7 +50,7 @@ class Received:
 
 
 @contextlib.asynccontextmanager
-async def received(request: web.Request, settings: Settings, folder: Path) -> AsyncIterator[Received]:
+async def received(request: web.Request, settings: Settings, storage: Storage) -> AsyncIterator[Received]:
     """The upload in a temporary file, which is gone when the context ends.
 
     Raises:
@@ -59,12 +61,13 @@ async def received(request: web.Request, settings: Settings, folder: Path) -> As
         raise _too_large(limit)
     if request.content_type != "multipart/form-data":
         raise bad_field("photo", "must be sent as multipart/form-data")
-    upload = Received(folder / f"{TEMPORARY_PREFIX}{uuid4().hex}")
+    upload = Received(await storage.incoming_folder() / f"{TEMPORARY_PREFIX}{uuid4().hex}")
     try:
-        await _read_parts(request, upload, limit)
+        await _read_parts(request, upload, limit, storage)
         yield upload
     finally:
-        await asyncio.to_thread(upload.path.unlink, missing_ok=True)
+        with contextlib.suppress(StorageUnavailable):  # housekeeping erases it later
+            await storage.in_thread(upload.path.unlink, True, what="erasing a temporary file")
 
 
 def clear_incoming(folder: Path, older_than_seconds: float) -> int:
@@ -78,21 +81,22 @@ def clear_incoming(folder: Path, older_than_seconds: float) -> int:
     return count
 
 
-async def header_of(upload: Received, settings: Settings) -> Header:
+async def header_of(upload: Received, settings: Settings, storage: Storage) -> Header:
     """What the photo says about itself.
 
     Raises:
         Problem: 415 when it is no image, 422 when it is broken or has too many pixels.
     """
     try:
-        return await asyncio.to_thread(read_header, upload.path, max_pixels=settings.max_pixels)
+        read = partial(read_header, upload.path, max_pixels=settings.max_pixels)
+        return await storage.in_thread(read, what="reading the header of an upload")
     except UnsupportedFormat as fault:
         raise problem_of_fault(415, fault) from fault
     except (Unreadable, TooManyPixels) as fault:
         raise problem_of_fault(422, fault) from fault
 
 
-async def _read_parts(request: web.Request, upload: Received, limit: int) -> None:
+async def _read_parts(request: web.Request, upload: Received, limit: int, storage: Storage) -> None:
     try:
         reader = await request.multipart()
         count, has_photo = 0, False
@@ -102,7 +106,7 @@ async def _read_parts(request: web.Request, upload: Received, limit: int) -> Non
                 raise Problem(400, "the multipart body has parts that are not expected")
             if part.name == "photo" and not has_photo:
                 has_photo = True
-                await _read_photo(part, upload, limit)
+                await _read_photo(part, upload, limit, storage)
             elif part.name in _TEXT_FIELDS:
                 await _read_field(part, upload)
             else:
@@ -115,10 +119,10 @@ async def _read_parts(request: web.Request, upload: Received, limit: int) -> Non
         raise bad_field("photo", "is empty")
 
 
-async def _read_photo(part: BodyPartReader, upload: Received, limit: int) -> None:
+async def _read_photo(part: BodyPartReader, upload: Received, limit: int, storage: Storage) -> None:
     upload.filename = plain_filename(part.filename)
     digest = sha256()
-    file = await asyncio.to_thread(upload.path.open, "wb")
+    file = await storage.in_thread(upload.path.open, "wb", what="opening a temporary file")
     try:
         while chunk := await _next_chunk(part):
             upload.file_size += len(chunk)
@@ -127,9 +131,9 @@ async def _read_photo(part: BodyPartReader, upload: Received, limit: int) -> Non
             if len(upload.first_bytes) < SNIFF_BYTES:
                 upload.first_bytes += chunk[:SNIFF_BYTES]
                 _refuse_what_is_no_image(upload.first_bytes)
-            await asyncio.to_thread(_take, digest, file, chunk)
+            await storage.in_thread(_take, digest, file, chunk, what="writing a temporary file")
     finally:
-        await asyncio.to_thread(file.close)
+        await storage.in_thread(file.close, what="closing a temporary file")
     _refuse_what_is_no_image(upload.first_bytes, whole=True)
     upload.checksum = f"sha256:{digest.hexdigest()}"
 

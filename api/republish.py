@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select, tuple_, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api import outbox
+from api import originals, outbox
 from api.database import Database
 from api.photos import upload_event_of
 from api.tables import LOST, UNFINISHED, DeletedPhotoRow, OutboxRow, PhotoRow
@@ -49,7 +49,8 @@ class _Kind:
     #: The last sign of life, but for our own republication.
     alive_at: Any
     unfinished: Any
-    event_of: Callable[[Any], Event]
+    #: Given those keys of originals that no photo uses any more.
+    event_of: Callable[[Any, set[str]], Event]
 
 
 async def mark_lost(database: Database) -> int:
@@ -121,10 +122,12 @@ async def _republish_page(
     rows = (await session.scalars(wanted)).all()
     ids: Sequence[UUID] = [row.id if isinstance(row, PhotoRow) else row.photo_id for row in rows]
     waiting = await _in_outbox(session, kind, ids) if overdue else set()
+    gone = {row.photo_id: originals.key_of(row) for row in rows if isinstance(row, DeletedPhotoRow)}
+    unused = await originals.unused_keys(session, gone) if gone else set()
     count = 0
     for photo_id, row in zip(ids, rows, strict=True):
         if str(photo_id) not in waiting:
-            outbox.enqueue(session, kind.event_of(row))
+            outbox.enqueue(session, kind.event_of(row, unused))
             row.is_lost, row.republished_at = False, datetime.now(UTC)
             row.republications += 1
             count += 1
@@ -148,20 +151,15 @@ def _is_due(kind: _Kind, overdue: Overdue | None) -> Any:
     return and_(silent, or_(*waits))
 
 
-def _upload_of(row: PhotoRow) -> PhotoUploaded:
+def _upload_of(row: PhotoRow, _unused: set[str]) -> PhotoUploaded:
     assert row.upload_event_id is not None
     assert row.uploaded_at is not None
     return upload_event_of(row, event_id=row.upload_event_id, occurred_at=row.uploaded_at)
 
 
-def _deletion_of(row: DeletedPhotoRow) -> PhotoDeleted:
-    return PhotoDeleted(
-        event_id=row.event_id,
-        occurred_at=row.deleted_at,
-        photo_id=row.photo_id,
-        workspace_id=row.workspace_id,
-        storage_key=row.storage_key,
-    )
+def _deletion_of(row: DeletedPhotoRow, unused: set[str]) -> PhotoDeleted:
+    key = originals.key_of(row)
+    return originals.deletion_of(row, key, event_id=row.event_id, at=row.deleted_at, unused=unused)
 
 
 _KINDS: Final = (

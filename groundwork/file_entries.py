@@ -28,7 +28,7 @@ def _walk(start: str) -> Iterator[Entry]:
     folder, _, beginning = start.rpartition("/")
     try:
         entries = os.scandir(folder)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return
     with entries:
         for entry in entries:

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import uuid4
 
-#: Temporary files are named so: a listing skips them, and ``sweep`` may clear them.
-TEMPORARY_PREFIX: Final = ".incoming-"
+from schemas.storage_keys import TEMPORARY_PREFIX
 
 #: Each is lost only to an eraser that comes just between two system calls.
 _FOLDER_ATTEMPTS: Final = 10

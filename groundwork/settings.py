@@ -90,6 +90,10 @@ class Settings(BaseSettings):
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
 
+    #: Whether a deletion also erases an original outside ``originals/`` that an event named; never one that another
+    #: photo uses.
+    erase_foreign_originals: bool = False
+
     #: Worker processes that ``up`` starts.
     workers: int = Field(default=1, ge=1, le=64)
     #: Photos that one worker renders at once.
@@ -229,9 +233,9 @@ class Settings(BaseSettings):
         return [server.strip() for server in self.kafka_bootstrap.split(",") if server.strip()]
 
     @property
-    def resolved_database_url(self) -> str:
-        """The database's URL, with the default filled in."""
-        return self.database_url or f"sqlite+aiosqlite:///{self.data_dir / 'thumbstream.sqlite'}"
+    def sqlite_file(self) -> Path:
+        """The database where no URL is set."""
+        return self.data_dir / "thumbstream.sqlite"
 
     @property
     def resolved_storage_url(self) -> str:

@@ -10,7 +10,8 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Protocol
 
-from groundwork.storage import Missing, Storage
+from groundwork.storage import Storage
+from groundwork.storage_faults import Missing, RightMissing
 from imaging.render import RenderedPhoto
 from schemas import ids, topics
 from schemas.events import (
@@ -25,7 +26,13 @@ from schemas.events import (
 )
 from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge
 from schemas.renditions import Rendition, recipe_of
-from schemas.storage_keys import key_of_original, key_of_thumbnail, prefix_of_thumbnails
+from schemas.storage_keys import (
+    is_foreign_original,
+    is_original_of_workspace,
+    key_of_original,
+    key_of_thumbnail,
+    prefix_of_thumbnails,
+)
 
 
 class Renderer(Protocol):
@@ -57,6 +64,7 @@ class Answerer:
         *,
         max_bytes: int,
         render_slot: AbstractAsyncContextManager[object],
+        erase_foreign_originals: bool = False,
     ) -> None:
         """``render_slot`` bounds how many photos render at once; it is held while one renders and no longer."""
         self._storage = storage
@@ -65,6 +73,7 @@ class Answerer:
         self._recipe: Final = recipe_of(renditions)
         self._max_bytes = max_bytes
         self._render_slot = render_slot
+        self._erase_foreign_originals = erase_foreign_originals
 
     async def answer(
         self, upload: PhotoUploaded, attempt: int, on_rendering: Callable[[], object] = lambda: None
@@ -86,11 +95,17 @@ class Answerer:
     async def erase(self, deletion: PhotoDeleted) -> ThumbnailsDeleted:
         """Erase the files of a photo: the original first, which tells a render under way that it is in vain.
 
+        The original only where the event says so: whether other photos use it, the database alone knows.
+
         Raises:
             StorageUnavailable: some may still be there.
         """
-        original = deletion.storage_key or key_of_original(deletion.workspace_id, deletion.photo_id)
-        await self._storage.erase([original])
+        if deletion.erase_original:
+            original = deletion.storage_key or key_of_original(deletion.workspace_id, deletion.photo_id)
+            if is_original_of_workspace(original, deletion.workspace_id) or (
+                self._erase_foreign_originals and is_foreign_original(original)
+            ):
+                await self._storage.erase([original])
         await self._storage.erase_under(prefix_of_thumbnails(deletion.workspace_id, deletion.photo_id))
         return ThumbnailsDeleted(
             event_id=ids.id_of_result(deletion.event_id, topics.FILES_DELETED),
@@ -107,13 +122,16 @@ class Answerer:
             raise OriginalTooLarge(f"the original has {stored.size} bytes, over the limit of {self._max_bytes}")
         try:
             async with self._storage.local_copy(stored) as path:
-                checking = asyncio.ensure_future(asyncio.to_thread(_checksum_of, path, upload.checksum))
+                what = f"reading {stored.key}"
+                checking = asyncio.ensure_future(
+                    self._storage.in_thread(_checksum_of, path, upload.checksum, what=what, byte_count=stored.size)
+                )
                 try:
                     yield _Original(path, checking, stored.size)
                 finally:
                     await asyncio.gather(checking, return_exceptions=True)  # it reads the file that is about to go
         except FileNotFoundError as error:
-            raise OriginalMissing("the original vanished while it was read") from error
+            raise OriginalMissing(f"the original at {upload.storage_key} vanished while it was read") from error
 
     async def _thumbnails(
         self, upload: PhotoUploaded, original: _Original, attempt: int, on_rendering: Callable[[], object]
@@ -168,7 +186,11 @@ class Answerer:
         """What lies at the keys of the thumbnails already, whole or not. Nearly always nothing does."""
         checksum = upload.checksum
         if checksum is None:  # rather than wait for it, see whether anything lies there at all
-            if not await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id)):
+            try:
+                found = await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
+            except RightMissing:
+                return {}  # rendering again is dearer than looking, and gives the same
+            if not found:
                 return {}
             checksum = await original.checksum
         keys = self._keys(upload, checksum)
@@ -190,7 +212,7 @@ class Answerer:
     async def _unless_deleted(self, upload: PhotoUploaded) -> None:
         if not await self._storage.exists(upload.storage_key):
             await self._storage.erase_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
-            raise OriginalMissing("the original was deleted while its thumbnails were made")
+            raise OriginalMissing(f"the original at {upload.storage_key} was deleted while its thumbnails were made")
 
 
 def started(upload: PhotoUploaded, attempt: int) -> ThumbnailsStarted:

@@ -10,6 +10,7 @@ from uuid import UUID
 import structlog
 
 from groundwork.burial import RecordTooLarge, Send, bury
+from groundwork.storage_faults import KeyRefused
 from pipeline.answer import Answerer, failed, started
 from pipeline.breaker import StorageBreaker
 from pipeline.retry import Backoff, Retry, retry_headers, retry_of
@@ -17,6 +18,7 @@ from schemas import topics
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
 from schemas.faults import Fault, Internal, StorageUnavailable
 from schemas.records import (
+    API_SOURCE,
     Headers,
     InvalidEvent,
     Record,
@@ -71,10 +73,13 @@ class Attempts:
         await self._attempt(retry.upload, record, attempt=retry.attempt)
 
     async def deletion(self, record: Record) -> None:
-        """Erase the files of a photo, however long storage is away."""
+        """Erase the files of a photo, however long storage is away; a file that storage keeps makes a dead letter."""
         deletion = await self._read(record)
         if not isinstance(deletion, PhotoDeleted):
             return
+        if dict(record.headers).get("ce_source") != API_SOURCE.encode():
+            # Only the api knows that no other photo uses the original, whatever another service says.
+            deletion = deletion.model_copy(update={"erase_original": False})
         self._remember(deletion.photo_id)
         tries = 1
         while True:
@@ -82,8 +87,11 @@ class Attempts:
             try:
                 result = await self._answerer.erase(deletion)
                 break
+            except KeyRefused as fault:  # waiting would only hold up the deletions behind it
+                await self._bury(record, str(fault))
+                return
             except StorageUnavailable as fault:
-                self._breaker.failed()
+                await self._breaker.failed()
                 tries += 1
                 log.warning("could not erase", photo_id=str(deletion.photo_id), reason=str(fault))
                 await self._pause(self._backoff.seconds_before(tries))
@@ -121,9 +129,10 @@ class Attempts:
 
         try:
             ready = await self._answerer.answer(upload, attempt, tell_started)
+        except KeyRefused as fault:
+            return self._after(fault, upload, attempt, bound)
         except StorageUnavailable as fault:
-            self._breaker.failed()
-            return None if self._breaker.is_open else self._after(fault, upload, attempt, bound)
+            return None if await self._breaker.failed() else self._after(fault, upload, attempt, bound)
         except Fault as fault:
             return self._after(fault, upload, attempt, bound)
         except Exception as error:

@@ -6,20 +6,19 @@ from typing import Final
 
 import structlog
 
-from schemas.faults import Fault
-
 log = structlog.get_logger(__name__)
 
-#: Attempts of any photos that fail for storage in a row: one may be bad luck, so many are an outage.
+#: Attempts of any photos that fail for storage in a row: one may be bad luck, so many may be an outage.
 _FAILURES_IN_A_ROW: Final = 5
 
 _PROBE_SECONDS: Final = 2.0
 
 
 class StorageBreaker:
-    """Counts attempts that fail for storage; from some in a row on, all attempts wait until a probe succeeds.
+    """Counts attempts that fail for storage; after some in a row it probes, and all wait until the probe succeeds.
 
-    Who waits holds its place, so windows fill and partitions pause; the worker stays in its group.
+    What concerns one key only, the probe does not see: such photos fail by themselves. Who waits holds its place, so
+    windows fill and partitions pause; the worker stays in its group.
     """
 
     def __init__(self, probe: Callable[[], Awaitable[None]], *, probe_seconds: float = _PROBE_SECONDS) -> None:
@@ -30,6 +29,8 @@ class StorageBreaker:
         self._closed = asyncio.Event()
         self._closed.set()
         self._probing: asyncio.Task[None] | None = None
+        #: Whether the first probe of this suspicion has failed.
+        self._first_probe: asyncio.Future[bool] | None = None
 
     @property
     def is_open(self) -> bool:
@@ -44,13 +45,16 @@ class StorageBreaker:
         """Storage did what it was asked for."""
         self._failures = 0
 
-    def failed(self) -> None:
-        """An attempt failed for storage."""
+    async def failed(self) -> bool:
+        """An attempt failed for storage. Returns whether storage is away for all: then the probe fails too."""
         self._failures += 1
         if self._failures >= _FAILURES_IN_A_ROW and not self.is_open:
-            log.error("storage is away: photos wait until it is back", failures=self._failures)
             self._closed.clear()
-            self._probing = asyncio.ensure_future(self._until_back())
+            self._first_probe = asyncio.get_running_loop().create_future()
+            self._probing = asyncio.ensure_future(self._until_back(self._first_probe))
+        if not self.is_open or self._first_probe is None:
+            return False
+        return await asyncio.shield(self._first_probe)
 
     async def close(self) -> None:
         """Stop probing."""
@@ -58,14 +62,22 @@ class StorageBreaker:
             self._probing.cancel()
             await asyncio.wait([self._probing])
 
-    async def _until_back(self) -> None:
-        while True:
-            await asyncio.sleep(self._probe_seconds)
-            try:
-                await self._probe()
-            except Fault:
-                continue
-            log.info("storage is back")
+    async def _until_back(self, first: "asyncio.Future[bool]") -> None:
+        """Probe until it succeeds; ``first`` is told whether the first probe has failed."""
+        try:
+            while True:
+                try:
+                    await self._probe()
+                    break
+                except Exception as error:  # whatever it is, who waits must not wait for a probe that has ended
+                    if not first.done():
+                        log.error("storage is away: photos wait until it is back", reason=str(error))
+                        first.set_result(True)
+                    await asyncio.sleep(self._probe_seconds)
+            if first.done():
+                log.info("storage is back")
             self._failures = 0
             self._closed.set()
-            return
+        finally:
+            if not first.done():
+                first.set_result(False)

@@ -62,6 +62,7 @@ async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked
         settings.renditions,
         max_bytes=settings.max_upload_bytes,
         render_slot=asyncio.Semaphore(settings.concurrency),
+        erase_foreign_originals=settings.erase_foreign_originals,
     )
     breaker = StorageBreaker(storage.check)
     backoff = Backoff(settings.retry_attempts, settings.retry_first_seconds, settings.retry_longest_seconds)

@@ -51,11 +51,16 @@ class PhotoUploaded(Event):
 
 
 class PhotoDeleted(Event):
-    """A photo is to vanish: its thumbnails and, where its key is known, its original."""
+    """A photo is to vanish: its thumbnails and, unless something else needs it, its original."""
 
     topic = topics.DELETED
 
     storage_key: StorageKey | None = None
+    erase_original: bool = Field(
+        default=False,
+        description="set by the api alone, which knows that no other photo uses the original; "
+        "to an event without it the api adds another that says so, where it may",
+    )
 
 
 class Result(Event):

@@ -12,10 +12,14 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from schemas import ids
-from schemas.events import EVENT_OF_TOPIC, Event
+from schemas.events import EVENT_OF_TOPIC, Event, PhotoDeleted, PhotoUploaded, ThumbnailsReady
+from schemas.storage_keys import check_key_of_workspace
 
 #: Names may come twice, and a header may be there without a value.
 Headers = list[tuple[str, bytes | None]]
+
+#: The ``ce_source`` of what the api sends.
+API_SOURCE: Final = "/thumbstream/api"
 
 _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
@@ -125,9 +129,22 @@ def _read(record: Record) -> Event:
         if body.get(field) is None:
             body[field] = value
     try:
-        return EVENT_OF_TOPIC[record.topic].model_validate(body)
+        event = EVENT_OF_TOPIC[record.topic].model_validate(body)
     except ValidationError as error:
         raise InvalidEvent(_in_one_line(error)) from error
+    for key in _keys_named_by(event):
+        try:
+            check_key_of_workspace(key, event.workspace_id)
+        except ValueError as error:
+            raise InvalidEvent(f"storage_key: {error}") from error
+    return event
+
+
+def _keys_named_by(event: Event) -> Iterable[str]:
+    if isinstance(event, ThumbnailsReady):
+        return [thumbnail.storage_key for thumbnail in event.thumbnails.values()]
+    key = event.storage_key if isinstance(event, PhotoUploaded | PhotoDeleted) else None
+    return [key] if key else []
 
 
 def _defaults(record: Record) -> dict[str, str]:

@@ -11,6 +11,13 @@ from schemas.renditions import Rendition
 #: One path segment in storage: so no slash, and no leading dot.
 WORKSPACE_PATTERN: Final = r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,127}$"
 
+#: Temporary files are named so: a listing skips them, and ``sweep`` may clear them.
+TEMPORARY_PREFIX: Final = ".incoming-"
+
+#: Each workspace has a folder in these; every other folder is the users' own.
+ORIGINALS: Final = "originals"
+THUMBNAILS: Final = "thumbnails"
+
 _CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 #: S3's limit on a key, in bytes of UTF-8.
@@ -43,14 +50,46 @@ StorageKey = Annotated[str, AfterValidator(check_storage_key)]
 WorkspaceId = Annotated[str, StringConstraints(pattern=WORKSPACE_PATTERN)]
 
 
+def check_key_of_workspace(key: str, workspace_id: str) -> str:
+    """Return ``key``, or raise ``ValueError`` if an event of ``workspace_id`` must not name it.
+
+    Refused: what lies in ``originals/`` or ``thumbnails/`` outside the workspace's own folder, and temporary files.
+    """
+    top, *below = key.split("/")
+    if any(segment.startswith(TEMPORARY_PREFIX) for segment in (top, *below)):
+        raise ValueError(f"the storage key {key} is that of a temporary file")
+    if top in (ORIGINALS, THUMBNAILS) and (len(below) < 2 or below[0] != workspace_id):
+        raise ValueError(f"the storage key {key} does not belong to workspace {workspace_id}")
+    return key
+
+
+def is_key_of_workspace(key: str, workspace_id: str) -> bool:
+    """Whether :func:`check_key_of_workspace` lets ``key`` pass."""
+    try:
+        check_key_of_workspace(key, workspace_id)
+    except ValueError:
+        return False
+    return True
+
+
+def is_original_of_workspace(key: str, workspace_id: str) -> bool:
+    """Whether ``key`` lies in the workspace's own folder of originals."""
+    return key.startswith(f"{ORIGINALS}/{workspace_id}/")
+
+
+def is_foreign_original(key: str) -> bool:
+    """Whether ``key`` lies outside our folders, where another service keeps its files."""
+    return key.split("/")[0] not in (ORIGINALS, THUMBNAILS)
+
+
 def key_of_original(workspace_id: str, photo_id: UUID) -> str:
     """Where the api puts an upload. Other services put theirs where they like."""
-    return f"originals/{workspace_id}/{photo_id}"
+    return f"{ORIGINALS}/{workspace_id}/{photo_id}"
 
 
 def prefix_of_thumbnails(workspace_id: str, photo_id: UUID) -> str:
     """The folder that holds every thumbnail of one photo, whatever its checksum or rendition."""
-    return f"thumbnails/{workspace_id}/{photo_id}"
+    return f"{THUMBNAILS}/{workspace_id}/{photo_id}"
 
 
 def key_of_thumbnail(workspace_id: str, photo_id: UUID, checksum: str, rendition: Rendition) -> str:

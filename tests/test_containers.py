@@ -86,7 +86,7 @@ def test_its_variables_are_settings_with_good_values(
         monkeypatch.setenv(key, value)
     settings = Settings()
     assert settings.bootstrap_servers == ["kafka:19092"]
-    assert settings.resolved_database_url.startswith("postgresql+asyncpg://thumbstream:thumbstream@postgres:5432/")
+    assert str(settings.database_url).startswith("postgresql+asyncpg://thumbstream:thumbstream@postgres:5432/")
     assert settings.s3_secret_access_key is not None
 
 

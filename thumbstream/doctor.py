@@ -87,12 +87,12 @@ def examine_data_dir(settings: Settings) -> Finding:
 async def examine_database(settings: Settings) -> Finding:
     """Whether the database answers and has the tables of this version."""
     from alembic.script import ScriptDirectory
-    from sqlalchemy import make_url, text
+    from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 
     from api import database as of_api
 
-    url = make_url(settings.resolved_database_url)
+    url = of_api.url_of_database(settings)
     shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite" and url.database and not await asyncio.to_thread(Path(url.database).exists):
         return note("database", f"{url.database} is not there yet: the api makes it when it starts")
@@ -121,7 +121,7 @@ async def examine_database(settings: Settings) -> Finding:
 
 
 async def examine_storage(settings: Settings) -> Finding:
-    """Whether a file can be written and erased."""
+    """Whether files can be written, read, listed and erased; if not, which right is missing."""
     from groundwork.storage import open_storage
 
     url = without_credentials(settings.resolved_storage_url)
@@ -129,15 +129,15 @@ async def examine_storage(settings: Settings) -> Finding:
         return note("storage", f"{url} is not there yet: the api and the workers make it when they start")
     try:
         storage = open_storage(settings)
-        await within(storage.check())
+        await within(storage.check_rights())
         await storage.close()
     except Exception as error:  # each fsspec backend has errors of its own
-        return bad("storage", f"{url}: {first_line(error)}; check THUMBSTREAM_STORAGE_URL and who may write there")
+        return bad("storage", f"{url}: {first_line(error)}; check THUMBSTREAM_STORAGE_URL and its rights")
     if url.startswith("memory://"):
         return bad(
             "storage", "memory:// is seen by one process only: api and workers would not find each other's files"
         )
-    return ok("storage", f"{url}, can be written")
+    return ok("storage", f"{url}, can be written, read, listed and erased")
 
 
 async def examine_api(settings: Settings) -> Finding:

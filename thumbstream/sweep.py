@@ -10,22 +10,23 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import func, make_url, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.database import Database, open_database
+from api.database import Database, open_database, url_of_database
 from api.fold import Status
 from api.photos import render_again
 from api.tables import PhotoRow
 from groundwork.settings import Settings
 from groundwork.storage import Storage, StoredFile, open_storage
 from schemas.faults import StorageUnavailable
+from schemas.storage_keys import ORIGINALS, THUMBNAILS
 from thumbstream.progress import showing_progress
 from thumbstream.start import FAILED, INTERRUPTED, MISUSED
 from thumbstream.sweep_report import print_report
-from thumbstream.sweep_rules import ORIGINALS, ORPHANS, THUMBNAILS, Finding, Kind, judge_files, judge_photo
+from thumbstream.sweep_rules import ORPHANS, Finding, Kind, judge_files, judge_photo
 from thumbstream.terminal import say
 
 _PAGE_PHOTOS: Final = 200
@@ -99,7 +100,7 @@ async def _sweep(settings: Settings, repair: bool, older_than: timedelta, show: 
 
 def check_places(settings: Settings) -> None:
     """Refuse where everything would look like an orphan, or lost, because it is looked for in the wrong place."""
-    url = make_url(settings.resolved_database_url)
+    url = url_of_database(settings)
     if url.get_backend_name() == "sqlite" and not (url.database and Path(url.database).exists()):
         raise Refused(f"there is no database {url.database}: is this the deployment's data directory?")
     if settings.resolved_storage_url.startswith("memory://"):

@@ -12,11 +12,9 @@ from sqlmodel import col
 
 from api.fold import Status
 from api.tables import PhotoRow
-from groundwork.storage import Missing, Storage, StoredFile
-from schemas.storage_keys import prefix_of_thumbnails
-
-ORIGINALS: Final = "originals"
-THUMBNAILS: Final = "thumbnails"
+from groundwork.storage import Storage, StoredFile
+from groundwork.storage_faults import Missing
+from schemas.storage_keys import ORIGINALS, THUMBNAILS, prefix_of_thumbnails
 
 _UNFINISHED: Final = (Status.PENDING.word, Status.PROCESSING.word)
 

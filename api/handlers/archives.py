@@ -10,7 +10,8 @@ from api.archive import archive
 from api.asked import parse_uuid, workspace_of
 from api.problems import Problem, bad_field, not_found
 from api.state import DATABASE, STORAGE
-from groundwork.storage import Missing
+from groundwork.storage_faults import Missing
+from schemas.storage_keys import is_key_of_workspace
 
 _MAX_PHOTOS: Final = 500
 
@@ -27,6 +28,8 @@ async def get_archive(request: web.Request) -> web.StreamResponse:
     for row in rows:
         if row.storage_key is None:
             raise Problem(404, f"the upload of {row.id} has not been seen yet")
+        if not is_key_of_workspace(row.storage_key, row.workspace_id):
+            raise not_found("file")
         try:
             await storage.info(row.storage_key)
         except Missing as error:

@@ -11,15 +11,17 @@ from api.asked import photo_id_of, workspace_of
 from api.problems import Problem, not_found
 from api.state import DATABASE, STORAGE
 from api.tables import PhotoRow
-from api.views import photo_json, version_of
-from groundwork.storage import Missing
-from imaging.formats import AVIF, GIF, HEIF, JPEG, PNG, TIFF, WEBP
+from api.views import version_of
+from groundwork.storage import Storage
+from groundwork.storage_faults import Missing
+from imaging.formats import SNIFF_BYTES, format_of
+from schemas.faults import FaultCode
+from schemas.storage_keys import is_key_of_workspace
 
 FOR_EVER: Final = "private, max-age=31536000, immutable"
 #: For an address whose bytes may become others.
 _ASK_EACH_TIME: Final = "private, no-cache"
 
-_IMAGE_TYPES: Final = {each.content_type for each in (JPEG, PNG, WEBP, GIF, TIFF, AVIF, HEIF)}
 _LOOK_AGAIN_SECONDS: Final = 1
 
 
@@ -28,10 +30,7 @@ async def get_original(request: web.Request) -> web.StreamResponse:
     row = await _find(request)
     if row.storage_key is None:
         raise _not_yet("the upload has not been seen yet")
-    content_type = photo_json(row)["content_type"]
-    # A service of the user's may call its file anything; a browser shall not run it.
-    safe_type = content_type if content_type in _IMAGE_TYPES else "application/octet-stream"
-    return await _send(request, row.storage_key, safe_type, FOR_EVER)
+    return await _send(request, row, row.storage_key, None, FOR_EVER)
 
 
 async def get_thumbnail(request: web.Request) -> web.StreamResponse:
@@ -42,7 +41,7 @@ async def get_thumbnail(request: web.Request) -> web.StreamResponse:
         raise _no_thumbnail(row)
     version = request.query.get("v")
     kept = FOR_EVER if version in (None, version_of(found["storage_key"])) else _ASK_EACH_TIME
-    return await _send(request, found["storage_key"], found["content_type"], kept)
+    return await _send(request, row, found["storage_key"], found["content_type"], kept)
 
 
 async def _find(request: web.Request) -> PhotoRow:
@@ -51,7 +50,12 @@ async def _find(request: web.Request) -> PhotoRow:
         return await photos.find_photo(session, workspace_id, photo_id)
 
 
-async def _send(request: web.Request, key: str, content_type: str, kept: str) -> web.StreamResponse:
+async def _send(
+    request: web.Request, row: PhotoRow, key: str, content_type: str | None, kept: str
+) -> web.StreamResponse:
+    """Send the file; without a ``content_type`` it is told by the bytes: what is no image of ours is not sent."""
+    if not is_key_of_workspace(key, row.workspace_id):
+        raise not_found("file")
     tag = sha256(key.encode()).hexdigest()[:32]
     headers = {
         hdrs.ETAG: f'"{tag}"',
@@ -64,6 +68,7 @@ async def _send(request: web.Request, key: str, content_type: str, kept: str) ->
     storage = request.app[STORAGE]
     try:
         size = (await storage.info(key)).size
+        content_type = content_type or await _image_type_of(storage, key)
     except Missing as error:
         raise not_found("file") from error
     response = web.StreamResponse(headers={**headers, hdrs.CONTENT_TYPE: content_type})
@@ -75,6 +80,14 @@ async def _send(request: web.Request, key: str, content_type: str, kept: str) ->
                 await response.write(piece)
     await response.write_eof()
     return response
+
+
+async def _image_type_of(storage: Storage, key: str) -> str:
+    """The type by the bytes: a service of the user's may call its file anything, and a browser shall not run it."""
+    found = format_of(await storage.read_beginning(key, SNIFF_BYTES))
+    if found is None:
+        raise Problem(404, "the original is no image that we know", code=FaultCode.UNSUPPORTED_FORMAT)
+    return found.content_type
 
 
 def _no_thumbnail(row: PhotoRow) -> Problem:

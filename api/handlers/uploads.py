@@ -22,8 +22,9 @@ async def post_photo(request: web.Request) -> web.Response:
     intake, settings = request.app[INTAKE], request.app[SETTINGS]
     if key is not None and (row := await intake.made_before(workspace_id, key)):
         return _created(row)
-    async with received(request, settings, request.app[STORAGE].incoming_folder()) as upload:
-        event = _event_of(workspace_id, upload, await header_of(upload, settings))
+    storage = request.app[STORAGE]
+    async with received(request, settings, storage) as upload:
+        event = _event_of(workspace_id, upload, await header_of(upload, settings, storage))
         row = await intake.take_in(upload.path, event, idempotency_key=key, trace=trace_of(request))
     UPLOADS.inc()
     UPLOADED_BYTES.inc(upload.file_size)

@@ -251,6 +251,7 @@ async def world_with(empty_database: Path) -> AsyncIterator[World]:
         folder = Path(name)
         shutil.copy(empty_database, folder / empty_database.name)
         database, storage = open_database(settings_of(folder)), open_storage(settings_of(folder))
+        await storage.incoming_folder()  # as every upload does first
         try:
             yield World(folder, database, storage)
         finally:

@@ -21,7 +21,13 @@ def servers(cluster_programs: None, server_folder: Path) -> Iterator[Surrounding
     folder = server_folder / f"faults-{uuid4().hex[:8]}"
     folder.mkdir()
     # Longer than any test: the reconciler shall not make good what a fault has lost.
-    with surroundings(folder, reconcile_after_seconds="86400", store_within_seconds="10", log_format="logfmt") as found:
+    with surroundings(
+        folder,
+        reconcile_after_seconds="86400",
+        store_within_seconds="10",
+        log_format="logfmt",
+        erase_foreign_originals="true",
+    ) as found:
         yield found
 
 

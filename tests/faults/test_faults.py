@@ -1,6 +1,7 @@
 """Each fault happens while photos come in; after it every photo is accounted for."""
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -215,6 +216,51 @@ async def poison_among_the_good(scene: S) -> None:
     await poll_async(all_buried, 120, what="every poison record is a dead letter, the worker's or the projector's")
 
 
+def _outages(place: Surroundings) -> int:
+    return sum(worker.log_file.read_text().count("storage is away") for worker in place.deployment.workers)
+
+
+#: Keys that a producer may send by mistake or in malice; ``None``: the folder of another workspace.
+_BAD_KEYS = (
+    "n" * 260 + ".jpg", "a/" + "n" * 300 + "/b", "x" * 1000, "gone/{}.jpg", "gone/{}?versionId=1", "incoming", None,
+)  # fmt: skip
+
+
+async def hostile_tenant_with_bad_keys(scene: S) -> None:
+    """5,000 events of one tenant whose keys are bad, beside the good uploads; in the short form fewer."""
+    place, count = scene.place, min(5000, 10 * photos_per_fault())
+    outages = _outages(place)
+    workspace, since = f"hostile-{uuid4().hex[:8]}", await ends_of(place.settings, topics.DEAD)
+    sent: dict[str, str | None] = {str(uuid4()): _BAD_KEYS[n % len(_BAD_KEYS)] for n in range(count)}
+    producer = kafka.new_producer(place.settings)
+    await producer.start()
+    for number, (photo_id, key) in enumerate(sent.items()):
+        named = f"originals/{scene.load.workspace}/{number}" if key is None else key.format(number)
+        event = {"photo_id": photo_id, "workspace_id": workspace, "storage_key": named}
+        await producer.send(topics.UPLOADED, json.dumps(event).encode(), key=photo_id.encode())
+        if number % 5 == 0:
+            await producer.send(topics.DELETED, json.dumps({**event, "photo_id": str(uuid4())}).encode(), key=b"gone")
+    await producer.flush()
+    await producer.stop()
+    wanted = {photo_id for photo_id, key in sent.items() if key is not None}
+
+    async def all_failed() -> bool:
+        rows = await place.rows(workspace)
+        return rows.keys() >= wanted and all(row.thumbnail_status == "failed" for row in rows.values())
+
+    await poll_async(all_failed, 240, what="every photo of the hostile tenant has failed")
+    rows = await place.rows(workspace)
+    assert {row.error_code for row in rows.values()} == {"original_missing"}
+    assert all((row.storage_key or "")[:400] in (row.error_message or "") for row in rows.values())
+    assert rows.keys() == wanted
+
+    async def all_refused() -> bool:
+        return len(await records_since(place.settings, since)) >= count - len(wanted)
+
+    await poll_async(all_refused, 60, what="every event that names another workspace's file is a dead letter")
+    assert _outages(place) == outages, "keys of one tenant were taken for an outage"
+
+
 @pytest.mark.parametrize(
     ("fault", "seconds"),
     [
@@ -237,6 +283,7 @@ async def poison_among_the_good(scene: S) -> None:
         (network_to_postgres_cut, 12),
         (poison_among_the_good, 8),
         (machine_at_load_10, 8),
+        (hostile_tenant_with_bad_keys, 8),
     ],
     ids=lambda value: value.__name__ if callable(value) else f"{value}s",
 )

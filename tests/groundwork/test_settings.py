@@ -17,7 +17,7 @@ def test_the_defaults_keep_everything_below_the_data_directory(tmp_path):
     settings = load_settings()
     assert settings.data_dir == tmp_path / "data"
     assert settings.resolved_storage_url == f"file://{tmp_path}/data/storage"
-    assert settings.resolved_database_url == f"sqlite+aiosqlite:///{tmp_path}/data/thumbstream.sqlite"
+    assert settings.sqlite_file == tmp_path / "data/thumbstream.sqlite"
     assert settings.kafka_is_embedded
     assert settings.bootstrap_servers == ["127.0.0.1:9092"]
     assert [rendition.max_edge for rendition in settings.renditions] == [150, 400, 800]
@@ -108,7 +108,7 @@ def test_renditions_that_are_no_list_are_refused_or_left_to_the_default(monkeypa
 )
 def test_a_database_url_without_a_driver_gets_the_asynchronous_one(monkeypatch, given, resolved):
     monkeypatch.setenv("THUMBSTREAM_DATABASE_URL", given)
-    assert load_settings().resolved_database_url == resolved
+    assert load_settings().database_url == resolved
 
 
 def test_files_for_tls_must_be_there(monkeypatch, tmp_path):

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from groundwork.settings import Settings
-from groundwork.storage import Missing, Storage, StoredFile, open_storage
+from groundwork.storage import Storage, StoredFile, open_storage
+from groundwork.storage_faults import Missing
 from schemas.faults import StorageUnavailable
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from groundwork import storage as storage_module
@@ -150,7 +151,42 @@ async def test_checks_that_nobody_waits_for_any_more_do_not_pile_up(filesystem: 
     assert filesystem.calls <= 1 + storage_module._HANGING_AT_MOST // 50
     filesystem.released.set()
     await storage.check()
-    await poll_async(lambda: not storage._checks, what="no check is left")
+    await poll_async(lambda: not storage._check._running, what="no check is left")
+    await storage.close()
+
+
+@pytest.fixture
+def hung_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A local root on which no call comes back that makes, opens or looks at a file whose path has ``hang`` in it."""
+    released = threading.Event()
+    for name in ("open", "stat", "mkdir", "unlink", "replace"):
+        own = getattr(Path, name)
+
+        def waits(self: Path, *arguments: Any, own: Any = own, **options: Any) -> Any:
+            if "hang" in str(self):
+                assert threading.current_thread() is not threading.main_thread(), "the event loop would hang"
+                released.wait()
+            return own(self, *arguments, **options)
+
+        monkeypatch.setattr(Path, name, waits)
+    yield tmp_path / "hang"
+    released.set()
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("call", ["folder of uploads", "write", "info", "put_file", "open", "erase"])
+async def test_no_call_on_a_hung_mount_holds_its_caller_or_the_event_loop(hung_mount: Path, call: str) -> None:
+    storage = Storage(LocalFileSystem(), str(hung_mount))
+    calls = {
+        "folder of uploads": storage.incoming_folder,
+        "write": lambda: storage.write("a/b", b"x"),
+        "info": lambda: storage.info("a/b"),
+        "put_file": lambda: storage.put_file(hung_mount / "upload", "a/b"),
+        "open": lambda: storage.in_thread((hung_mount / "upload").open, "wb", what="opening a temporary file"),
+        "erase": lambda: storage.erase(["a/b"]),
+    }
+    with pytest.raises(StorageUnavailable, match="storage does not answer"):
+        await calls[call]()
     await storage.close()
 
 

@@ -1,6 +1,7 @@
 """What an upload and a deletion come to, on real storage with a renderer that the test holds in its hand."""
 
 import asyncio
+import threading
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import imaging.render
+from groundwork import storage as storage_module
 from groundwork.settings import Settings
 from groundwork.storage import Storage, open_storage
 from imaging.hashes import fingerprint_rendition
 from imaging.render import RenderedPhoto, render
+from pipeline import answer as answer_module
 from pipeline.answer import Answerer, failed, started
 from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsReady
 from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
@@ -318,12 +321,61 @@ async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_oth
         photo_id=upload.photo_id,
         workspace_id="acme",
         storage_key=KEY,
+        erase_original=True,
     )
     result = await answerer.erase(deletion)
     again = await answerer.erase(deletion)
     assert (result.caused_by, result.event_id) == ("deletion-1", again.event_id)
     assert not await storage.exists(KEY)
     assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in kept.thumbnails.values()}
+
+
+async def test_a_checksum_on_a_hung_mount_is_given_up_and_is_a_fault_of_storage(storage, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(answer_module, "_checksum_of", lambda *_: released.wait())
+    monkeypatch.setattr(storage_module, "_ANSWER_SECONDS", 0.2)
+    await storage.write(KEY, jpeg())
+    with pytest.raises(StorageUnavailable, match=f"storage does not answer: reading {KEY}"):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+    released.set()
+
+
+@pytest.mark.parametrize(
+    ("key", "erase_foreign", "is_erased"),
+    [
+        ("originals/acme/cat", False, True),
+        ("incoming/cat", False, False),
+        ("incoming/cat", True, True),
+        ("thumbnails/acme/other-photo/small.webp", True, False),
+        ("originals/other/cat", True, False),
+    ],
+)
+async def test_an_original_outside_the_workspaces_folder_goes_only_where_the_settings_say_so(
+    storage, key, erase_foreign, is_erased
+):
+    await storage.write(key, jpeg())
+    answerer = Answerer(
+        storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=asyncio.Semaphore(1),
+        erase_foreign_originals=erase_foreign,
+    )  # fmt: skip
+    fields = {**upload_of(storage_key=key).model_dump(), "event_id": "deletion-1"}
+    await answerer.erase(PhotoDeleted.model_validate(fields))
+    assert await storage.exists(key)
+    await answerer.erase(PhotoDeleted.model_validate({**fields, "erase_original": True}))
+    assert await storage.exists(key) is not is_erased
+
+
+@pytest.mark.parametrize("key", ["n" * 260 + ".jpg", "originals/acme/cat/below", "originals/acme"])
+async def test_a_key_at_which_nothing_can_lie_is_a_missing_original_that_is_named_and_erased_already(storage, key):
+    await storage.write(KEY, jpeg())
+    answerer, upload = answerer_on(storage, InProcess()), upload_of(storage_key=key)
+    with pytest.raises(OriginalMissing) as raised:
+        await answerer.answer(upload, 1)
+    assert key in failed(upload, 1, raised.value).error.message
+    assert storage._root not in str(raised.value)
+    deletion = {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
+    await answerer.erase(PhotoDeleted.model_validate(deletion))
+    assert await storage.exists(KEY)
 
 
 class Interleaved(Storage):
@@ -336,14 +388,7 @@ class Interleaved(Storage):
     async def _call(self, function, *arguments, **_):
         for _ in range(next(self._choices, 0)):
             await asyncio.sleep(0)
-        return function_result(function, arguments)
-
-
-def function_result(function, arguments):
-    try:
         return function(*arguments)
-    except Exception as error:
-        raise StorageUnavailable(str(error)) from error
 
 
 @settings(deadline=None, max_examples=80)
@@ -359,7 +404,9 @@ def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interlea
         storage = Interleaved(plain._fs, str(root))
         storage.choose_by(choices)
         upload = upload_of()
-        deletion = PhotoDeleted.model_validate({**upload.model_dump(), "event_id": "deletion-1"})
+        deletion = PhotoDeleted.model_validate(
+            {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
+        )
         answerer = answerer_on(storage, Quick())
         answering = asyncio.ensure_future(answerer.answer(upload, 1))
         for _ in range(head_start):

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from groundwork.burial import RecordTooLarge
+from groundwork.storage_faults import KeyRefused
 from pipeline.attempts import Attempts
 from pipeline.breaker import StorageBreaker
 from pipeline.retry import Backoff, Retry, retry_headers, retry_of
@@ -251,6 +252,54 @@ async def test_a_photo_that_was_deleted_does_not_fail_afterwards():
     await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
     await desk.deliver(upload_record())
     assert desk.topics() == [topics.FILES_DELETED]
+
+
+@pytest.mark.parametrize(("source", "is_believed"), [("/thumbstream/api", True), ("/shop", False), (None, False)])
+async def test_that_an_original_may_go_is_believed_of_the_api_alone(source, is_believed):
+    desk, seen = Desk(), []
+    erase = desk.answerer.erase
+    desk.answerer.erase = lambda deletion: seen.append(deletion.erase_original) or erase(deletion)
+    value = value_of(DELETION.model_copy(update={"erase_original": True}))
+    headers = (("ce_source", source.encode()),) if source else ()
+    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value, headers))
+    assert seen == [is_believed]
+
+
+async def test_a_file_that_storage_keeps_makes_a_dead_letter_of_its_deletion_and_holds_up_no_other():
+    desk = Desk(KeyRefused("storage refuses the storage key a/b: Permission denied"))
+    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
+    (letter,) = desk.sent
+    assert letter.topic == topics.DEAD
+    assert letter_of(letter).reason == "storage refuses the storage key a/b: Permission denied"
+
+
+async def test_keys_that_storage_refuses_fail_at_once_and_open_no_breaker():
+    desk = Desk(KeyRefused("refused"))
+    for _ in range(20):
+        await desk.attempts.upload(upload_record())
+    assert desk.topics() == [topics.FAILED] * 20
+    assert desk.probes == 0
+
+
+async def test_faults_that_the_probe_does_not_see_are_tried_again_and_fail_by_themselves():
+    desk = Desk(StorageUnavailable("one bad sector"))
+    desk.storage_is_back.set()
+    for _ in range(6):
+        await desk.deliver(upload_record())
+    assert desk.topics().count(topics.FAILED) == 6
+    assert len(desk.answerer.attempts) == 6 * QUICK.attempts
+    assert desk.probes > 0
+    await desk.breaker.close()
+
+
+async def test_who_waits_for_a_suspicion_goes_on_when_the_probe_succeeds():
+    desk = Desk(*[StorageUnavailable("away")] * 5, None)
+    desk.storage_is_back.set()
+    await asyncio.gather(*(desk.attempts.upload(upload_record()) for _ in range(8)))
+    assert (desk.topics().count(topics.RETRY), desk.topics().count(topics.READY)) == (5, 3)
+    assert desk.probes > 0
+    assert not desk.breaker.is_open
+    await desk.breaker.close()
 
 
 async def test_a_deletion_waits_until_storage_is_back():

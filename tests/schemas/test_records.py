@@ -1,5 +1,6 @@
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import UUID
 
@@ -36,6 +37,42 @@ def test_the_id_in_the_body_wins_over_the_one_in_the_headers_which_wins_over_the
     headers = (("ce_id", b"from-header"),)
     assert read_event(record(LEAST, headers=headers)).event_id == "from-header"
     assert read_event(record({**LEAST, "event_id": "from-body"}, headers=headers)).event_id == "from-body"
+
+
+FOREIGN = [
+    "originals/other/cat.jpg", "originals/acme2/cat.jpg", "originals/acm/cat.jpg", "originals/acme",
+    "originals/cat.jpg", "originals", "originals/ACME/cat.jpg", f"thumbnails/other/{PHOTO}/0/small.webp",
+    "thumbnails/x", "thumbnails",
+    ".incoming-uploads/1", "originals/acme/.incoming-1", "a/.incoming-1",
+]  # fmt: skip
+OWN = [
+    "originals/acme/cat.jpg",
+    f"thumbnails/acme/{PHOTO}/0/small.webp",
+    "incoming/originals/other/cat.jpg",
+    "a",
+    "original",
+]
+
+
+@pytest.mark.parametrize("topic", [topics.UPLOADED, topics.DELETED, topics.READY])
+@pytest.mark.parametrize("key", [*FOREIGN, *OWN])
+def test_no_event_names_a_file_in_the_folders_of_another_workspace(topic, key):
+    value = {**LEAST, "storage_key": key}
+    if topic == topics.READY:
+        thumbnail = {"storage_key": key, "width": 1, "height": 1, "content_type": "image/webp", "file_size": 1}
+        value = {**LEAST, **READY, "thumbnails": {"small": thumbnail}}
+    read = replace(record(value), topic=topic)
+    if key in OWN:
+        assert key in read_event(read).model_dump_json()
+    else:
+        with pytest.raises(InvalidEvent, match=r"does not belong to workspace acme|temporary file"):
+            read_event(read)
+
+
+READY = {
+    "caused_by": "up", "attempt": 1, "width": 1, "height": 1, "content_type": "image/jpeg", "file_size": 1,
+    "checksum": "sha256:" + "0" * 64, "recipe": "r", "thumbhash": "", "perceptual_hash": "0" * 16, "render_seconds": 0,
+}  # fmt: skip
 
 
 def test_unknown_fields_and_headers_are_ignored():

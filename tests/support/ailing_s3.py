@@ -24,6 +24,8 @@ class AilingS3:
         #: The next answers to requests with one of ``methods``, in turn; none: all is passed on.
         self.statuses: list[int] = []
         self.methods = frozenset({"GET", "HEAD", "PUT", "POST", "DELETE"})
+        #: Rights that the credentials lack, such as ``s3:ListBucket``.
+        self.denied: set[str] = set()
         self.port = 0
         #: Errors answered since the start.
         self.error_count = 0
@@ -69,11 +71,29 @@ class AilingS3:
             status = self.statuses[self.error_count % len(self.statuses)]
             document = f"<Error><Code>{_CODES[status]}</Code><Message>a fault of the tests</Message></Error>"
             return web.Response(status=status, text=document, content_type="application/xml")
+        if _right_for(request) in self.denied:
+            return _access_denied(request)
         assert self._session is not None
         headers = [(name, value) for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP]
         url = URL(self._target + request.raw_path, encoded=True)
         async with self._session.request(
             request.method, url, headers=headers, data=body or None, allow_redirects=False
         ) as answer:
+            # Who must not list is not told either that nothing is there. Source: Amazon's page on HeadObject.
+            if answer.status == 404 and request.method in ("GET", "HEAD") and "s3:ListBucket" in self.denied:
+                return _access_denied(request)
             passed = [(name, value) for name, value in answer.headers.items() if name.lower() not in _HOP_BY_HOP]
             return web.Response(status=answer.status, headers=passed, body=await answer.read())
+
+
+def _right_for(request: web.Request) -> str:
+    if request.method == "GET" and "list-type" in request.query:
+        return "s3:ListBucket"
+    return {"PUT": "s3:PutObject", "POST": "s3:PutObject", "DELETE": "s3:DeleteObject"}.get(
+        request.method, "s3:GetObject"
+    )
+
+
+def _access_denied(request: web.Request) -> web.Response:
+    document = "<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>"
+    return web.Response(status=403, text="" if request.method == "HEAD" else document, content_type="application/xml")

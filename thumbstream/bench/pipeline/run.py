@@ -118,7 +118,7 @@ async def _rounds(
 ) -> Figures:
     settings = system.settings
     kafka = "embedded broker" if settings.kafka_is_embedded else "Kafka"
-    database = settings.resolved_database_url.partition("+")[0]
+    database = "sqlite" if settings.database_url is None else settings.database_url.partition("+")[0]
     storage = settings.resolved_storage_url.partition(":")[0]
     figures = Figures(f"{kafka}, {database}, {storage}, concurrency {settings.concurrency}", photos)
     work = [files[number % len(files)] for number in range(photos)]
