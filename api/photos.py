@@ -1,7 +1,7 @@
 """What people and programs may do with photos, each in one transaction: the row, the event, the journal."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,8 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import journal, outbox
+from api.database import database_time
 from api.fold import Photo, fold
-from api.items import lock_item, photos_of_item, place_last, promote_next
+from api.items import close_gaps, place_last
+from api.locks import lock_item, lock_items
 from api.problems import Problem, not_found
 from api.projection import write_photo
 from api.tables import DeletedPhotoRow, IdempotencyKeyRow, PhotoRow
@@ -36,6 +38,9 @@ async def add_photo(
     assert isinstance(photo, Photo)
     row = PhotoRow(id=event.photo_id, workspace_id=event.workspace_id)
     write_photo(row, photo)
+    row.updated_at = await database_time(session)
+    if row.item_id is not None:
+        await lock_items(session, [(row.workspace_id, row.item_id)])
     await place_last(session, row)
     session.add(row)
     if idempotency_key is not None:
@@ -68,7 +73,7 @@ async def photo_of_idempotency_key(session: AsyncSession, workspace_id: str, key
 
 
 async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *, lock: bool = False) -> PhotoRow:
-    """The photo, if this workspace has it.
+    """The photo, if this workspace has it. To change its place, lock by :func:`api.locks.lock_photos_and_places`.
 
     Raises:
         Problem: 404.
@@ -80,12 +85,12 @@ async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *
 
 
 async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> None:
-    """Delete photos, which must be locked: gone from now on, their files in a while."""
-    entries = []
+    """Delete photos, which must be locked with their places: gone from now on, their files in a while."""
+    entries, now = [], await database_time(session)
     for row in rows:
         event = PhotoDeleted(
             event_id=str(ids.new_id()),
-            occurred_at=datetime.now(UTC),
+            occurred_at=now,
             photo_id=row.id,
             workspace_id=row.workspace_id,
             storage_key=row.storage_key,
@@ -97,32 +102,37 @@ async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: 
         entries.append(journal.entry_of_snapshot(topics.DELETED, row.workspace_id, row.id, snapshot))
     await session.flush()
     for workspace_id, item_id in sorted({(row.workspace_id, row.item_id) for row in rows if row.item_id}):
-        await promote_next(session, workspace_id, item_id)
+        await close_gaps(session, workspace_id, item_id)
     await journal.append(session, entries)
 
 
 async def delete_item(session: AsyncSession, workspace_id: str, item_id: str, trace: Trace = ()) -> int:
     """Delete every photo of an item. Returns how many there were."""
-    await lock_item(session, workspace_id, item_id)
-    rows = (await session.scalars(photos_of_item(workspace_id, item_id).with_for_update())).all()
+    rows = await lock_item(session, workspace_id, item_id)
     await delete_photos(session, rows, trace)
     return len(rows)
 
 
 async def change_photo(
-    session: AsyncSession, row: PhotoRow, *, caption: object = _UNSET, is_primary: bool = False
+    session: AsyncSession,
+    row: PhotoRow,
+    *,
+    caption: object = _UNSET,
+    is_primary: bool = False,
+    now: datetime | None = None,
 ) -> None:
-    """Change a photo's caption (None clears it), or make it the primary one of its item."""
+    """Change a photo's caption (None clears it), or make it the primary one of its item, locked with its places."""
     if caption is not _UNSET:
         assert caption is None or isinstance(caption, str)
         row.caption = caption
     if is_primary:
         if row.item_id is None:
             raise Problem(400, "is_primary: the photo has no item", fields={"is_primary": "the photo has no item"})
-        await lock_item(session, row.workspace_id, row.item_id)
-        for other in await session.scalars(photos_of_item(row.workspace_id, row.item_id).with_for_update()):
-            other.is_primary = other.id == row.id
-    row.updated_at = datetime.now(UTC)
+        others = [col(PhotoRow.workspace_id) == row.workspace_id, col(PhotoRow.item_id) == row.item_id]
+        for primary in await session.scalars(select(PhotoRow).where(*others, col(PhotoRow.is_primary))):
+            primary.is_primary = False
+        row.is_primary = True
+    row.updated_at = now or await database_time(session)
 
 
 async def order_item(session: AsyncSession, workspace_id: str, item_id: str, photo_ids: Sequence[UUID]) -> None:
@@ -131,8 +141,7 @@ async def order_item(session: AsyncSession, workspace_id: str, item_id: str, pho
     Raises:
         Problem: 404 without such an item, 400 unless ``photo_ids`` are exactly its photos, each once.
     """
-    await lock_item(session, workspace_id, item_id)
-    rows = (await session.scalars(photos_of_item(workspace_id, item_id).with_for_update())).all()
+    rows = await lock_item(session, workspace_id, item_id)
     if not rows:
         raise not_found("item")
     by_id = {row.id: row for row in rows}
@@ -145,20 +154,20 @@ async def order_item(session: AsyncSession, workspace_id: str, item_id: str, pho
 
 async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> int:
     """Have photos, which must be locked, rendered anew. Returns how many: those whose upload is known."""
-    entries = []
+    entries, now = [], await database_time(session)
     for row in rows:
         if row.storage_key is None:
             continue
         latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
         event = upload_event_of(
-            row, event_id=str(ids.new_id()), occurred_at=max(datetime.now(UTC), latest + timedelta(microseconds=1))
+            row, event_id=str(ids.new_id()), occurred_at=max(now, latest + timedelta(microseconds=1))
         )
         row.uploaded_at, row.upload_event_id = event.occurred_at, event.event_id
         row.status_at, row.status_event_id = event.occurred_at, event.event_id
         row.thumbnail_status, row.attempts = "pending", 0
         row.is_lost, row.republications, row.republished_at = False, 0, None
         row.error_code = row.error_message = None
-        row.updated_at = datetime.now(UTC)
+        row.updated_at = now
         outbox.enqueue(session, event, trace)
         entries.append(journal.entry(topics.UPLOADED, row))
     await journal.append(session, entries)
@@ -181,12 +190,6 @@ def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> P
         file_size=row.file_size,
         checksum=row.checksum,
     )
-
-
-async def lock_photos(session: AsyncSession, workspace_id: str, photo_ids: Iterable[UUID]) -> list[PhotoRow]:
-    """Those of ``photo_ids`` that this workspace has, locked."""
-    wanted = select(PhotoRow).where(col(PhotoRow.workspace_id) == workspace_id, col(PhotoRow.id).in_(list(photo_ids)))
-    return list((await session.scalars(wanted.order_by(col(PhotoRow.id)).with_for_update())).all())
 
 
 def _tombstone(event: PhotoDeleted, snapshot: dict[str, Any]) -> DeletedPhotoRow:

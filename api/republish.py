@@ -5,7 +5,7 @@ Two reasons: its event is known to be lost (the topic was made anew), or the wor
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final
 from uuid import UUID
@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import outbox
-from api.database import Database
+from api.database import LONG_SECONDS, Database, database_time
 from api.photos import upload_event_of
 from api.tables import LOST, UNFINISHED, DeletedPhotoRow, OutboxRow, PhotoRow
 from schemas import topics
@@ -61,7 +61,7 @@ async def mark_lost(database: Database) -> int:
     for kind in _KINDS:
         after: UUID | None = _BEFORE_ALL
         while after is not None:
-            done, after = await database.write(partial(_mark_page, kind=kind, after=after))
+            done, after = await database.write(partial(_mark_page, kind=kind, after=after), seconds=LONG_SECONDS)
             count += done
     return count
 
@@ -74,7 +74,7 @@ async def republish(database: Database, overdue: Overdue | None, limit: int) -> 
         while after is not None and count < limit:
             page = min(_PAGE_ROWS, limit - count)
             done, after = await database.write(
-                partial(_republish_page, kind=kind, overdue=overdue, after=after, limit=page)
+                partial(_republish_page, kind=kind, overdue=overdue, after=after, limit=page), seconds=LONG_SECONDS
             )
             count += done
     return count
@@ -97,6 +97,7 @@ async def outbox_room(session: AsyncSession, most: int) -> int:
 
 async def _mark_page(session: AsyncSession, kind: _Kind, after: UUID) -> tuple[int, UUID | None]:
     wanted = select(kind.id).where(kind.unfinished, kind.id > after).order_by(kind.id).limit(_PAGE_ROWS)
+    wanted = wanted.with_for_update()  # by id, as all lock them
     found = (await session.scalars(wanted)).all()
     waiting = await _in_outbox(session, kind, found)
     lost = [each for each in found if str(each) not in waiting]
@@ -121,11 +122,11 @@ async def _republish_page(
     rows = (await session.scalars(wanted)).all()
     ids: Sequence[UUID] = [row.id if isinstance(row, PhotoRow) else row.photo_id for row in rows]
     waiting = await _in_outbox(session, kind, ids) if overdue else set()
-    count = 0
+    count, now = 0, await database_time(session)
     for photo_id, row in zip(ids, rows, strict=True):
         if str(photo_id) not in waiting:
             outbox.enqueue(session, kind.event_of(row))
-            row.is_lost, row.republished_at = False, datetime.now(UTC)
+            row.is_lost, row.republished_at = False, now
             row.republications += 1
             count += 1
     return count, tuple(getattr(rows[-1], column.key) for column in order) if len(rows) == limit else None

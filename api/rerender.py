@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.asked import MAX_ITEM_ID
-from api.database import Database
+from api.database import LONG_SECONDS, Database
 from api.fold import Status
 from api.photos import Trace, render_again
 from api.tables import UNFINISHED, PhotoRow
@@ -65,7 +65,7 @@ class Again:
 async def count_photos(database: Database, workspace_id: str | None, wish: RetryWish, recipe: str) -> int:
     """Of how many photos ``wish`` speaks; ``recipe`` is today's. Workspace None: all."""
     wanted = select(func.count()).select_from(PhotoRow).where(*_conditions(workspace_id, wish, recipe))
-    async with database.reading() as session:
+    async with database.reading(LONG_SECONDS) as session:
         return await session.scalar(wanted) or 0
 
 
@@ -81,7 +81,9 @@ async def rerender(
         if room <= 0:
             break
         conditions = [*_conditions(workspace_id, wish, recipe), col(PhotoRow.id) > cursor]
-        done, last = await database.write(partial(_page, conditions=conditions, limit=room, trace=trace))
+        done, last = await database.write(
+            partial(_page, conditions=conditions, limit=room, trace=trace), seconds=LONG_SECONDS
+        )
         count += done
         if last is None:
             return Again(count, None)
