@@ -19,7 +19,7 @@ from api.projection import write_photo
 from api.tables import DeletedPhotoRow, IdempotencyKeyRow, PhotoRow
 from api.views import photo_json
 from schemas import ids, topics
-from schemas.events import PhotoDeleted, PhotoUploaded
+from schemas.events import MAX_CAPTION, PhotoDeleted, PhotoUploaded
 
 Trace = Iterable[tuple[str, bytes]]
 
@@ -184,7 +184,8 @@ def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> P
         storage_key=row.storage_key or "",
         item_id=row.item_id,
         filename=row.filename,
-        caption=row.caption,
+        # What older versions took from Kafka may be longer than an event may be today.
+        caption=row.caption[:MAX_CAPTION] if row.caption else row.caption,
         uploaded_by=row.uploaded_by,
         content_type=row.content_type,
         file_size=row.file_size,

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.asked import MAX_ITEM_ID
 from api.database import LONG_SECONDS, Database
 from api.fold import Status
 from api.photos import Trace, render_again
 from api.tables import UNFINISHED, PhotoRow
+from schemas.events import ItemId
 from schemas.faults import FaultCode
 
 #: One transaction's worth: it holds the locks of so many rows.
@@ -30,7 +30,7 @@ class RetryWish(BaseModel):
 
     status: Literal["pending", "processing", "ready", "failed"] | None = None
     code: FaultCode | None = Field(default=None, description="why they failed")
-    item_id: str | None = Field(default=None, min_length=1, max_length=MAX_ITEM_ID)
+    item_id: Annotated[ItemId, StringConstraints(pattern=r"^[^\x00]*$")] | None = None
     created_after: AwareDatetime | None = Field(default=None, description="at or after")
     created_before: AwareDatetime | None = None
     recipe: Literal["stale"] | None = Field(

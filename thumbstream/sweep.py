@@ -202,8 +202,6 @@ class Sweep:
         if not findings:
             return []
         async with self._database.reading(LONG_SECONDS) as session:  # it may be gone or rendered anew in the meantime
-            LONG_SECONDS
-        ) as session:  # it may have been deleted or rendered anew in the meantime
             now = await session.get(PhotoRow, row.id)
         return findings if now is not None and _is_same(now, row) else []
 

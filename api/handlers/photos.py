@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import photos
-from api.asked import MAX_CAPTION, body_of, must_be_admin, photo_id_of, trace_of, workspace_of
+from api.asked import body_of, must_be_admin, photo_id_of, trace_of, workspace_of
 from api.database import database_time
 from api.listing import list_photos, wish_of
 from api.locks import lock_photos, lock_photos_and_places
@@ -17,6 +17,7 @@ from api.rerender import Again, RetryWish, count_photos, rerender
 from api.state import BELLS, DATABASE, SETTINGS
 from api.tables import PhotoRow
 from api.views import photo_json
+from schemas.events import MAX_CAPTION
 from schemas.renditions import recipe_of
 
 Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"^[^\x00]*$")]
