@@ -1,8 +1,11 @@
 """What people and programs may do with photos, each in one transaction: the row, the event, the journal."""
 
+import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from hashlib import sha256
+from typing import Any, Final, Self
 from uuid import UUID
 
 from sqlalchemy import select
@@ -26,8 +29,22 @@ Trace = Iterable[tuple[str, bytes]]
 _UNSET: Final = object()
 
 
+@dataclass(frozen=True)
+class Idempotency:
+    """The key that a caller gave to a request, and what the request asked for."""
+
+    key: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, key: str, event: PhotoUploaded) -> Self:
+        """The same for a repeated request, whatever ids its event has got and however its multipart body is cut."""
+        asked_for = (event.checksum, event.file_size, event.item_id, event.caption, event.filename)
+        return cls(key, sha256(json.dumps(asked_for).encode()).hexdigest())
+
+
 async def add_photo(
-    session: AsyncSession, event: PhotoUploaded, *, idempotency_key: str | None = None, trace: Trace = ()
+    session: AsyncSession, event: PhotoUploaded, *, idempotency: Idempotency | None = None, trace: Trace = ()
 ) -> PhotoRow:
     """A new photo of which ``event`` tells. Its original must lie in storage already.
 
@@ -43,13 +60,13 @@ async def add_photo(
         await lock_items(session, [(row.workspace_id, row.item_id)])
     await place_last(session, row)
     session.add(row)
-    if idempotency_key is not None:
+    if idempotency is not None:
         session.add(
             IdempotencyKeyRow(
                 workspace_id=event.workspace_id,
-                key=idempotency_key,
+                key=idempotency.key,
                 photo_id=event.photo_id,
-                created_at=photo.created_at,
+                fingerprint=idempotency.fingerprint,
             )
         )
     outbox.enqueue(session, event, trace)
@@ -57,15 +74,20 @@ async def add_photo(
     return row
 
 
-async def photo_of_idempotency_key(session: AsyncSession, workspace_id: str, key: str) -> PhotoRow | None:
+async def find_by_idempotency_key(
+    session: AsyncSession, workspace_id: str, idempotency: Idempotency
+) -> PhotoRow | None:
     """The photo that the first request with this key made, if there was one.
 
     Raises:
-        Problem: it has been deleted since.
+        Problem: 422 if that asked for something else, 409 if its photo has been deleted since.
     """
-    used = await session.get(IdempotencyKeyRow, (workspace_id, key))
+    used = await session.get(IdempotencyKeyRow, (workspace_id, idempotency.key))
     if used is None:
         return None
+    if used.fingerprint not in (None, idempotency.fingerprint):
+        message = "has been used for another upload: file, file name, caption or item differ"
+        raise Problem(422, f"this Idempotency-Key {message}", fields={"Idempotency-Key": message})
     row = await session.get(PhotoRow, used.photo_id)
     if row is None:
         raise Problem(409, "the photo that this Idempotency-Key made has been deleted")
