@@ -1,6 +1,8 @@
 """Each fault happens while photos come in; after it every photo is accounted for."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import cycle
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ailing_s3 import AilingS3
+from deployment import descendants_of
 from groundwork import kafka
 from polling import poll_async
 from scene import PATIENTLY, SHORT_FORM_PHOTOS, Scene, account_for, photos_per_fault
@@ -155,6 +158,22 @@ async def network_to_postgres_cut(scene: S) -> None:
     scene.place.database_proxy.reopen()
 
 
+async def postgres_frozen(scene: S) -> None:
+    server = scene.place.postgres.pid
+    processes = [server, *descendants_of(server)]
+    try:
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(15)
+    finally:
+        for pid in reversed(processes):
+            os.kill(pid, signal.SIGCONT)
+    await asyncio.sleep(2)
+    scene.place.database_proxy.freeze()
+    await asyncio.sleep(15)
+    scene.place.database_proxy.reopen()
+
+
 async def poison_among_the_good(scene: S) -> None:
     since = await ends_of(scene.place.settings, *topics.DEAD_LETTERS)
     poison = [b"", b"\xff\x00", b"[]", b'{"photo_id": "x"}', b'{"photo_id": 1, "storage_key": "../passwd"}', None]
@@ -196,6 +215,7 @@ async def poison_among_the_good(scene: S) -> None:
         (storage_full, 15),
         (postgres_killed, 12),
         (network_to_postgres_cut, 12),
+        (postgres_frozen, 20),
         (poison_among_the_good, 8),
     ],
     ids=lambda value: value.__name__ if callable(value) else f"{value}s",
