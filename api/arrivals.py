@@ -8,16 +8,16 @@ be erased. So there is never a photo whose file was taken for a leftover, howeve
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final, TypeVar
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, or_, select, update
+from sqlalchemy import delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.database import Database
-from api.tables import ArrivalRow, PhotoRow, UtcDateTime
+from api.database import Database, database_time
+from api.tables import ArrivalRow, PhotoRow
 
 T = TypeVar("T")
 
@@ -213,10 +213,3 @@ async def put_off(
             wait = max(limit, age * (_LATER_BY - 1)) if is_erased[row.photo_id] else limit
             this = update(ArrivalRow).where(col(ArrivalRow.photo_id) == row.photo_id)
             await session.execute(this.values(erase_at=now + wait))
-
-
-async def database_time(session: AsyncSession) -> datetime:
-    """Now, by the database's clock: those of the apis may differ."""
-    now = await session.scalar(select(func.current_timestamp(type_=UtcDateTime())))
-    assert isinstance(now, datetime)
-    return now

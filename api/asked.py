@@ -9,12 +9,10 @@ from pydantic import BaseModel, ValidationError
 
 from api.auth import CALLER
 from api.problems import Problem, bad_field, not_found, problem_of_validation
+from schemas.events import MAX_ITEM_ID
 from schemas.storage_keys import WORKSPACE_PATTERN
 
 Model = TypeVar("Model", bound=BaseModel)
-
-MAX_ITEM_ID: Final = 255
-MAX_CAPTION: Final = 10_000
 
 _UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from api import shapes
-from api.handlers.dead import DeadSettling
+from api.handlers.dead import DeadDropping, DeadSettling
 from api.handlers.items import PhotoOrder
 from api.handlers.photos import BulkCaption, BulkDelete, PhotoChange
 from api.rerender import RetryWish
@@ -52,7 +52,8 @@ class Operation:
 
 OPERATIONS: Final = (
     Operation(
-        "post", _PHOTOS, "Upload a photo; an Idempotency-Key header makes a repeated request return the first one",
+        "post", _PHOTOS,
+        "Upload a photo; with an Idempotency-Key header the same request again returns the first one, another is a 422",
         201, shapes.PhotoShape, shapes.UploadShape, "multipart/form-data", problems=(400, 408, 409, 413, 415, 422),
     ),
     Operation("get", _PHOTOS, "List photos, newest first; with item_id by display order", 200, shapes.PageShape,
@@ -83,7 +84,7 @@ OPERATIONS: Final = (
     Operation("post", _DEAD + "/replay", "Send dead letters to their source topics again; for admins", 200,
               shapes.DeadSettledShape, DeadSettling, problems=(400, 403)),
     Operation("post", _DEAD + "/drop", "Have dead letters no longer listed; for admins", 200, shapes.DeadSettledShape,
-              DeadSettling, problems=(400, 403)),
+              DeadDropping, problems=(400, 403)),
 )  # fmt: skip
 
 

@@ -130,6 +130,12 @@ def fold(state: State, event: Event) -> State:
     return state
 
 
+def storable(text: str | None) -> str | None:
+    """``text`` as every database can keep it."""
+    # PostgreSQL keeps no NUL in a text, and one such name must not hold up every event behind it.
+    return text.replace("\0", "") if text else text
+
+
 def in_utc(moment: datetime) -> datetime:
     """The same moment in UTC; at the ends of the calendar, where UTC has no such year, the nearest that it has."""
     try:
@@ -218,11 +224,11 @@ def _upload_of(event: PhotoUploaded) -> Upload:
     return Upload(
         (in_utc(event.occurred_at), event.event_id),
         event.storage_key,
-        _storable(event.item_id) or None,
-        _storable(event.filename),
-        _storable(event.caption),
-        _storable(event.uploaded_by),
-        _storable(event.content_type),
+        storable(event.item_id) or None,
+        storable(event.filename),
+        storable(event.caption),
+        storable(event.uploaded_by),
+        storable(event.content_type),
         event.file_size,
         event.checksum,
     )
@@ -231,7 +237,7 @@ def _upload_of(event: PhotoUploaded) -> Upload:
 def _progress_of(event: UploadResult) -> Progress:
     generation = (in_utc(event.uploaded_at), event.caused_by)
     if isinstance(event, ThumbnailsFailed):
-        error = (event.error.code.value, _storable(event.error.message) or "")
+        error = (event.error.code.value, storable(event.error.message) or "")
         return Progress(generation, Status.FAILED, event.attempt, error)
     status = Status.PROCESSING if isinstance(event, ThumbnailsStarted) else Status.READY
     return Progress(generation, status, event.attempt)
@@ -251,11 +257,6 @@ def _pictures_of(event: UploadResult) -> Pictures | None:
         event.perceptual_hash,
         {name: thumbnail.model_dump() for name, thumbnail in event.thumbnails.items()},
     )
-
-
-def _storable(text: str | None) -> str | None:
-    # PostgreSQL keeps no NUL in a text, and one such name must not hold up every event behind it.
-    return text.replace("\0", "") if text else text
 
 
 def _canonical(pictures: Pictures) -> str:

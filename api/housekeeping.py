@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 import structlog
@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import arrivals
-from api.database import Database
+from api.database import LONG_SECONDS, Database, database_time
 from api.leases import Lease
 from api.receiving import clear_incoming
 from api.tables import ArrivalRow, IdempotencyKeyRow, JournalRow
@@ -59,7 +59,7 @@ class Housekeeping:
                     prune_at = loop.time() + _PRUNE_EVERY_SECONDS
                     await self._clear_incoming()  # a folder of this machine, which no other instance may see
                 if is_time and is_first:
-                    while await self._database.write(lambda session: prune(session, datetime.now(UTC))):
+                    while await self._database.write(_prune_now, seconds=LONG_SECONDS):
                         pass
                 if is_first:
                     await self.clear_arrivals()
@@ -107,6 +107,10 @@ class Housekeeping:
         if reason and reason != self._said:
             log.warning("could not prune", reason=reason[:500])
         self._said = reason
+
+
+async def _prune_now(session: AsyncSession) -> bool:
+    return await prune(session, await database_time(session))
 
 
 async def prune(session: AsyncSession, now: datetime) -> bool:

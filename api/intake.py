@@ -14,7 +14,7 @@ from api import arrivals, photos
 from api.arrivals import Arrivals, GivenUp
 from api.bells import Bells
 from api.database import Database
-from api.photos import Trace
+from api.photos import Idempotency, Trace
 from api.problems import Problem, away
 from api.tables import PhotoRow
 from groundwork.settings import Settings
@@ -38,32 +38,35 @@ class Intake:
         self._bells = bells
         self._arrivals = Arrivals(database)
 
-    async def made_before(self, workspace_id: str, key: str) -> PhotoRow | None:
+    async def find_first(self, workspace_id: str, idempotency: Idempotency) -> PhotoRow | None:
         """The photo that the first upload with this idempotency key made, if there was one.
 
         Raises:
-            Problem: it has been deleted since.
+            Problem: 422 if that was another upload, 409 if its photo has been deleted since.
         """
         async with self._database.reading() as session:
-            return await photos.photo_of_idempotency_key(session, workspace_id, key)
+            return await photos.find_by_idempotency_key(session, workspace_id, idempotency)
 
     async def take_in(
         self, file: Path, event: PhotoUploaded, *, idempotency_key: str | None = None, trace: Trace = ()
     ) -> PhotoRow:
         """Move ``file`` to the storage key of ``event`` and write the photo down. Returns its row.
 
-        With an idempotency key that was used in the meantime the row is that of the first upload.
+        With an idempotency key that was used before, for the same upload, the row is that of the first one.
 
         Raises:
-            Problem: 503, it took longer than the settings allow.
+            Problem: 503, it took longer than the settings allow; 422 or 409 as of :meth:`find_first`.
             StorageUnavailable, SQLAlchemyError: a part of the system is away.
         """
+        idempotency = None if idempotency_key is None else Idempotency.of(idempotency_key, event)
+        if idempotency is not None and (first := await self.find_first(event.workspace_id, idempotency)):
+            return first
         await self._arrivals.announce(event.photo_id, event.storage_key)
         await self._put(file, event)
 
         async def write(session: AsyncSession) -> PhotoRow:
             await arrivals.take_in(session, event.photo_id)
-            return await photos.add_photo(session, event, idempotency_key=idempotency_key, trace=trace)
+            return await photos.add_photo(session, event, idempotency=idempotency, trace=trace)
 
         try:
             row = await self._arrivals.write(write)
@@ -72,11 +75,11 @@ class Intake:
             if isinstance(error, GivenUp):
                 detail = f"the upload was not written down within {self._seconds:g} s; try again"
                 raise Problem(503, detail, headers={hdrs.RETRY_AFTER: "2"}) from error
-            if not isinstance(error, IntegrityError) or idempotency_key is None:
+            if not isinstance(error, IntegrityError) or idempotency is None:
                 raise
-            if (made := await self.made_before(event.workspace_id, idempotency_key)) is None:
+            if (first := await self.find_first(event.workspace_id, idempotency)) is None:
                 raise
-            return made
+            return first
         self._bells.ring()
         return row
 

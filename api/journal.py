@@ -1,7 +1,6 @@
 """The feed journal: each change of what is shown, numbered in the order of commits."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -27,7 +26,6 @@ def entry_of_snapshot(event: str, workspace_id: str, photo_id: UUID, photo: dict
         "event": event,
         "photo_id": photo_id,
         "photo": photo,
-        "created_at": datetime.now(UTC),
     }
 
 

@@ -2,17 +2,17 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import delete, or_, select, update
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.database import Database
+from api.database import Database, database_time
 from api.tables import LeaseRow
 
 log = structlog.get_logger(__name__)
@@ -22,7 +22,11 @@ _RENEW_SECONDS: Final = 1.0
 
 
 class Lease:
-    """Held by at most one instance, as far as clocks agree; what is done under it must bear being done twice."""
+    """Held by at most one instance; what is done under it must bear being done twice, should the holder be stopped.
+
+    No clock of an instance is asked. A lease ends by the database's clock, or when it has not been renewed while this
+    instance watched it for so long: the database's clock may be stepped too, and SQLite's is the machine's.
+    """
 
     def __init__(self, database: Database, name: str) -> None:
         self._database = database
@@ -30,6 +34,9 @@ class Lease:
         self._holder = uuid4().hex
         #: By the monotonic clock.
         self._ends_at = 0.0
+        #: What another's lease was when it was seen first, and when that was by the monotonic clock.
+        self._seen: tuple[str, datetime] | None = None
+        self._seen_at = 0.0
 
     @property
     def is_held(self) -> bool:
@@ -52,7 +59,11 @@ class Lease:
     async def renew(self) -> None:
         """Take or renew it once, unless another holds it."""
         asked_at = time.monotonic()
-        if await self._database.write(self._take):
+        try:
+            is_ours = await self._database.write(self._take, seconds=_LASTS_SECONDS)
+        except IntegrityError:  # another instance has just made the first row
+            return
+        if is_ours:
             self._ends_at = asked_at + _LASTS_SECONDS
 
     async def give_back(self) -> None:
@@ -62,19 +73,21 @@ class Lease:
         await self._database.write(lambda session: session.execute(mine))
 
     async def _take(self, session: AsyncSession) -> bool:
-        now = datetime.now(UTC)
+        wanted = select(LeaseRow).where(col(LeaseRow.name) == self._name).with_for_update()
+        lease = (await session.scalars(wanted)).first()
+        now = await database_time(session)
         until = now + timedelta(seconds=_LASTS_SECONDS)
-        free = or_(col(LeaseRow.holder) == self._holder, col(LeaseRow.expires_at) < now)
-        taken = await session.scalars(
-            update(LeaseRow)
-            .where(col(LeaseRow.name) == self._name, free)
-            .values(holder=self._holder, expires_at=until)
-            .returning(col(LeaseRow.name))
-            .execution_options(synchronize_session=False)
-        )
-        if taken.first():
+        if lease is None:
+            session.add(LeaseRow(name=self._name, holder=self._holder, expires_at=until))
             return True
-        if (await session.scalars(select(LeaseRow).where(col(LeaseRow.name) == self._name))).first():
+        if lease.holder != self._holder and lease.expires_at >= now and not self._is_abandoned(lease):
             return False
-        session.add(LeaseRow(name=self._name, holder=self._holder, expires_at=until))
+        lease.holder, lease.expires_at = self._holder, until
         return True
+
+    def _is_abandoned(self, lease: LeaseRow) -> bool:
+        """Whether another's lease has stayed as it is for as long as one lasts."""
+        seen = (lease.holder, lease.expires_at)
+        if seen != self._seen:
+            self._seen, self._seen_at = seen, time.monotonic()
+        return time.monotonic() - self._seen_at > _LASTS_SECONDS

@@ -13,7 +13,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from api.background import Background
 from api.broker_memory import BrokerMemory
-from api.database import Database, open_database
+from api.database import Database, DatabaseUnavailable, open_database
 from api.feed import Feed
 from api.handlers.health import READINESS
 from api.housekeeping import Housekeeping
@@ -91,7 +91,7 @@ async def _migrated(database: Database) -> None:
         try:
             await database.migrate()
             return
-        except (OperationalError, InterfaceError, OSError) as error:
+        except (OperationalError, InterfaceError, DatabaseUnavailable, OSError) as error:
             if str(error) != said:
                 said = str(error)
                 log.warning("waiting for the database", reason=said[:500])

@@ -13,10 +13,11 @@ from sqlalchemy import Select, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.asked import MAX_ITEM_ID, parse_text
+from api.asked import parse_text
 from api.fold import Status
 from api.problems import bad_field
 from api.tables import PhotoRow
+from schemas.events import MAX_ITEM_ID
 
 _DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 200

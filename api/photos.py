@@ -1,8 +1,11 @@
 """What people and programs may do with photos, each in one transaction: the row, the event, the journal."""
 
+import json
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final, Self
 from uuid import UUID
 
 from sqlalchemy import select
@@ -10,14 +13,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import journal, originals, outbox
+from api.database import database_time
 from api.fold import Photo, fold
-from api.items import lock_item, photos_of_item, place_last, promote_next
+from api.items import close_gaps, place_last
+from api.locks import lock_item, lock_items
 from api.problems import Problem, not_found
 from api.projection import write_photo
 from api.tables import DeletedPhotoRow, IdempotencyKeyRow, PhotoRow
 from api.views import photo_json
 from schemas import ids, topics
-from schemas.events import PhotoDeleted, PhotoUploaded
+from schemas.events import MAX_CAPTION, PhotoDeleted, PhotoUploaded
 from schemas.storage_keys import is_key_of_workspace
 
 Trace = Iterable[tuple[str, bytes]]
@@ -25,8 +30,22 @@ Trace = Iterable[tuple[str, bytes]]
 _UNSET: Final = object()
 
 
+@dataclass(frozen=True)
+class Idempotency:
+    """The key that a caller gave to a request, and what the request asked for."""
+
+    key: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, key: str, event: PhotoUploaded) -> Self:
+        """The same for a repeated request, whatever ids its event has got and however its multipart body is cut."""
+        asked_for = (event.checksum, event.file_size, event.item_id, event.caption, event.filename)
+        return cls(key, sha256(json.dumps(asked_for).encode()).hexdigest())
+
+
 async def add_photo(
-    session: AsyncSession, event: PhotoUploaded, *, idempotency_key: str | None = None, trace: Trace = ()
+    session: AsyncSession, event: PhotoUploaded, *, idempotency: Idempotency | None = None, trace: Trace = ()
 ) -> PhotoRow:
     """A new photo of which ``event`` tells. Its original must lie in storage already.
 
@@ -37,15 +56,18 @@ async def add_photo(
     assert isinstance(photo, Photo)
     row = PhotoRow(id=event.photo_id, workspace_id=event.workspace_id)
     write_photo(row, photo)
+    row.updated_at = await database_time(session)
+    if row.item_id is not None:
+        await lock_items(session, [(row.workspace_id, row.item_id)])
     await place_last(session, row)
     session.add(row)
-    if idempotency_key is not None:
+    if idempotency is not None:
         session.add(
             IdempotencyKeyRow(
                 workspace_id=event.workspace_id,
-                key=idempotency_key,
+                key=idempotency.key,
                 photo_id=event.photo_id,
-                created_at=photo.created_at,
+                fingerprint=idempotency.fingerprint,
             )
         )
     outbox.enqueue(session, event, trace)
@@ -53,15 +75,20 @@ async def add_photo(
     return row
 
 
-async def photo_of_idempotency_key(session: AsyncSession, workspace_id: str, key: str) -> PhotoRow | None:
+async def find_by_idempotency_key(
+    session: AsyncSession, workspace_id: str, idempotency: Idempotency
+) -> PhotoRow | None:
     """The photo that the first request with this key made, if there was one.
 
     Raises:
-        Problem: it has been deleted since.
+        Problem: 422 if that asked for something else, 409 if its photo has been deleted since.
     """
-    used = await session.get(IdempotencyKeyRow, (workspace_id, key))
+    used = await session.get(IdempotencyKeyRow, (workspace_id, idempotency.key))
     if used is None:
         return None
+    if used.fingerprint not in (None, idempotency.fingerprint):
+        message = "has been used for another upload: file, file name, caption or item differ"
+        raise Problem(422, f"this Idempotency-Key {message}", fields={"Idempotency-Key": message})
     row = await session.get(PhotoRow, used.photo_id)
     if row is None:
         raise Problem(409, "the photo that this Idempotency-Key made has been deleted")
@@ -69,7 +96,7 @@ async def photo_of_idempotency_key(session: AsyncSession, workspace_id: str, key
 
 
 async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *, lock: bool = False) -> PhotoRow:
-    """The photo, if this workspace has it.
+    """The photo, if this workspace has it. To change its place, lock by :func:`api.locks.lock_photos_and_places`.
 
     Raises:
         Problem: 404.
@@ -81,14 +108,12 @@ async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *
 
 
 async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> None:
-    """Delete photos, which must be locked: gone from now on, their files in a while."""
-    entries = []
+    """Delete photos, which must be locked with their places: gone from now on, their files in a while."""
+    entries, now = [], await database_time(session)
     keys = {row.id: originals.key_of(row) for row in rows}
     unused = await originals.unused_keys(session, keys)
     for row in rows:
-        event = originals.deletion_of(
-            row, keys[row.id], event_id=str(ids.new_id()), at=datetime.now(UTC), unused=unused
-        )
+        event = originals.deletion_of(row, keys[row.id], event_id=str(ids.new_id()), at=now, unused=unused)
         snapshot = photo_json(row)
         session.add(_tombstone(event, snapshot))
         await session.delete(row)
@@ -96,32 +121,37 @@ async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: 
         entries.append(journal.entry_of_snapshot(topics.DELETED, row.workspace_id, row.id, snapshot))
     await session.flush()
     for workspace_id, item_id in sorted({(row.workspace_id, row.item_id) for row in rows if row.item_id}):
-        await promote_next(session, workspace_id, item_id)
+        await close_gaps(session, workspace_id, item_id)
     await journal.append(session, entries)
 
 
 async def delete_item(session: AsyncSession, workspace_id: str, item_id: str, trace: Trace = ()) -> int:
     """Delete every photo of an item. Returns how many there were."""
-    await lock_item(session, workspace_id, item_id)
-    rows = (await session.scalars(photos_of_item(workspace_id, item_id).with_for_update())).all()
+    rows = await lock_item(session, workspace_id, item_id)
     await delete_photos(session, rows, trace)
     return len(rows)
 
 
 async def change_photo(
-    session: AsyncSession, row: PhotoRow, *, caption: object = _UNSET, is_primary: bool = False
+    session: AsyncSession,
+    row: PhotoRow,
+    *,
+    caption: object = _UNSET,
+    is_primary: bool = False,
+    now: datetime | None = None,
 ) -> None:
-    """Change a photo's caption (None clears it), or make it the primary one of its item."""
+    """Change a photo's caption (None clears it), or make it the primary one of its item, locked with its places."""
     if caption is not _UNSET:
         assert caption is None or isinstance(caption, str)
         row.caption = caption
     if is_primary:
         if row.item_id is None:
             raise Problem(400, "is_primary: the photo has no item", fields={"is_primary": "the photo has no item"})
-        await lock_item(session, row.workspace_id, row.item_id)
-        for other in await session.scalars(photos_of_item(row.workspace_id, row.item_id).with_for_update()):
-            other.is_primary = other.id == row.id
-    row.updated_at = datetime.now(UTC)
+        others = [col(PhotoRow.workspace_id) == row.workspace_id, col(PhotoRow.item_id) == row.item_id]
+        for primary in await session.scalars(select(PhotoRow).where(*others, col(PhotoRow.is_primary))):
+            primary.is_primary = False
+        row.is_primary = True
+    row.updated_at = now or await database_time(session)
 
 
 async def order_item(session: AsyncSession, workspace_id: str, item_id: str, photo_ids: Sequence[UUID]) -> None:
@@ -130,8 +160,7 @@ async def order_item(session: AsyncSession, workspace_id: str, item_id: str, pho
     Raises:
         Problem: 404 without such an item, 400 unless ``photo_ids`` are exactly its photos, each once.
     """
-    await lock_item(session, workspace_id, item_id)
-    rows = (await session.scalars(photos_of_item(workspace_id, item_id).with_for_update())).all()
+    rows = await lock_item(session, workspace_id, item_id)
     if not rows:
         raise not_found("item")
     by_id = {row.id: row for row in rows}
@@ -144,20 +173,20 @@ async def order_item(session: AsyncSession, workspace_id: str, item_id: str, pho
 
 async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> int:
     """Have photos, which must be locked, rendered anew. Returns how many: those whose upload is known."""
-    entries = []
+    entries, now = [], await database_time(session)
     for row in rows:
         if row.storage_key is None or not is_key_of_workspace(row.storage_key, row.workspace_id):
             continue
         latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
         event = upload_event_of(
-            row, event_id=str(ids.new_id()), occurred_at=max(datetime.now(UTC), latest + timedelta(microseconds=1))
+            row, event_id=str(ids.new_id()), occurred_at=max(now, latest + timedelta(microseconds=1))
         )
         row.uploaded_at, row.upload_event_id = event.occurred_at, event.event_id
         row.status_at, row.status_event_id = event.occurred_at, event.event_id
         row.thumbnail_status, row.attempts = "pending", 0
         row.is_lost, row.republications, row.republished_at = False, 0, None
         row.error_code = row.error_message = None
-        row.updated_at = datetime.now(UTC)
+        row.updated_at = now
         outbox.enqueue(session, event, trace)
         entries.append(journal.entry(topics.UPLOADED, row))
     await journal.append(session, entries)
@@ -174,18 +203,13 @@ def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> P
         storage_key=row.storage_key or "",
         item_id=row.item_id,
         filename=row.filename,
-        caption=row.caption,
+        # What older versions took from Kafka may be longer than an event may be today.
+        caption=row.caption[:MAX_CAPTION] if row.caption else row.caption,
         uploaded_by=row.uploaded_by,
         content_type=row.content_type,
         file_size=row.file_size,
         checksum=row.checksum,
     )
-
-
-async def lock_photos(session: AsyncSession, workspace_id: str, photo_ids: Iterable[UUID]) -> list[PhotoRow]:
-    """Those of ``photo_ids`` that this workspace has, locked."""
-    wanted = select(PhotoRow).where(col(PhotoRow.workspace_id) == workspace_id, col(PhotoRow.id).in_(list(photo_ids)))
-    return list((await session.scalars(wanted.order_by(col(PhotoRow.id)).with_for_update())).all())
 
 
 def _tombstone(event: PhotoDeleted, snapshot: dict[str, Any]) -> DeletedPhotoRow:

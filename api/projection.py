@@ -1,6 +1,7 @@
 """The projection: events folded into rows, a batch in one transaction."""
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
@@ -12,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import journal, originals, outbox
-from api.fold import Deleted, Photo, Pictures, Progress, State, Status, Upload, fold, in_utc
-from api.items import place_last, promote_next
+from api.database import TryAgain, database_time
+from api.fold import Deleted, Photo, Pictures, Progress, State, Status, Upload, fold, in_utc, storable
+from api.items import close_gaps, place_last
+from api.locks import Item, lock_items, lock_photos
 from api.tables import DeletedPhotoRow, PhotoRow
 from api.views import photo_json
 from schemas import topics
-from schemas.events import Event, ThumbnailsFailed, ThumbnailsReady
+from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsFailed, ThumbnailsReady
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +30,7 @@ async def project(session: AsyncSession, events: Sequence[Event]) -> bool:
 
     Once or ten times, in whatever order, by however many instances: the rows come out the same.
     """
-    batch = await _Batch.load(session, {event.photo_id: event.workspace_id for event in events})
+    batch = await _Batch.load(session, events)
     for event in events:
         await batch.fold(event)
     await batch.finish()
@@ -37,25 +40,39 @@ async def project(session: AsyncSession, events: Sequence[Event]) -> bool:
 class _Batch:
     """The rows of the photos that a batch speaks of, locked until its end."""
 
-    def __init__(self, session: AsyncSession, rows: Iterable[PhotoRow], gone: Iterable[DeletedPhotoRow]) -> None:
+    def __init__(
+        self, session: AsyncSession, rows: Iterable[PhotoRow], gone: Iterable[DeletedPhotoRow], now: datetime
+    ) -> None:
         self._session = session
+        self._now = now
         self._rows = {row.id: row for row in rows}
         self._gone = {row.photo_id: row for row in gone}
-        self._bereft: set[tuple[str, str]] = set()
+        #: Items that a photo has left.
+        self._left: set[Item] = set()
         #: Where the originals lie of photos whose deletion goes out anew: one that did not say what becomes of the
         #: original, and one whose files were written after it.
         self._to_erase: dict[UUID, str] = {}
         self.entries: list[dict[str, Any]] = []
 
     @classmethod
-    async def load(cls, session: AsyncSession, workspaces: dict[UUID, str]) -> "_Batch":
-        wanted = sorted(workspaces)
+    async def load(cls, session: AsyncSession, events: Sequence[Event]) -> "_Batch":
+        """Lock what the batch may change, in the order of :mod:`api.locks`."""
+        wanted = sorted({event.photo_id for event in events})
+        held: set[Item] = set()
+        left: set[Item] = set()
         if session.get_bind().dialect.name == "postgresql":
-            await _insert_missing(session, {photo_id: workspaces[photo_id] for photo_id in wanted})
-        locked = select(PhotoRow).where(col(PhotoRow.id).in_(wanted)).order_by(col(PhotoRow.id)).with_for_update()
-        rows = (await session.scalars(locked)).all()
-        gone = (await session.scalars(select(DeletedPhotoRow).where(col(DeletedPhotoRow.photo_id).in_(wanted)))).all()
-        return cls(session, rows, gone)
+            held, left = _items_of(events, await _places(session, events))
+            await lock_items(session, held)
+            await _insert_missing(session, {event.photo_id: event.workspace_id for event in events})
+        rows = await lock_photos(session, wanted, items=left)
+        tombstones = select(DeletedPhotoRow).where(col(DeletedPhotoRow.photo_id).in_(wanted))
+        in_order = tombstones.order_by(col(DeletedPhotoRow.photo_id)).with_for_update()
+        gone = (await session.scalars(in_order)).all()
+        if session.get_bind().dialect.name == "postgresql":
+            held_now, left_now = _items_of(events, {row.id: (row.workspace_id, row.item_id) for row in rows})
+            if not (held_now <= held and left_now <= left):
+                raise TryAgain
+        return cls(session, rows, gone, await database_time(session))
 
     async def fold(self, event: Event) -> None:
         before = self._state(event.photo_id)
@@ -82,8 +99,8 @@ class _Batch:
             if row.status_event_id is None:
                 await self._session.delete(row)
         await self._erase_again()
-        for workspace_id, item_id in sorted(self._bereft):
-            await promote_next(self._session, workspace_id, item_id)
+        for workspace_id, item_id in sorted(self._left):
+            await close_gaps(self._session, workspace_id, item_id)
         await journal.append(self._session, self.entries)
 
     async def _erase_again(self) -> None:
@@ -112,11 +129,11 @@ class _Batch:
         old_item = row.item_id
         write_photo(row, after)
         if row.item_id != old_item:
-            if old_item is not None and row.is_primary:
-                self._bereft.add((row.workspace_id, old_item))
+            if old_item is not None:
+                self._left.add((row.workspace_id, old_item))
             await place_last(self._session, row)
         if _shown(row) != shown:
-            row.updated_at = datetime.now(UTC)
+            row.updated_at = self._now
             self.entries.append(journal.entry(event.topic, row))
 
     async def _bury(self, deleted: Deleted, event: Event) -> None:
@@ -142,8 +159,8 @@ class _Batch:
         if row.status_event_id is not None:
             gone.snapshot = photo_json(row)
             self.entries.append(journal.entry_of_snapshot(topics.DELETED, row.workspace_id, row.id, gone.snapshot))
-            if row.item_id is not None and row.is_primary:
-                self._bereft.add((row.workspace_id, row.item_id))
+            if row.item_id is not None:
+                self._left.add((row.workspace_id, row.item_id))
         if row in self._session.new:
             self._session.expunge(row)
         else:
@@ -224,12 +241,48 @@ def _shown(row: PhotoRow) -> dict[str, Any]:
     return {**photo_json(row), "updated_at": None}
 
 
+async def _places(session: AsyncSession, events: Sequence[Event]) -> dict[UUID, tuple[str, str | None]]:
+    """Workspace and item of those photos that may get another place, as they are before anything is locked."""
+    placing = {
+        event.photo_id for event in events if isinstance(event, PhotoUploaded | PhotoDeleted | ThumbnailsDeleted)
+    }
+    if not placing:
+        return {}
+    columns = select(col(PhotoRow.id), col(PhotoRow.workspace_id), col(PhotoRow.item_id))
+    found = await session.execute(columns.where(col(PhotoRow.id).in_(sorted(placing))))
+    return {photo_id: (workspace_id, item_id) for photo_id, workspace_id, item_id in found}
+
+
+def _items_of(events: Sequence[Event], places: Mapping[UUID, tuple[str, str | None]]) -> tuple[set[Item], set[Item]]:
+    """The items that ``events`` may change, and those of them that a photo may leave."""
+    named: dict[UUID, set[Item]] = defaultdict(set)
+    deleted = set()
+    for event in events:
+        if isinstance(event, PhotoUploaded) and (item_id := storable(event.item_id)):
+            named[event.photo_id].add((event.workspace_id, item_id))
+        elif isinstance(event, PhotoDeleted | ThumbnailsDeleted):
+            deleted.add(event.photo_id)
+        if isinstance(event, PhotoUploaded) and event.photo_id in places and not storable(event.item_id):
+            deleted.add(event.photo_id)  # it is in no item any more
+    changed: set[Item] = set()
+    left: set[Item] = set()
+    for photo_id in named.keys() | deleted:
+        workspace_id, item_id = places.get(photo_id, ("", None))
+        before = set() if item_id is None else {(workspace_id, item_id)}
+        all_of_it = before | named.get(photo_id, set())
+        if photo_id in deleted or len(all_of_it) > 1:
+            left |= all_of_it
+        if photo_id in deleted or all_of_it != before:
+            changed |= all_of_it
+    return changed, left
+
+
 async def _insert_missing(session: AsyncSession, workspaces: dict[UUID, str]) -> None:
     """Rows to lock: without them two instances could both find nothing, and one would undo what the other did."""
     now = datetime.now(UTC)
     empty = {"display_order": 0, "is_primary": False, "thumbnail_status": "pending", "attempts": 0}
     rows = [
         {"id": photo_id, "workspace_id": workspace_id, "created_at": now, "updated_at": now, **empty}
-        for photo_id, workspace_id in workspaces.items()
+        for photo_id, workspace_id in sorted(workspaces.items())
     ]
     await session.execute(insert_if_missing(PhotoRow).values(rows).on_conflict_do_nothing())

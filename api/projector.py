@@ -16,7 +16,7 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
 from api.bells import Bells
-from api.database import Database
+from api.database import LONG_SECONDS, Database
 from api.projection import project
 from groundwork import kafka
 from groundwork.burial import LetterProducer, bury
@@ -150,7 +150,7 @@ class Projector:
         """
         events = [event for _, event in found]
         try:
-            if await self._database.write(lambda session: project(session, events)):
+            if await self._database.write(lambda session: project(session, events), seconds=LONG_SECONDS):
                 self._bells.journal.set()
             return []
         except Exception as error:

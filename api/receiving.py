@@ -14,11 +14,12 @@ from uuid import uuid4
 
 from aiohttp import BodyPartReader, web
 
-from api.asked import MAX_CAPTION, MAX_ITEM_ID, parse_text
+from api.asked import parse_text
 from api.problems import Problem, bad_field, problem_of_fault
 from groundwork.settings import Settings
 from groundwork.storage import Storage
 from imaging.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
+from schemas.events import MAX_CAPTION, MAX_ITEM_ID
 from schemas.faults import OriginalTooLarge, StorageUnavailable, TooManyPixels, Unreadable, UnsupportedFormat
 from schemas.storage_keys import TEMPORARY_PREFIX
 

@@ -4,7 +4,7 @@ It works on the one instance that holds the lease, a little at a time, and never
 """
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -14,7 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api import projector
 from api.bells import Bells
 from api.broker_memory import BrokerMemory
-from api.database import Database
+from api.database import LONG_SECONDS, Database, database_time
 from api.leases import Lease
 from api.metrics import REPUBLISHED
 from api.republish import Overdue, anything_overdue, outbox_room, republish
@@ -77,8 +77,8 @@ class Reconciler:
 
     async def republish_overdue(self) -> int:
         """Publish again what the workers have passed in silence, as far as there is room. Returns how many."""
-        wall = Overdue(datetime.now(UTC), self._after)
-        async with self._database.reading() as session:
+        async with self._database.reading(LONG_SECONDS) as session:
+            wall = Overdue(await database_time(session), self._after)
             if not await anything_overdue(session, wall):
                 return 0
         clocks = [

@@ -2,19 +2,19 @@
 
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.asked import MAX_ITEM_ID
-from api.database import Database
+from api.database import LONG_SECONDS, Database
 from api.fold import Status
 from api.photos import Trace, render_again
 from api.tables import UNFINISHED, PhotoRow
+from schemas.events import ItemId
 from schemas.faults import FaultCode
 
 #: One transaction's worth: it holds the locks of so many rows.
@@ -30,7 +30,7 @@ class RetryWish(BaseModel):
 
     status: Literal["pending", "processing", "ready", "failed"] | None = None
     code: FaultCode | None = Field(default=None, description="why they failed")
-    item_id: str | None = Field(default=None, min_length=1, max_length=MAX_ITEM_ID)
+    item_id: Annotated[ItemId, StringConstraints(pattern=r"^[^\x00]*$")] | None = None
     created_after: AwareDatetime | None = Field(default=None, description="at or after")
     created_before: AwareDatetime | None = None
     recipe: Literal["stale"] | None = Field(
@@ -65,7 +65,7 @@ class Again:
 async def count_photos(database: Database, workspace_id: str | None, wish: RetryWish, recipe: str) -> int:
     """Of how many photos ``wish`` speaks; ``recipe`` is today's. Workspace None: all."""
     wanted = select(func.count()).select_from(PhotoRow).where(*_conditions(workspace_id, wish, recipe))
-    async with database.reading() as session:
+    async with database.reading(LONG_SECONDS) as session:
         return await session.scalar(wanted) or 0
 
 
@@ -81,7 +81,9 @@ async def rerender(
         if room <= 0:
             break
         conditions = [*_conditions(workspace_id, wish, recipe), col(PhotoRow.id) > cursor]
-        done, last = await database.write(partial(_page, conditions=conditions, limit=room, trace=trace))
+        done, last = await database.write(
+            partial(_page, conditions=conditions, limit=room, trace=trace), seconds=LONG_SECONDS
+        )
         count += done
         if last is None:
             return Again(count, None)

@@ -6,6 +6,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from schemas.events import MAX_CAPTION, MAX_ITEM_ID
+
 Status = Literal["pending", "processing", "ready", "failed"]
 
 
@@ -155,8 +157,8 @@ class UploadShape(_Shape):
     """The fields of an upload."""
 
     photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
-    item_id: str | None = Field(default=None, max_length=255)
-    caption: str | None = Field(default=None, max_length=10_000)
+    item_id: str | None = Field(default=None, max_length=MAX_ITEM_ID)
+    caption: str | None = Field(default=None, max_length=MAX_CAPTION)
 
 
 class HelloMessage(_Shape):

@@ -13,7 +13,7 @@ from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
-from api.database import Database
+from api.database import LONG_SECONDS, Database
 from api.feed import Feed
 from api.fold import Status
 from api.tables import PhotoRow
@@ -106,7 +106,7 @@ class Stats:
         status = col(PhotoRow.thumbnail_status)
         mine = select(status, func.count(), func.min(col(PhotoRow.status_at)))
         mine = mine.where(col(PhotoRow.workspace_id) == workspace_id)
-        async with self._database.reading() as session:
+        async with self._database.reading(LONG_SECONDS) as session:
             found = (await session.execute(mine.group_by(status))).all()
         counts = {each.word: 0 for each in Status} | {word: count for word, count, _ in found}
         waiting_since = [since for word, _, since in found if since and word in ("pending", "processing")]

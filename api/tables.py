@@ -61,6 +61,11 @@ def _time(*, nullable: bool = False) -> Any:
     return Field(default=None, sa_column=Column(UtcDateTime, nullable=nullable))
 
 
+def _time_of_insert() -> Any:
+    """By the database's clock, since those of the apis may differ."""
+    return Field(default=None, sa_column=Column(UtcDateTime, nullable=False, default=func.current_timestamp()))
+
+
 def _json(*, nullable: bool = True) -> Any:
     return Field(default=None, sa_column=Column(JSON(none_as_null=True), nullable=nullable))
 
@@ -215,7 +220,7 @@ class JournalRow(SQLModel, table=True):
     event: str
     photo_id: UUID
     photo: dict[str, Any] = _json(nullable=False)
-    created_at: datetime = _time()
+    created_at: datetime = _time_of_insert()
 
 
 class JournalIdentityRow(SQLModel, table=True):
@@ -235,7 +240,9 @@ class IdempotencyKeyRow(SQLModel, table=True):
     workspace_id: str = Field(primary_key=True)
     key: str = Field(primary_key=True)
     photo_id: UUID
-    created_at: datetime = _time()
+    #: Of the request that made the photo; unset for those of older versions, which any request matches.
+    fingerprint: str | None = None
+    created_at: datetime = _time_of_insert()
 
 
 class LeaseRow(SQLModel, table=True):
@@ -245,4 +252,5 @@ class LeaseRow(SQLModel, table=True):
 
     name: str = Field(primary_key=True)
     holder: str
+    #: By the database's clock.
     expires_at: datetime = _time()

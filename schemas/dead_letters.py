@@ -46,6 +46,10 @@ _LAST_MS: Final = 253_402_300_799_000
 _REPLAYABLE: Final = frozenset(topics.ALL) - frozenset(topics.DEAD_LETTERS)
 
 
+#: The fields of a wish that leave letters out.
+CONDITIONS: Final = ("reason", "workspace_id", "topic", "since", "until", "partition", "from_offset", "to_offset")
+
+
 class DeadWish(BaseModel):
     """Which dead letters; a field that is absent sets no bound."""
 
@@ -61,6 +65,11 @@ class DeadWish(BaseModel):
     to_offset: int | None = Field(default=None, ge=0, description="of the dead topic, included")
     settled: bool = Field(default=False, description="those that were replayed or dropped too")
     of: Buried = Field(default="worker", description="who could not take them: the worker, or the projector")
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether it speaks of some letters only, and not of all that are on the topic."""
+        return any(getattr(self, name) is not None for name in CONDITIONS)
 
     @property
     def dead_topic(self) -> str:

@@ -1,16 +1,48 @@
 """The events: past facts about photos, validated and frozen. Unknown fields are ignored."""
 
+import re
 from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from schemas import topics
 from schemas.faults import FaultCode
 from schemas.storage_keys import StorageKey, WorkspaceId
 
-EventId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-ItemId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+#: Characters. The bounds of every way in: HTTP, Kafka, and what is published again from the database. With all of them
+#: used up an event is below 100 KB, which brokers take that take less than Kafka's default.
+MAX_EVENT_ID: Final = 255
+MAX_ITEM_ID: Final = 255
+MAX_FILENAME: Final = 1024
+MAX_CAPTION: Final = 10_000
+MAX_UPLOADED_BY: Final = 255
+MAX_CONTENT_TYPE: Final = 255
+_MAX_MESSAGE: Final = 2000
+_MAX_HASH: Final = 255
+
+CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def _check_plain(text: str) -> str:
+    if CONTROL_CHARACTERS.search(text):
+        raise ValueError("must not have control characters")
+    return text
+
+
+EventId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_EVENT_ID), AfterValidator(_check_plain)]
+ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID)]
+ContentType = Annotated[str, StringConstraints(max_length=MAX_CONTENT_TYPE)]
+_Hash = Annotated[str, StringConstraints(max_length=_MAX_HASH), AfterValidator(_check_plain)]
 Checksum = Annotated[
     str,
     BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
@@ -42,10 +74,10 @@ class PhotoUploaded(Event):
 
     storage_key: StorageKey
     item_id: ItemId | None = None
-    filename: str | None = Field(default=None, max_length=1024)
-    caption: str | None = None
-    uploaded_by: str | None = Field(default=None, max_length=255)
-    content_type: str | None = Field(default=None, max_length=255)
+    filename: str | None = Field(default=None, max_length=MAX_FILENAME)
+    caption: str | None = Field(default=None, max_length=MAX_CAPTION)
+    uploaded_by: str | None = Field(default=None, max_length=MAX_UPLOADED_BY)
+    content_type: ContentType | None = None
     file_size: int | None = Field(default=None, ge=0, le=MAX_BYTE_COUNT, description="bytes")
     checksum: Checksum | None = None
 
@@ -96,10 +128,10 @@ class Thumbnail(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     storage_key: StorageKey
-    width: int = Field(ge=1, description="px")
-    height: int = Field(ge=1, description="px")
-    content_type: str
-    file_size: int = Field(ge=1, description="bytes")
+    width: int = Field(ge=1, le=MAX_NUMBER, description="px")
+    height: int = Field(ge=1, le=MAX_NUMBER, description="px")
+    content_type: ContentType
+    file_size: int = Field(ge=1, le=MAX_BYTE_COUNT, description="bytes")
 
 
 class ThumbnailsReady(UploadResult):
@@ -109,13 +141,13 @@ class ThumbnailsReady(UploadResult):
 
     width: int = Field(ge=1, le=MAX_NUMBER, description="px of the original, upright")
     height: int = Field(ge=1, le=MAX_NUMBER, description="px of the original, upright")
-    content_type: str
+    content_type: ContentType
     file_size: int = Field(ge=0, le=MAX_BYTE_COUNT, description="bytes of the original")
     checksum: Checksum
-    recipe: str
-    thumbhash: str = Field(description="base64")
+    recipe: _Hash
+    thumbhash: _Hash = Field(description="base64")
     perceptual_hash: str = Field(pattern=r"^[0-9a-f]{16}$", description="dHash of the upright photo")
-    render_seconds: float = Field(ge=0)
+    render_seconds: float = Field(ge=0, allow_inf_nan=False)
     thumbnails: dict[str, Thumbnail]
 
 
@@ -125,7 +157,7 @@ class FailureReason(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     code: FaultCode
-    message: str = Field(description="one line for a person")
+    message: str = Field(max_length=_MAX_MESSAGE, description="one line for a person")
 
 
 class ThumbnailsFailed(UploadResult):

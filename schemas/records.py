@@ -12,7 +12,15 @@ from typing import Any, Final
 from pydantic import ValidationError
 
 from schemas import ids
-from schemas.events import EVENT_OF_TOPIC, Event, PhotoDeleted, PhotoUploaded, ThumbnailsReady
+from schemas.events import (
+    CONTROL_CHARACTERS,
+    EVENT_OF_TOPIC,
+    MAX_EVENT_ID,
+    Event,
+    PhotoDeleted,
+    PhotoUploaded,
+    ThumbnailsReady,
+)
 from schemas.storage_keys import check_key_of_workspace
 
 #: Names may come twice, and a header may be there without a value.
@@ -152,11 +160,13 @@ def _defaults(record: Record) -> dict[str, str]:
     seconds, milliseconds = divmod(record.timestamp_ms, 1000)
     written_at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=milliseconds * 1000)
     position = ids.id_from_position(record.topic, record.partition, record.offset)
+    said = CONTROL_CHARACTERS.sub("", (headers.get("ce_id") or b"").decode(errors="replace"))
     return {
-        "event_id": (headers.get("ce_id") or b"").decode(errors="replace")[:255] or position,
+        "event_id": said[:MAX_EVENT_ID] or position,
         "occurred_at": written_at.isoformat(),
     }
 
 
 def _in_one_line(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'value'}: {fault['msg']}" for fault in error.errors())
+    said = [(".".join(map(str, fault["loc"])) or "value", fault["msg"]) for fault in error.errors()]
+    return "; ".join(f"{field}: {message.removeprefix('Value error, ')}" for field, message in said)

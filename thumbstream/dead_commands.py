@@ -115,10 +115,13 @@ def drop(
     partition: Partition = None,
     from_offset: From = None,
     to_offset: To = None,
+    everything: Annotated[bool, typer.Option("--all", help="Drop all there are; else say which.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Have dead letters no longer listed. They stay on the topic as long as Kafka keeps it: --all shows them."""
+    """Have dead letters no longer listed. They stay on the topic as long as Kafka keeps it: `list --all` shows them."""
     wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, False)
+    if not (everything or dry_run or wish.is_narrowed):
+        fail("say which dead letters to drop, or --all for all of them")
     settings = settings_or_end()
     from thumbstream.dead import run_settle
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.database import Database, open_database, url_of_database
+from api.database import LONG_SECONDS, Database, open_database, url_of_database
 from api.fold import Status
 from api.photos import render_again
 from api.tables import PhotoRow
@@ -164,7 +164,7 @@ class Sweep:
         wanted = select(func.count()).select_from(PhotoRow)
         if status is not None:
             wanted = wanted.where(col(PhotoRow.thumbnail_status) == status.word)
-        async with self._database.reading() as session:
+        async with self._database.reading(LONG_SECONDS) as session:
             return await session.scalar(wanted) or 0
 
     async def _files(self) -> AsyncIterator[tuple[int, list[Finding]]]:
@@ -175,7 +175,7 @@ class Sweep:
         )
         for listing in listings:
             async for page in listing:
-                async with self._database.reading() as session:
+                async with self._database.reading(LONG_SECONDS) as session:
                     findings = await judge_files(session, [file for file in page if self._is_old(file)])
                 yield len(page), findings
 
@@ -188,7 +188,7 @@ class Sweep:
             wanted = select(PhotoRow).where(
                 col(PhotoRow.id) > last, col(PhotoRow.thumbnail_status) == Status.READY.word
             )
-            async with self._database.reading() as session:
+            async with self._database.reading(LONG_SECONDS) as session:
                 rows = (await session.scalars(wanted.order_by(col(PhotoRow.id)).limit(_PAGE_PHOTOS))).all()
             if not rows:
                 return
@@ -202,7 +202,7 @@ class Sweep:
         findings = await judge_photo(self._storage, row)
         if not findings:
             return []
-        async with self._database.reading() as session:  # it may have been deleted or rendered anew in the meantime
+        async with self._database.reading(LONG_SECONDS) as session:  # it may be gone or rendered anew in the meantime
             now = await session.get(PhotoRow, row.id)
         return findings if now is not None and _is_same(now, row) else []
 
@@ -223,7 +223,7 @@ class Sweep:
             await self._storage.erase(finding.damaged)
             return await render_again(session, [row])
 
-        return await self._database.write(work)
+        return await self._database.write(work, seconds=LONG_SECONDS)
 
 
 def _is_same(now: PhotoRow, before: PhotoRow) -> bool:

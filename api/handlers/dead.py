@@ -4,19 +4,19 @@ import asyncio
 import contextlib
 import heapq
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import structlog
 from aiohttp import hdrs, web
 from aiokafka.errors import KafkaError
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from api.asked import body_of, must_be_admin
 from api.dead_letters import DeadLetters, Found, Settled, open_dead_letters, settle
 from api.problems import Problem, bad_field, problem_of_validation
 from api.state import SETTINGS
 from api.views import time_json
-from schemas.dead_letters import DeadLetter, DeadWish, Settlement, why_not_replayed
+from schemas.dead_letters import CONDITIONS, DeadLetter, DeadWish, Settlement, why_not_replayed
 
 log = structlog.get_logger(__name__)
 
@@ -36,6 +36,18 @@ class DeadSettling(DeadWish):
 
     limit: int = Field(default=1000, ge=1, le=_MAX_SETTLED)
     dry_run: bool = Field(default=False, description="only say how many they are")
+
+
+class DeadDropping(DeadSettling):
+    """Which dead letters to drop: those that meet every condition that is given, or all of them if that is said."""
+
+    all: bool = Field(default=False, description="drop all there are; else at least one condition must be given")
+
+    @model_validator(mode="after")
+    def _is_a_choice(self) -> Self:
+        if not (self.all or self.dry_run or self.is_narrowed):
+            raise ValueError(f"give at least one of {', '.join(CONDITIONS)}, or all: true")
+        return self
 
 
 async def get_dead(request: web.Request) -> web.Response:
@@ -63,12 +75,14 @@ async def get_dead(request: web.Request) -> web.Response:
 
 async def replay_dead(request: web.Request) -> web.Response:
     """``POST /v1/dead/replay``."""
-    return await _settle(request, "replayed")
+    must_be_admin(request)
+    return await _settle(request, await body_of(request, DeadSettling), "replayed")
 
 
 async def drop_dead(request: web.Request) -> web.Response:
     """``POST /v1/dead/drop``."""
-    return await _settle(request, "dropped")
+    must_be_admin(request)
+    return await _settle(request, await body_of(request, DeadDropping), "dropped")
 
 
 def letter_json(letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
@@ -90,9 +104,7 @@ def letter_json(letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
     }
 
 
-async def _settle(request: web.Request, how: Settlement) -> web.Response:
-    must_be_admin(request)
-    wish = await body_of(request, DeadSettling)
+async def _settle(request: web.Request, wish: DeadSettling, how: Settlement) -> web.Response:
     settings = request.app[SETTINGS]
     async with _reading(request, wish) as dead:
         survey = await dead.survey(wish, newest_records=NEWEST_RECORDS)

@@ -9,6 +9,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import func, select
 from sqlmodel import col
 
+from api.database import LONG_SECONDS
 from api.fold import Status
 from api.metrics import FEED_SUBSCRIBERS, OUTBOX_ROWS, PHOTOS, REQUEST_SECONDS
 from api.readiness import Readiness
@@ -31,7 +32,7 @@ async def get_readyz(request: web.Request) -> web.Response:
 
 async def get_metrics(request: web.Request) -> web.Response:
     """``GET /metrics``."""
-    async with request.app[DATABASE].reading() as session:
+    async with request.app[DATABASE].reading(LONG_SECONDS) as session:
         status = col(PhotoRow.thumbnail_status)
         found = (await session.execute(select(status, func.count()).group_by(status))).all()
         OUTBOX_ROWS.set(await session.scalar(select(func.count()).select_from(OutboxRow)) or 0)

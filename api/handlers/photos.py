@@ -8,13 +8,16 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api import photos
-from api.asked import MAX_CAPTION, body_of, must_be_admin, photo_id_of, trace_of, workspace_of
+from api.asked import body_of, must_be_admin, photo_id_of, trace_of, workspace_of
+from api.database import database_time
 from api.listing import list_photos, wish_of
-from api.problems import Problem
+from api.locks import lock_photos, lock_photos_and_places
+from api.problems import Problem, not_found
 from api.rerender import Again, RetryWish, count_photos, rerender
 from api.state import BELLS, DATABASE, SETTINGS
 from api.tables import PhotoRow
 from api.views import photo_json
+from schemas.events import MAX_CAPTION
 from schemas.renditions import recipe_of
 
 Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"^[^\x00]*$")]
@@ -74,9 +77,11 @@ async def patch_photo(request: web.Request) -> web.Response:
     wanted = change.model_dump(exclude_unset=True)
 
     async def work(session: AsyncSession) -> PhotoRow:
-        row = await photos.find_photo(session, workspace_id, photo_id, lock=True)
-        await photos.change_photo(session, row, **wanted)
-        return row
+        rows = await lock_photos_and_places(session, workspace_id, [photo_id])
+        if not rows:
+            raise not_found()
+        await photos.change_photo(session, rows[0], **wanted)
+        return rows[0]
 
     return web.json_response(photo_json(await request.app[DATABASE].write(work)))
 
@@ -86,8 +91,10 @@ async def delete_photo(request: web.Request) -> web.Response:
     workspace_id, photo_id, trace = workspace_of(request), photo_id_of(request), trace_of(request)
 
     async def work(session: AsyncSession) -> None:
-        row = await photos.find_photo(session, workspace_id, photo_id, lock=True)
-        await photos.delete_photos(session, [row], trace)
+        rows = await lock_photos_and_places(session, workspace_id, [photo_id])
+        if not rows:
+            raise not_found()
+        await photos.delete_photos(session, rows, trace)
 
     await request.app[DATABASE].write(work)
     request.app[BELLS].ring()
@@ -100,7 +107,7 @@ async def bulk_delete(request: web.Request) -> web.Response:
     wanted = (await body_of(request, BulkDelete)).photo_ids
 
     async def work(session: AsyncSession) -> set[UUID]:
-        rows = await photos.lock_photos(session, workspace_id, wanted)
+        rows = await lock_photos_and_places(session, workspace_id, wanted)
         await photos.delete_photos(session, rows, trace)
         return {row.id for row in rows}
 
@@ -115,9 +122,10 @@ async def bulk_caption(request: web.Request) -> web.Response:
     wish = await body_of(request, BulkCaption)
 
     async def work(session: AsyncSession) -> set[UUID]:
-        rows = await photos.lock_photos(session, workspace_id, wish.photo_ids)
+        rows = [row for row in await lock_photos(session, wish.photo_ids) if row.workspace_id == workspace_id]
+        now = await database_time(session)
         for row in rows:
-            await photos.change_photo(session, row, caption=wish.caption)
+            await photos.change_photo(session, row, caption=wish.caption, now=now)
         return {row.id for row in rows}
 
     return _results(wish.photo_ids, await request.app[DATABASE].write(work), "changed")

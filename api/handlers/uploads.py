@@ -20,14 +20,13 @@ async def post_photo(request: web.Request) -> web.Response:
     """``POST /v1/workspaces/{ws}/photos``: 201 with the photo, pending."""
     workspace_id, key = workspace_of(request), idempotency_key_of(request)
     intake, settings = request.app[INTAKE], request.app[SETTINGS]
-    if key is not None and (row := await intake.made_before(workspace_id, key)):
-        return _created(row)
     storage = request.app[STORAGE]
     async with received(request, settings, storage) as upload:
         event = _event_of(workspace_id, upload, await header_of(upload, settings, storage))
         row = await intake.take_in(upload.path, event, idempotency_key=key, trace=trace_of(request))
-    UPLOADS.inc()
-    UPLOADED_BYTES.inc(upload.file_size)
+    if row.id == event.photo_id:  # else it is that of an earlier request with this key
+        UPLOADS.inc()
+        UPLOADED_BYTES.inc(upload.file_size)
     return _created(row)
 
 

@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.arrivals import Arrivals
 from api.bells import Bells
-from api.database import Database, open_database
+from api.database import READ_SECONDS, WRITE_SECONDS, Database, open_database
 from api.housekeeping import Housekeeping
 from api.intake import Intake
 from api.leases import Lease
@@ -79,20 +79,20 @@ class SteppedDatabase(Database):
         super().__init__(database._engine)
         self._stage, self._actor = stage, actor
 
-    async def write(self, work: Callable[[AsyncSession], Awaitable[T]]) -> T:
+    async def write(self, work: Callable[[AsyncSession], Awaitable[T]], *, seconds: float = WRITE_SECONDS) -> T:
         outcome = await self._stage.step(self._actor)
         if outcome in (Outcome.FAILS, Outcome.LATE):
             raise away()
-        result = await super().write(work)
+        result = await super().write(work, seconds=seconds)
         if outcome is Outcome.UNHEARD:
             raise away()
         return result
 
     @asynccontextmanager
-    async def reading(self) -> AsyncIterator[AsyncSession]:
+    async def reading(self, seconds: float = READ_SECONDS) -> AsyncIterator[AsyncSession]:
         if await self._stage.step(self._actor) is not Outcome.WORKS:
             raise away()
-        async with super().reading() as session:
+        async with super().reading(seconds) as session:
             yield session
 
 
@@ -337,7 +337,8 @@ async def begun(world: World, *steps: Outcome) -> asyncio.Task[Any]:
     """An upload that has come so far: its announcement, its original, its row."""
     world.upload("first", "key")
     await world.quiet()
-    for outcome in steps:
+    looking_for_the_key = Outcome.WORKS
+    for outcome in (looking_for_the_key, *steps):
         await world.go_on(0, outcome)
     return world.tasks["first"]
 

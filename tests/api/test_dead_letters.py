@@ -311,8 +311,8 @@ async def test_the_api_lists_and_settles_as_documented(running: Running) -> None
     assert [item["value"] for item in answer["items"]] == ["three", "\ufffd\ufffd"]
     assert await act(running, "replay", workspace_id="acme", dry_run=True) == outcome(1, 0)
     assert await act(running, "replay", workspace_id="acme") == outcome(1, 1)
-    assert await act(running, "drop", limit=1) == outcome(1, 1, more=True)
-    assert await act(running, "drop") == outcome(1, 1)
+    assert await act(running, "drop", all=True, limit=1) == outcome(1, 1, more=True)
+    assert await act(running, "drop", all=True) == outcome(1, 1)
     async with running.client.get("/v1/dead") as response:
         assert (await response.json())["items"] == []
     async with running.client.get("/v1/dead", params={"settled": "true", "reason": "no json"}) as response:
@@ -340,7 +340,7 @@ async def test_the_api_shows_and_settles_the_projectors_letters_when_asked_for_t
         assert (answer["matched"], answer["done"], answer["skipped"]) == (1, 0, 1)
         (skipped,) = answer["skipped_because"]
         assert f"topic {topics.READY}, partition 0, offset 3" in skipped["reason"]
-    assert await act(running, "drop", of="projector") == outcome(1, 1)
+    assert await act(running, "drop", all=True, of="projector") == outcome(1, 1)
     async with running.client.get("/v1/dead", params={"of": "nobody"}) as response:
         assert response.status == 400
         assert (await response.json())["errors"][0]["field"] == "of"
@@ -364,6 +364,18 @@ async def test_a_bad_wish_is_named_by_its_field(running: Running, query: str, fi
     async with running.client.get(f"/v1/dead?{query}") as response:
         assert response.status == 400
         assert (await response.json())["errors"][0]["field"] == field
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"all": False}, {"limit": 5}, {"of": "projector"}, {"settled": True}, {"reason": None}]
+)
+async def test_nothing_is_dropped_unless_it_is_said_which_or_all(running: Running, body: dict[str, Any]) -> None:
+    await bury(running.settings, b"one", b"two")
+    async with running.client.post("/v1/dead/drop", json=body) as response:
+        assert response.status == 400
+        assert "all: true" in (await response.json())["detail"]
+    assert await act(running, "drop", dry_run=True) == outcome(2, 0)
+    assert await act(running, "drop", all=True) == outcome(2, 2)
 
 
 async def test_kafka_away_is_a_503(lonely_api: Running) -> None:

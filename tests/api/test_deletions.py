@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api.database import Database, open_database
-from api.photos import delete_photos, lock_photos
+from api.locks import lock_photos_and_places
+from api.photos import delete_photos
 from api.projection import project
 from api.republish import mark_lost, republish
 from api.tables import OutboxRow
@@ -55,7 +56,9 @@ async def fold_all(database: Database, *events: Event) -> None:
 
 async def delete(database: Database, *events: PhotoUploaded) -> None:
     async def work(session: Any) -> None:
-        await delete_photos(session, await lock_photos(session, "acme", [event.photo_id for event in events]))
+        await delete_photos(
+            session, await lock_photos_and_places(session, "acme", [event.photo_id for event in events])
+        )
 
     await database.write(work)
 

@@ -21,6 +21,7 @@ from schemas import topics
 from schemas.events import Event
 from schemas.faults import FaultCode
 from schemas.renditions import recipe_of
+from schemas.storage_keys import key_of_original
 
 
 @pytest.fixture
@@ -114,7 +115,8 @@ async def test_no_more_are_sent_than_leave_room_for_new_uploads(api: Running) ->
 
 async def test_an_admin_renders_again_in_every_workspace(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     here, there = [(await api.post())["id"] for _ in range(2)]
-    moved = update(PhotoRow).where(col(PhotoRow.id) == UUID(there)).values(workspace_id="there")
+    place = {"workspace_id": "there", "storage_key": key_of_original("there", UUID(there))}
+    moved = update(PhotoRow).where(col(PhotoRow.id) == UUID(there)).values(place)
     await api.app[DATABASE].write(lambda session: session.execute(moved))
     assert (await retry(api, status="pending", dry_run=True))["count"] == 1
     assert (await retry(api, "/v1/photos/retry", status="pending"))["count"] == 2

@@ -167,17 +167,43 @@ async def test_a_client_that_goes_away_in_the_middle_leaves_nothing(lonely_api: 
 
 async def test_a_repeated_idempotency_key_returns_the_first_photo(lonely_api: Running) -> None:
     first = await answer(lonely_api, form(photo()), **{"Idempotency-Key": "k1"})
-    again = await answer(lonely_api, form(photo(seed=2)), **{"Idempotency-Key": "k1"})
+    again = await answer(lonely_api, form(photo()), **{"Idempotency-Key": "k1"})
     assert again == first
     assert len(await outbox(lonely_api)) == 1
     other = await answer(lonely_api, form(photo()), **{"Idempotency-Key": "k2"})
     assert other[1]["id"] != first[1]["id"]
 
 
-async def test_the_same_idempotency_key_at_once_makes_one_photo(lonely_api: Running) -> None:
+@pytest.mark.parametrize(
+    "other",
+    [
+        form(photo(seed=2)), form(photo(), caption="another"), form(photo(), item_id="another"),
+        form(photo(), filename="dog.jpg"),
+    ],
+    ids=["file", "caption", "item", "filename"],
+)  # fmt: skip
+async def test_an_idempotency_key_of_another_request_is_refused_and_nothing_is_stored(
+    lonely_api: Running, other: FormData
+) -> None:
+    status, first = await answer(lonely_api, form(photo()), **{"Idempotency-Key": "k1"})
+    assert status == 201
+    status, body = await answer(lonely_api, other, **{"Idempotency-Key": "k1"})
+    assert (status, body["errors"][0]["field"]) == (422, "Idempotency-Key")  # type: ignore[index]
+    assert await answer(lonely_api, form(photo()), **{"Idempotency-Key": "k1"}) == (201, first)
+    assert len(await lonely_api.stored_files()) == 1
+
+
+async def test_different_requests_at_once_with_one_idempotency_key_make_one_photo(lonely_api: Running) -> None:
     answers = await asyncio.gather(
-        *(answer(lonely_api, form(photo(seed=n)), **{"Idempotency-Key": "k"}) for n in range(8))
+        *(answer(lonely_api, form(photo(seed=n)), **{"Idempotency-Key": "k"}) for n in range(4))
     )
+    assert sorted(status for status, _ in answers) == [201, 422, 422, 422]
+    assert len(await lonely_api.stored_files()) == 1
+    assert len(await outbox(lonely_api)) == 1
+
+
+async def test_the_same_idempotency_key_at_once_makes_one_photo(lonely_api: Running) -> None:
+    answers = await asyncio.gather(*(answer(lonely_api, form(photo()), **{"Idempotency-Key": "k"}) for _ in range(8)))
     assert {status for status, _ in answers} == {201}
     assert len({body["id"] for _, body in answers}) == 1
     assert len(await lonely_api.stored_files()) == 1

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -15,6 +16,7 @@ import pytest
 
 import reaper
 from ailing_s3 import AilingS3
+from deployment import descendants_of
 from groundwork import kafka
 from load import Sent
 from pictures import black_interlaced_png
@@ -195,6 +197,22 @@ async def machine_at_load_10(scene: S) -> None:
         await poll_async(is_settled, 300, what="the large photo is ready or failed under load")
 
 
+async def postgres_frozen(scene: S) -> None:
+    server = scene.place.postgres.pid
+    processes = [server, *descendants_of(server)]
+    try:
+        for pid in processes:
+            os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(15)
+    finally:
+        for pid in reversed(processes):
+            os.kill(pid, signal.SIGCONT)
+    await asyncio.sleep(2)
+    scene.place.database_proxy.freeze()
+    await asyncio.sleep(15)
+    scene.place.database_proxy.reopen()
+
+
 async def poison_among_the_good(scene: S) -> None:
     since = await ends_of(scene.place.settings, *topics.DEAD_LETTERS)
     poison = [b"", b"\xff\x00", b"[]", b'{"photo_id": "x"}', b'{"photo_id": 1, "storage_key": "../passwd"}', None]
@@ -281,6 +299,7 @@ async def hostile_tenant_with_bad_keys(scene: S) -> None:
         (storage_full, 15),
         (postgres_killed, 12),
         (network_to_postgres_cut, 12),
+        (postgres_frozen, 20),
         (poison_among_the_good, 8),
         (machine_at_load_10, 8),
         (hostile_tenant_with_bad_keys, 8),

@@ -95,6 +95,18 @@ def test_unknown_fields_and_headers_are_ignored():
         ({**LEAST, "storage_key": "/etc/passwd"}, "storage_key"),
         ({**LEAST, "checksum": "md5:1"}, "checksum"),
         ({**LEAST, "file_size": -1}, "file_size"),
+        ({**LEAST, "caption": "x" * 10_001}, "caption: String should have at most 10000 characters"),
+        ({**LEAST, "filename": "x" * 1025}, "filename: String should have at most 1024 characters"),
+        ({**LEAST, "item_id": "x" * 256}, "item_id: String should have at most 255 characters"),
+        ({**LEAST, "uploaded_by": "x" * 256}, "uploaded_by: String should have at most 255 characters"),
+        ({**LEAST, "content_type": "x" * 256}, "content_type: String should have at most 255 characters"),
+        ({**LEAST, "event_id": "x" * 256}, "event_id: String should have at most 255 characters"),
+        ({**LEAST, "storage_key": "x" * 1025}, "storage_key: a storage key must not be over 1024 bytes"),
+        ({**LEAST, "workspace_id": "x" * 129}, "workspace_id"),
+        ({**LEAST, "event_id": "a\0b"}, "event_id: must not have control characters"),
+        ({**LEAST, "storage_key": "a\0b"}, "storage_key: a storage key must not have"),
+        (json.dumps({**LEAST, "caption": "a"}).replace('"a"', '"\\ud800"').encode(), "no JSON"),
+        (json.dumps({**LEAST, "caption": "CAPTION"}).encode().replace(b"CAPTION", b"\xed\xa0\x80"), "caption"),
         ({**LEAST, "occurred_at": "yesterday"}, "occurred_at"),
         ({**LEAST, "occurred_at": "2026-01-01T00:00:00"}, "occurred_at"),
     ],
@@ -167,3 +179,14 @@ def test_what_no_database_keeps_is_no_event(facts: bytes) -> None:
     body = b'{"photo_id": "0198f0c2-0000-7000-8000-000000000001", "workspace_id": "acme", "storage_key": "a", ' + facts
     with pytest.raises(InvalidEvent):
         read_event(record(body + b"}"))
+
+
+@pytest.mark.parametrize("character", ["x", "\x01", "\u20ac", "\U0001f600", '"'])
+def test_an_upload_with_every_bound_used_up_fits_brokers_that_take_100_kb(character):
+    lengths = {"caption": 10_000, "filename": 1024, "item_id": 255, "uploaded_by": 255, "content_type": 255}
+    longest = {name: character * length for name, length in lengths.items()}
+    event = read_event(
+        record({**LEAST, **longest, "event_id": "x" * 255, "storage_key": "originals/acme/" + "x" * 1009})
+    )
+    headers = headers_of(event, source="/test", trace=[("traceparent", b"x" * 512), ("tracestate", b"x" * 512)])
+    assert len(value_of(event)) + sum(len(name) + len(value or b"") for name, value in headers) < 95_000

@@ -85,7 +85,7 @@ def test_the_projectors_letters_are_asked_for_by_name_and_one_without_its_value_
     assert refused.returncode == 1
     assert "topic thumbnails.ready, partition 0, offset 41" in refused.stderr
     assert refused.stdout == "replayed 0 of 1 dead letters\n"
-    assert dead("drop", "--of", "projector").stdout == "dropped 1 of 1 dead letters\n"
+    assert dead("drop", "--of", "projector", "--all").stdout == "dropped 1 of 1 dead letters\n"
     assert dead("list").stdout.endswith("2 dead letters\n")
 
 
