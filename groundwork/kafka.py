@@ -93,11 +93,15 @@ async def started(producer: AIOKafkaProducer) -> AIOKafkaProducer:
 
 
 def new_consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
-    """A consumer of the topics ``names`` that is not yet started and never commits by itself."""
+    """A consumer of the topics ``names`` that is not yet started and never commits by itself.
+
+    It reads what is committed only: the records of transactions that were aborted, or are still open, are not events.
+    """
     chosen = {
         "group_id": group,
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
         "session_timeout_ms": int(SESSION_TIMEOUT_SECONDS * 1000),
         "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
         "fetch_max_wait_ms": _EMBEDDED_BUSY_WAIT_MS if settings.kafka_is_embedded else _FETCH_WAIT_MS,

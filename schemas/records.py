@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import ValidationError
 
@@ -28,6 +28,23 @@ _REASON_CHARACTERS: Final = 2000
 
 class InvalidEvent(ValueError):
     """A record that is no event of its topic; the text says why, for a person."""
+
+
+class UnreadableValue(bytes):
+    """The value of a record that Kafka's client could not read as it should be, and why.
+
+    Only our own consumers make these: nothing that is sent can pass for one.
+    """
+
+    reason: str
+    #: How long the record or its batch is, where its value could not be told and is left out here.
+    left_out_bytes: int | None
+
+    def __new__(cls, value: bytes, reason: str, left_out_bytes: int | None = None) -> Self:
+        """``value``: as far as it could be told."""
+        made = super().__new__(cls, value)
+        made.reason, made.left_out_bytes = reason, left_out_bytes
+        return made
 
 
 @dataclass(frozen=True)
@@ -113,6 +130,8 @@ def json_schemas() -> Mapping[str, Any]:
 def _read(record: Record) -> Event:
     if record.value is None:
         raise InvalidEvent("the record has no value")
+    if isinstance(record.value, UnreadableValue):
+        raise InvalidEvent(record.value.reason)
     try:
         body = json.loads(record.value)
         if b"\\ud" in record.value.lower():
