@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api import journal, outbox
-from api.fold import Photo, fold
+from api.fold import Generation, Photo, fold
 from api.items import lock_item, photos_of_item, place_last, promote_next
 from api.problems import Problem, not_found
 from api.projection import write_photo
@@ -18,6 +18,7 @@ from api.tables import DeletedPhotoRow, IdempotencyKeyRow, PhotoRow
 from api.views import photo_json
 from schemas import ids, topics
 from schemas.events import PhotoDeleted, PhotoUploaded
+from schemas.times import LATEST
 
 Trace = Iterable[tuple[str, bytes]]
 
@@ -149,10 +150,8 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
     for row in rows:
         if row.storage_key is None:
             continue
-        latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
-        event = upload_event_of(
-            row, event_id=str(ids.new_id()), occurred_at=max(datetime.now(UTC), latest + timedelta(microseconds=1))
-        )
+        occurred_at, event_id = _next_generation(row)
+        event = upload_event_of(row, event_id=event_id, occurred_at=occurred_at)
         row.uploaded_at, row.upload_event_id = event.occurred_at, event.event_id
         row.status_at, row.status_event_id = event.occurred_at, event.event_id
         row.thumbnail_status, row.attempts = "pending", 0
@@ -163,6 +162,15 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
         entries.append(journal.entry(topics.UPLOADED, row))
     await journal.append(session, entries)
     return len(entries)
+
+
+def _next_generation(row: PhotoRow) -> Generation:
+    """When a photo is uploaded anew, and under which event id: after all that is known of it."""
+    latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
+    event_id = str(ids.new_id())
+    if latest < LATEST:
+        return max(datetime.now(UTC), latest + timedelta(microseconds=1)), event_id
+    return LATEST, f"~{event_id}"  # no moment is later: of the same moment, the greater id is
 
 
 def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> PhotoUploaded:

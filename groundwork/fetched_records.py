@@ -85,6 +85,8 @@ class FetchedBatches:
 class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aiokafka has no types
     """The records of one partition in one answer. It never raises."""
 
+    next_fetch_offset: int
+
     def _unpack_records(self) -> Iterator[Any]:
         while self._records.has_next():
             content = self._records.next_batch()

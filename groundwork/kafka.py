@@ -133,6 +133,16 @@ class ConsumerOfEmbedded(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ha
             self._fetcher._fetch_max_wait_ms = _EMBEDDED_QUIET_WAIT_MS if is_quiet else _EMBEDDED_BUSY_WAIT_MS
 
 
+def readable_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """Where what can be read of a partition ends, as the last answer said; None before the first.
+
+    Behind it there may be transactions that are still open.
+    """
+    end: int | None = consumer.highwater(partition)
+    stable: int | None = consumer.last_stable_offset(partition)
+    return end if end is None or stable is None or stable < 0 else min(end, stable)
+
+
 async def create_topics(settings: Settings) -> list[str]:
     """Create the topics that are missing, and return their names.
 

@@ -14,6 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas import ids, topics
 from schemas.records import Headers, Record, UnreadableValue, dead_headers
+from schemas.times import EARLIEST, in_range, time_of_record
 
 Settlement = Literal["replayed", "dropped"]
 Buried = Literal["worker", "projector"]
@@ -38,9 +39,6 @@ _KEPT_KEY_BYTES: Final = 1024
 
 _SETTLES: Final = "thumbstream_settles_offset"
 _SETTLED_AS: Final = "thumbstream_settled_as"
-
-#: The last millisecond that has a date.
-_LAST_MS: Final = 253_402_300_799_000
 
 #: No letter goes back to a topic that is none of ours, whatever its headers say.
 _REPLAYABLE: Final = frozenset(topics.ALL) - frozenset(topics.DEAD_LETTERS)
@@ -213,9 +211,9 @@ def _left_out_bytes(record: Record, headers: dict[str, Any]) -> int | None:
 def _died_at(headers: dict[str, Any], timestamp_ms: int) -> datetime:
     try:
         said = datetime.fromisoformat(_text(headers.get(_DEAD_AT)))
-        return said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return datetime.fromtimestamp(min(max(0, timestamp_ms), _LAST_MS) / 1000, UTC)
+    except ValueError:
+        return time_of_record(timestamp_ms) or EARLIEST
+    return in_range(said if said.tzinfo else said.replace(tzinfo=UTC))
 
 
 def _text(value: bytes | None) -> str:

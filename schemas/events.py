@@ -3,11 +3,12 @@
 from typing import Annotated, ClassVar, Final
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from schemas import topics
 from schemas.faults import FaultCode
 from schemas.storage_keys import StorageKey, WorkspaceId
+from schemas.times import EventTime
 
 EventId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=255)]
@@ -30,7 +31,7 @@ class Event(BaseModel):
     topic: ClassVar[str]
 
     event_id: EventId
-    occurred_at: AwareDatetime
+    occurred_at: EventTime
     photo_id: UUID
     workspace_id: WorkspaceId
 
@@ -69,7 +70,7 @@ class UploadResult(Result):
 
     item_id: ItemId | None = None
     attempt: int = Field(ge=1, le=MAX_NUMBER)
-    uploaded_at: AwareDatetime = Field(description="occurred_at of the upload: orders the uploads of one photo")
+    uploaded_at: EventTime = Field(description="occurred_at of the upload: orders the uploads of one photo")
 
     @model_validator(mode="before")
     @classmethod
