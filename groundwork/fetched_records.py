@@ -137,7 +137,11 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
     def _unreadable_rest(self, content: bytes, error: Exception) -> Iterator[Any]:
         """One record for all that is left of a batch, at its last offset, so that the next fetch begins behind it."""
         first = self.next_fetch_offset
-        last = max(first, _last_offset(content, self._records.next_offset()))
+        last = _last_offset(content, self._records.next_offset())
+        if last is None:
+            last = first
+        if last < first:
+            return  # its records have come out, and what is wrong is behind them
         span = f"the record at offset {last}" if first == last else f"the batch with offsets {first} to {last}"
         value = UnreadableValue(b"", f"{span} cannot be read: {error or repr(error)}", left_out_bytes=len(content))
         record = FetchedRecord(last, -1, 0, None, value)
@@ -164,14 +168,16 @@ def read_fetches_leniently() -> None:
     fetcher.PartitionRecords = PartitionRecords
 
 
-def _last_offset(content: bytes, next_offset: int | None) -> int:
+def _last_offset(content: bytes, next_offset: int | None) -> int | None:
     """The last offset of a batch that may be corrupt, which is before the one behind it, whatever it says itself."""
     if len(content) < _FACTS_AT + _FACTS.size:
-        return -1
+        return None
     base, _ = _HEAD.unpack_from(content)
     _, delta, _, _ = _FACTS.unpack_from(content, _FACTS_AT)
     last = int(base) + (int(delta) if content[_MAGIC_AT] >= 2 else 0)
-    return last if next_offset is None or base <= last < next_offset else next_offset - 1
+    if next_offset is not None and not base <= last < next_offset:
+        last = next_offset - 1
+    return max(int(base), last)
 
 
 def _read_records(content: bytes) -> Iterator[FetchedRecord]:

@@ -116,9 +116,9 @@ def test_an_event_of_another_workspace_changes_nothing() -> None:
         assert fold(photo, event.model_copy(update={"workspace_id": "other"})) == photo
 
 
-@given(st.permutations([FIRST, started(FIRST), ready(FIRST)]), st.lists(st.integers(-90, 90), min_size=3, max_size=3))
+@given(st.permutations([FIRST, started(FIRST), ready(FIRST)]), st.tuples(*[st.integers(-90, 90)] * 3))
 def test_an_upload_to_which_each_reader_gave_another_time_is_one_upload(
-    history: list[Event], minutes: list[int]
+    history: list[Event], minutes: tuple[int, int, int]
 ) -> None:
     field_of = {True: "occurred_at", False: "uploaded_at"}
     times = [NOON + timedelta(minutes=minute) for minute in minutes]
