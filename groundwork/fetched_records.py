@@ -102,7 +102,8 @@ class PartitionRecords(fetcher.PartitionRecords):  # type: ignore[misc]  # aioka
             raise ValueError("it is cut off")
         if not batch.validate_crc():
             raise ValueError("its checksum is wrong")
-        if not (batch.is_control_batch or self._is_aborted(batch)):
+        is_aborted = self._is_aborted(batch)  # asked of markers too: they end what is aborted
+        if not (batch.is_control_batch or is_aborted):
             end = max(self.next_fetch_offset, batch.next_offset)
             records = iter(batch)
             while True:
