@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from groundwork.kafka_codecs import MAX_BATCH_BYTES
 from groundwork.kafka_mends import mend_consumers
-from raw_batches import GZIP, LZ4, SNAPPY, ZSTD, batch, record
+from raw_batches import CONTROL, GZIP, LZ4, SNAPPY, TRANSACTIONAL, ZSTD, batch, record
 from schemas.records import UnreadableValue
 
 PARTITION = TopicPartition("t", 0)
@@ -35,11 +35,11 @@ def at_offset(content, base):
     return struct.pack(">q", base) + content[8:]
 
 
-def read(content, begin=0):
+def read(content, begin=0, aborted=None):
     """The records of an answer, and where the next fetch begins."""
     batches = fetcher.MemoryRecords(content)
     assert batches.has_next() or not content
-    records = fetcher.PartitionRecords(PARTITION, batches, None, begin, None, None, True, fetcher.READ_COMMITTED)
+    records = fetcher.PartitionRecords(PARTITION, batches, aborted, begin, None, None, True, fetcher.READ_COMMITTED)
     return list(records), records.next_fetch_offset
 
 
@@ -138,3 +138,20 @@ def test_a_batch_that_is_cut_off_is_not_asked_for_again():
     found, next_offset = read(GOOD[:-3])
     assert [type(each.value) for each in found] == [UnreadableValue]
     assert next_offset == 1
+
+
+@given(st.lists(st.tuples(st.integers(1, 3), st.booleans()), max_size=8))
+def test_what_was_aborted_does_not_come_out_and_what_was_committed_does(transactions):
+    batches, aborted, expected = [], [], []
+    for number, (producer_id, is_committed) in enumerate(transactions):
+        value = b"%d" % number
+        if is_committed:
+            expected.append(value)
+        else:
+            aborted.append((producer_id, len(batches)))
+        batches.append(batch(record(value), producer_id=producer_id, attributes=TRANSACTIONAL))
+        marker = record(b"", key=struct.pack(">hh", 0, int(is_committed)))
+        batches.append(batch(marker, producer_id=producer_id, attributes=TRANSACTIONAL | CONTROL))
+    found, next_offset = read(answer(*batches), aborted=aborted)
+    assert [each.value for each in found] == expected
+    assert next_offset == len(batches)

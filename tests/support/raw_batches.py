@@ -21,6 +21,10 @@ SNAPPY: Final = 2
 LZ4: Final = 3
 ZSTD: Final = 4
 
+TRANSACTIONAL: Final = 0x10
+#: A batch of a broker, which ends a transaction.
+CONTROL: Final = 0x20
+
 Headers = Sequence[tuple[bytes | None, bytes | None]]
 
 
@@ -52,10 +56,18 @@ def batch(
     last_delta: int | None = None,
     crc_error: int = 0,
     magic: int = 2,
+    producer_id: int = -1,
+    attributes: int = 0,
 ) -> bytes:
-    """A batch of ``count`` records, which are given as they stand behind its head: compressed, if ``codec`` says so."""
+    """A batch of ``count`` records, which are given as they stand behind its head: compressed, if ``codec`` says so.
+
+    ``attributes``: others than the codec, such as ``TRANSACTIONAL``.
+    """
     delta = count - 1 if last_delta is None else last_delta
-    protected = struct.pack(">hiqqqhii", codec, delta, timestamp_ms, timestamp_ms, -1, -1, -1, count) + records
+    protected = struct.pack(
+        ">hiqqqhii", codec | attributes, delta, timestamp_ms, timestamp_ms, producer_id, -1, -1, count
+    )
+    protected += records
     crc = calc_crc32c(protected) ^ crc_error
     return struct.pack(">qiibI", 0, len(protected) + 9, -1, magic, crc) + protected
 
