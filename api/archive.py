@@ -3,6 +3,7 @@
 import zipfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from pathlib import PurePath
 from typing import Final
 
@@ -44,7 +45,7 @@ async def archive(storage: Storage, rows: Sequence[PhotoRow]) -> AsyncGenerator[
         for row, name in zip(rows, entry_names(rows), strict=True):
             if format_of(await storage.read_beginning(row.storage_key or "", SNIFF_BYTES)) is None:
                 continue  # it was never recognised as an image
-            entry = zipfile.ZipInfo(name, date_time=max(row.created_at.timetuple()[:6], (1980, 1, 1, 0, 0, 0)))
+            entry = zipfile.ZipInfo(name, date_time=_zip_time(row.created_at))
             with archived.open(entry, "w", force_zip64=True) as opened:
                 async with aclosing(storage.chunks(row.storage_key or "")) as chunks:
                     async for chunk in chunks:
@@ -66,6 +67,11 @@ def entry_names(rows: Sequence[PhotoRow]) -> list[str]:
         taken.add(name.lower())
         names.append(name)
     return names
+
+
+def _zip_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
+    """As far as a zip has years."""
+    return min(max(moment.timetuple()[:6], (1980, 1, 1, 0, 0, 0)), (2107, 12, 31, 23, 59, 58))
 
 
 def _name_of(row: PhotoRow) -> str:

@@ -33,7 +33,7 @@ class BrokerMemory:
         self._turn = asyncio.Lock()
 
     async def check(self) -> int:
-        """Make missing topics; where the mark is gone, take what is unfinished for lost, and set it again.
+        """Make missing topics; where the mark is gone, take what is unfinished for lost. Set it again in any case.
 
         Returns how many that were.
 
@@ -48,11 +48,10 @@ class BrokerMemory:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await consumer.start()
                     known = [await consumer.committed(partition) for partition in _MARKED]
-                if None not in known:
-                    return 0
-                lost = await mark_lost(self._database)
+                lost = await mark_lost(self._database) if None in known else 0
                 if lost:
                     log.warning("the topics were made anew: what is unfinished goes out again", count=lost)
+                # Also where the mark is there: one that is old expires, by default after seven days.
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await _remember(consumer)
                 return lost

@@ -144,12 +144,12 @@ class DeadLetters:
             consumer.pause(*done)
 
     async def _reached(self, left: set[TopicPartition], ends: dict[TopicPartition, int]) -> set[TopicPartition]:
-        # The high-water mark that comes with the records, not end_offsets: the embedded broker's are short.
+        # The end that comes with the records, not end_offsets: the embedded broker's are short.
         done = set()
         for partition in left:
-            high = self._consumer.highwater(partition)
-            if high is not None:
-                ends.setdefault(partition, high)
+            end = kafka.readable_end(self._consumer, partition)
+            if end is not None:
+                ends.setdefault(partition, end)
                 if await self._consumer.position(partition) >= ends[partition]:
                     done.add(partition)
         return done

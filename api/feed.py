@@ -26,10 +26,16 @@ _LOOK_AGAIN_SECONDS: Final = 0.25
 _PAGE_ROWS: Final = 500
 _QUEUE_MESSAGES: Final = 1000
 _RATE_WINDOW_SECONDS: Final = 5.0
+#: It looks four times a second, so that this is no matter of load.
+_STILL_SECONDS: Final = 30.0
 
 
 class TooSlow(Exception):
     """The subscriber's queue is full; it may come back with its cursor."""
+
+
+class FeedStandsStill(Exception):
+    """The feed does not get on with the journal."""
 
 
 class Subscriber:
@@ -74,6 +80,7 @@ class Feed:
         self._identity = ""
         #: The last journal row that has been handed out.
         self.position = 0
+        self._got_on_at = time.monotonic()
 
     async def start(self) -> None:
         """Begin at the end of the journal."""
@@ -104,7 +111,17 @@ class Feed:
                     page = (await session.scalars(newer.order_by(col(JournalRow.seq)).limit(_PAGE_ROWS))).all()
                 for row in page:
                     self._hand_out(row)
+                self._got_on_at = time.monotonic()
                 more = len(page) == _PAGE_ROWS
+
+    async def check(self) -> None:
+        """Raise if it has neither handed out a row nor reached the journal's end for a while.
+
+        Raises:
+            FeedStandsStill: it has not.
+        """
+        if (seconds := time.monotonic() - self._got_on_at) > _STILL_SECONDS:
+            raise FeedStandsStill(f"it has handed out nothing since {seconds:.0f} s, at row {self.position}")
 
     @contextlib.contextmanager
     def subscribed(self, workspace_id: str) -> Iterator[Subscriber]:

@@ -4,11 +4,14 @@ A photo's state is a join-semilattice: three parts, each of which keeps the grea
 tombstone that absorbs them all. So events may come in any order and any number, and the state is the same.
 Order is by *generation*: (when the upload occurred, its event id). Source: Shapiro and others, "Conflict-free
 replicated data types", 2011, state-based types.
+
+An upload that came without a time may be given another by each that reads it: it is told by its event id, and the later
+time counts.
 """
 
 import json
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from enum import IntEnum
 from typing import Any
 from uuid import UUID
@@ -136,14 +139,6 @@ def storable(text: str | None) -> str | None:
     return text.replace("\0", "") if text else text
 
 
-def in_utc(moment: datetime) -> datetime:
-    """The same moment in UTC; at the ends of the calendar, where UTC has no such year, the nearest that it has."""
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError:
-        return moment.replace(tzinfo=UTC)
-
-
 def _join(
     photo: Photo | None,
     event: Event,
@@ -164,18 +159,24 @@ def _join(
     )
 
 
+def _is_same(one: Generation, other: Generation) -> bool:
+    return one[1] == other[1]
+
+
 def _later_upload(old: Upload | None, new: Upload | None) -> Upload | None:
     # The same generation again must not undo a caption or an item that was changed here since.
     if old is None or new is None:
         return old or new
+    if _is_same(old.generation, new.generation):
+        return replace(old, generation=max(old.generation, new.generation))
     return new if new.generation > old.generation else old
 
 
 def _later_progress(old: Progress, new: Progress) -> Progress:
-    if old.generation != new.generation:
+    if not _is_same(old.generation, new.generation):
         return max(old, new, key=lambda progress: progress.generation)
     return Progress(
-        old.generation,
+        max(old.generation, new.generation),
         max(old.status, new.status),
         max(old.attempts, new.attempts),
         _later_error(old, new),
@@ -191,13 +192,16 @@ def _later_error(old: Progress, new: Progress) -> tuple[str, str] | None:
 def _later_pictures(old: Pictures | None, new: Pictures | None) -> Pictures | None:
     if old is None or new is None or old == new:
         return old or new
+    if _is_same(old.generation, new.generation) and old.generation != new.generation:
+        latest = max(old.generation, new.generation)
+        return _later_pictures(replace(old, generation=latest), replace(new, generation=latest))
     if (old.generation, old.made_at) != (new.generation, new.made_at):
         return max(old, new, key=lambda pictures: (pictures.generation, pictures.made_at))
     return max(old, new, key=_canonical)
 
 
 def _delete(state: State, event: PhotoDeleted | ThumbnailsDeleted) -> Deleted:
-    occurred_at = in_utc(event.occurred_at)
+    occurred_at = event.occurred_at
     is_erased = isinstance(event, ThumbnailsDeleted)
     found = Deleted(
         event.photo_id,
@@ -222,7 +226,7 @@ def _delete(state: State, event: PhotoDeleted | ThumbnailsDeleted) -> Deleted:
 
 def _upload_of(event: PhotoUploaded) -> Upload:
     return Upload(
-        (in_utc(event.occurred_at), event.event_id),
+        (event.occurred_at, event.event_id),
         event.storage_key,
         storable(event.item_id) or None,
         storable(event.filename),
@@ -235,7 +239,7 @@ def _upload_of(event: PhotoUploaded) -> Upload:
 
 
 def _progress_of(event: UploadResult) -> Progress:
-    generation = (in_utc(event.uploaded_at), event.caused_by)
+    generation = (event.uploaded_at, event.caused_by)
     if isinstance(event, ThumbnailsFailed):
         error = (event.error.code.value, storable(event.error.message) or "")
         return Progress(generation, Status.FAILED, event.attempt, error)
@@ -247,8 +251,8 @@ def _pictures_of(event: UploadResult) -> Pictures | None:
     if not isinstance(event, ThumbnailsReady):
         return None
     return Pictures(
-        (in_utc(event.uploaded_at), event.caused_by),
-        in_utc(event.occurred_at),
+        (event.uploaded_at, event.caused_by),
+        event.occurred_at,
         event.width,
         event.height,
         {"content_type": event.content_type, "file_size": event.file_size, "checksum": event.checksum},

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from typing import Final
 
 import structlog
@@ -13,6 +14,7 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from api.background import Background
 from api.broker_memory import BrokerMemory
+from api.consumer_progress import ConsumerProgress, is_a_photo_in_work
 from api.database import Database, DatabaseUnavailable, open_database
 from api.feed import Feed
 from api.handlers.health import READINESS
@@ -20,15 +22,17 @@ from api.housekeeping import Housekeeping
 from api.intake import Intake
 from api.leases import Lease
 from api.outbox import Relay
+from api.projector import GROUP as PROJECTOR_GROUP
 from api.projector import Projector
 from api.readiness import Readiness
 from api.reconciler import Reconciler
 from api.republish import mark_lost
 from api.state import BELLS, DATABASE, FEED, INTAKE, STATS, STORAGE
-from api.stats import Lag, Stats
+from api.stats import WORKER_GROUP, Lag, Stats
 from groundwork import kafka
 from groundwork.settings import Settings
 from groundwork.storage import open_storage
+from schemas import topics
 
 log = structlog.get_logger(__name__)
 
@@ -61,12 +65,18 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         lag = Lag(settings, feed)
         stats = app[STATS] = Stats(database, feed, lag)
         background = app[BACKGROUND] = Background()
+        waits = {topics.UPLOADED: 0.0, topics.DELETED: 0.0, topics.RETRY: settings.retry_longest_seconds}
+        workers = ConsumerProgress(settings, WORKER_GROUP, waits, is_busy=partial(is_a_photo_in_work, database))
+        projectors = ConsumerProgress(settings, PROJECTOR_GROUP, dict.fromkeys(topics.PROJECTED, 0.0))
         app[READINESS] = Readiness(
             {
                 "database": database.check,
                 "kafka": lambda: _check_kafka(settings),
                 "storage": storage.check_rights,
                 "tasks": background.check,
+                "worker": workers.check,
+                "projector": projectors.check,
+                "feed": feed.check,
             }
         )
         stack.push_async_callback(_give_back, lease)
@@ -75,6 +85,8 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         background.start("relay", relay.run())
         background.start("reconciler", reconciler.run())
         background.start("projector", projector.run())
+        background.start("progress of workers", workers.run())
+        background.start("progress of projectors", projectors.run())
         background.start("feed", feed.run())
         background.start("lag", lag.run())
         background.start("stats", stats.run())

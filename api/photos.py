@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from api import journal, originals, outbox
 from api.database import database_time
-from api.fold import Photo, fold
+from api.fold import Generation, Photo, fold
 from api.items import close_gaps, place_last
 from api.locks import lock_item, lock_items
 from api.problems import Problem, not_found
@@ -24,6 +24,7 @@ from api.views import photo_json
 from schemas import ids, topics
 from schemas.events import MAX_CAPTION, PhotoDeleted, PhotoUploaded
 from schemas.storage_keys import is_key_of_workspace
+from schemas.times import LATEST
 
 Trace = Iterable[tuple[str, bytes]]
 
@@ -177,10 +178,8 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
     for row in rows:
         if row.storage_key is None or not is_key_of_workspace(row.storage_key, row.workspace_id):
             continue
-        latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
-        event = upload_event_of(
-            row, event_id=str(ids.new_id()), occurred_at=max(now, latest + timedelta(microseconds=1))
-        )
+        occurred_at, event_id = _next_generation(row, now)
+        event = upload_event_of(row, event_id=event_id, occurred_at=occurred_at)
         row.uploaded_at, row.upload_event_id = event.occurred_at, event.event_id
         row.status_at, row.status_event_id = event.occurred_at, event.event_id
         row.thumbnail_status, row.attempts = "pending", 0
@@ -191,6 +190,15 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
         entries.append(journal.entry(topics.UPLOADED, row))
     await journal.append(session, entries)
     return len(entries)
+
+
+def _next_generation(row: PhotoRow, now: datetime) -> Generation:
+    """When a photo is uploaded anew, and under which event id: after all that is known of it."""
+    latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
+    event_id = str(ids.new_id())
+    if latest < LATEST:
+        return max(now, latest + timedelta(microseconds=1)), event_id
+    return LATEST, f"~{event_id}"  # no moment is later: of the same moment, the greater id is
 
 
 def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> PhotoUploaded:

@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from api import journal, originals, outbox
 from api.database import TryAgain, database_time
-from api.fold import Deleted, Photo, Pictures, Progress, State, Status, Upload, fold, in_utc, storable
+from api.fold import Deleted, Photo, Pictures, Progress, State, Status, Upload, fold, storable
 from api.items import close_gaps, place_last
 from api.locks import Item, lock_items, lock_photos
 from api.tables import DeletedPhotoRow, PhotoRow
@@ -83,7 +83,7 @@ class _Batch:
             )  # fmt: skip
             return
         if isinstance(before, Deleted) and isinstance(event, ThumbnailsReady | ThumbnailsFailed):
-            if in_utc(event.occurred_at) > before.deletion[0]:
+            if event.occurred_at > before.deletion[0]:
                 self._to_erase[event.photo_id] = originals.key_of(self._gone[event.photo_id])
             return
         after = fold(before, event)

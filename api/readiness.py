@@ -1,4 +1,4 @@
-"""Whether this instance can do its work: database, Kafka and storage, each by name."""
+"""Whether this instance can do its work, and the consumers get on with theirs: each by name."""
 
 import asyncio
 import time

@@ -2,12 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
@@ -16,8 +14,8 @@ from sqlmodel import col
 from api.database import LONG_SECONDS, Database
 from api.feed import Feed
 from api.fold import Status
+from api.group_backlog import GroupBacklog
 from api.tables import PhotoRow
-from groundwork import kafka
 from groundwork.kafka_mends import own_cancellations_only
 from groundwork.settings import Settings
 from schemas import topics
@@ -30,6 +28,8 @@ WORKER_GROUP: Final = "thumbstream-worker"
 _EVERY_SECONDS: Final = 1.0
 _LAG_EVERY_SECONDS: Final = 2.0
 _LAG_TIMEOUT_SECONDS: Final = 10.0
+#: Records of a partition that are counted one by one: more is as good as its offsets say.
+_COUNTED: Final = 500
 
 
 class Lag:
@@ -46,35 +46,18 @@ class Lag:
         while True:
             if self._feed.subscriber_count():
                 with contextlib.suppress(KafkaError, OSError), own_cancellations_only():
-                    async with self._asking() as consumer:
+                    async with GroupBacklog(self._settings, WORKER_GROUP, counted=_COUNTED) as asking:
                         while self._feed.subscriber_count():
                             async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
-                                self.records = await _lag(self._settings, consumer)
+                                self.records = await _lag(asking)
                             await asyncio.sleep(_LAG_EVERY_SECONDS)
             self.records = None
             await asyncio.sleep(_LAG_EVERY_SECONDS)
 
-    @contextlib.asynccontextmanager
-    async def _asking(self) -> AsyncIterator[AIOKafkaConsumer]:
-        # A consumer that assigns and never joins: the embedded broker has no admin call for committed offsets.
-        consumer = kafka.new_consumer(self._settings, group=WORKER_GROUP)
-        try:
-            await consumer.start()
-            yield consumer
-        finally:
-            await consumer.stop()
 
-
-async def _lag(settings: Settings, consumer: AIOKafkaConsumer) -> int | None:
-    partitions = await kafka.partitions_of(settings, topics.UPLOADED)
-    if not partitions:
-        return None
-    if consumer.assignment() != set(partitions):
-        consumer.assign(partitions)
-        consumer.pause(*partitions)
-    ends = await consumer.end_offsets(partitions)
-    lags: list[int] = [max(0, ends[partition] - (await consumer.committed(partition) or 0)) for partition in partitions]
-    return sum(lags)
+async def _lag(asking: GroupBacklog) -> int | None:
+    backlogs = await asking.read(topics.UPLOADED)
+    return sum(backlog.records for backlog in backlogs.values()) if backlogs else None
 
 
 class Stats:

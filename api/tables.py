@@ -22,12 +22,14 @@ from sqlalchemy import (
 from sqlalchemy.types import JSON
 from sqlmodel import Field, SQLModel
 
+from schemas.times import in_range
+
 #: SQLite counts by itself only in a column that is an INTEGER.
 _Counter = BigInteger().with_variant(Integer, "sqlite")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """A point in time: timezone-aware UTC in Python, whatever the database keeps."""
+    """A point in time: timezone-aware UTC in Python, whatever the database keeps, and one that an event may have."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -38,14 +40,14 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a time without a time zone")
-        in_utc = value.astimezone(UTC)
+        in_utc = in_range(value)
         return in_utc if dialect.name == "postgresql" else in_utc.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """SQLite gives back a time without a zone; it was UTC."""
         if value is None:
             return None
-        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+        return in_range(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
 
 
 #: As the partial indexes have it, word for word: only so does a query find them.

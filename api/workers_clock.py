@@ -9,21 +9,18 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Final
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
-
-from groundwork import kafka
+from api.group_backlog import GroupBacklog
 from groundwork.settings import Settings
+from schemas.times import EARLIEST
 
-_POLL_MS: Final = 200
 _ANSWER_SECONDS: Final = 20.0
-#: Enough for the first record of each partition, which is all that is looked at.
-_FETCH_BYTES: Final = 4096
 
 
 async def clock_of(settings: Settings, group: str, names: Iterable[str]) -> datetime | None:
     """When the oldest record was published that ``group`` has not finished on the topics ``names``.
 
-    Where nothing waits it is the moment of the call; None where a topic is missing.
+    Where nothing waits it is the moment of the call; None where a topic is missing. Where the time of what waits cannot
+    be told it is before all that may have been published.
 
     Raises:
         KafkaError: the brokers do not answer.
@@ -31,33 +28,9 @@ async def clock_of(settings: Settings, group: str, names: Iterable[str]) -> date
     """
     wanted = tuple(names)
     asked_at = datetime.now(UTC)
-    partitions = await kafka.partitions_of(settings, *wanted)
-    if {partition.topic for partition in partitions} != set(wanted):
+    async with asyncio.timeout(_ANSWER_SECONDS), GroupBacklog(settings, group) as asking:
+        backlogs = await asking.read(*wanted)
+    if {partition.topic for partition in backlogs} != set(wanted):
         return None
-    # It assigns and never joins: so it begins where the group has committed, or at the beginning.
-    consumer = kafka.new_consumer(settings, group=group, max_partition_fetch_bytes=_FETCH_BYTES)
-    try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            await consumer.start()
-            consumer.assign(partitions)
-            return min([asked_at, *await _oldest_unfinished(consumer, set(partitions))])
-    finally:
-        await consumer.stop()
-
-
-async def _oldest_unfinished(consumer: AIOKafkaConsumer, left: set[TopicPartition]) -> list[datetime]:
-    found: list[datetime] = []
-    while left:
-        batch = await consumer.getmany(timeout_ms=_POLL_MS)
-        for partition, records in batch.items():
-            if partition in left and records:
-                found.append(datetime.fromtimestamp(max(0, records[0].timestamp) / 1000, UTC))
-        empty = {each for each in left - batch.keys() if await _is_at_end(consumer, each)}
-        consumer.pause(*(left & batch.keys()), *empty)
-        left = left - batch.keys() - empty
-    return found
-
-
-async def _is_at_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> bool:
-    high = consumer.highwater(partition)  # comes with an answer, also with an empty one
-    return high is not None and await consumer.position(partition) >= high
+    oldest = [backlog.oldest_at or EARLIEST for backlog in backlogs.values() if backlog.records]
+    return min([asked_at, *oldest])

@@ -93,11 +93,15 @@ async def started(producer: AIOKafkaProducer) -> AIOKafkaProducer:
 
 
 def new_consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
-    """A consumer of the topics ``names`` that is not yet started and never commits by itself."""
+    """A consumer of the topics ``names`` that is not yet started and never commits by itself.
+
+    It reads what is committed only: the records of transactions that were aborted, or are still open, are not events.
+    """
     chosen = {
         "group_id": group,
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
+        "isolation_level": "read_committed",
         "session_timeout_ms": int(SESSION_TIMEOUT_SECONDS * 1000),
         "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
         "fetch_max_wait_ms": _EMBEDDED_BUSY_WAIT_MS if settings.kafka_is_embedded else _FETCH_WAIT_MS,
@@ -127,6 +131,16 @@ class ConsumerOfEmbedded(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ha
         is_quiet = now - self._last_record_at > _QUIET_AFTER_SECONDS
         if self._fetcher is not None:
             self._fetcher._fetch_max_wait_ms = _EMBEDDED_QUIET_WAIT_MS if is_quiet else _EMBEDDED_BUSY_WAIT_MS
+
+
+def readable_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int | None:
+    """Where what can be read of a partition ends, as the last answer said; None before the first.
+
+    Behind it there may be transactions that are still open.
+    """
+    end: int | None = consumer.highwater(partition)
+    stable: int | None = consumer.last_stable_offset(partition)
+    return end if end is None or stable is None or stable < 0 else min(end, stable)
 
 
 async def create_topics(settings: Settings) -> list[str]:

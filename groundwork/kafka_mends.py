@@ -7,6 +7,8 @@
   the consumer's coordination and comes out of the next call as a cancellation of the caller: seen with brokers away.
 - A producer has one time for two things: how long a record may wait for its delivery, and how long an answer may take.
   A connection whose other end has gone without a word then holds up everything for the first (in Faust: 20 minutes).
+- One record that it cannot read holds up its partition for ever: see :mod:`groundwork.fetched_records`.
+- It decompresses into as much memory as that takes: see :mod:`groundwork.kafka_codecs`.
 """
 
 import asyncio
@@ -17,6 +19,9 @@ from typing import Any, Final
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError, NoError, NotCoordinatorForGroupError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
+
+from groundwork.fetched_records import read_fetches_leniently
+from groundwork.kafka_codecs import limit_decompression
 
 #: A broker that lives answers a produce request in this time, if only with "not yet": the connection is made anew.
 _ANSWER_MS: Final = 10_000
@@ -55,6 +60,8 @@ async def _ended(task: asyncio.Task[None] | None) -> None:
 
 def mend_consumers() -> None:
     """Mend every consumer of this process, Faust's too."""
+    read_fetches_leniently()
+    limit_decompression()
     GroupCoordinator._send_req = _send_checked
     GroupCoordinator._stop_heartbeat_task = _stop_heartbeat_task
     GroupCoordinator._stop_commit_offsets_refresh_task = _stop_commit_offsets_refresh_task

@@ -4,6 +4,9 @@
 - Our own options for security and idempotence, the same as of every other client.
 - A producer that soon gives up on silent connections.
 - Acks are committed when partitions are revoked: Faust drops them, and finished work would be done again.
+- What is committed is what was acked last, for our acks come in the order of their partition. Faust looks for a row of
+  offsets without a gap and makes a list of every offset that is missing: those of aborted transactions, millions of
+  them, or as many as a batch claims to have.
 - A partition of which nothing is committed is read from its start after a rebalance. aiokafka's ``seek_to_committed``
   leaves it where it is, which is behind records that Faust has fetched and dropped: they would be lost.
 """
@@ -57,6 +60,18 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
     class Consumer(driver.Consumer):
         def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:
             return ConsumerThread(self, loop=self.loop, beacon=self.beacon)
+
+        def _new_offset(self, tp: TP) -> int | None:
+            acked = self._acked[tp]
+            if not acked:
+                return None
+            last: int = max(acked)
+            acked.clear()
+            self._acked_index[tp].clear()
+            return last + 1
+
+        async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
+            """Nothing is to be remembered: see ``_new_offset``."""
 
         async def on_partitions_revoked(self, revoked: set[TP]) -> None:
             self._buffered_partitions.clear()

@@ -13,7 +13,8 @@ from typing import Any, Final, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas import ids, topics
-from schemas.records import Headers, Record, dead_headers
+from schemas.records import Headers, Record, UnreadableValue, dead_headers
+from schemas.times import EARLIEST, in_range, time_of_record
 
 Settlement = Literal["replayed", "dropped"]
 Buried = Literal["worker", "projector"]
@@ -38,9 +39,6 @@ _KEPT_KEY_BYTES: Final = 1024
 
 _SETTLES: Final = "thumbstream_settles_offset"
 _SETTLED_AS: Final = "thumbstream_settled_as"
-
-#: The last millisecond that has a date.
-_LAST_MS: Final = 253_402_300_799_000
 
 #: No letter goes back to a topic that is none of ours, whatever its headers say.
 _REPLAYABLE: Final = frozenset(topics.ALL) - frozenset(topics.DEAD_LETTERS)
@@ -125,17 +123,21 @@ class DeadLetter:
 def whole_letter(record: Record, reason: str) -> Letter:
     """What to bury of ``record``: all of it, unchanged, and whence and why.
 
-    A record with neither key nor value cannot be sent: an empty key stands for none then.
+    A record with neither key nor value cannot be sent: an empty key stands for none then. One whose value could not be
+    read is buried without it.
     """
+    if isinstance(record.value, UnreadableValue) and record.value.left_out_bytes is not None:
+        return bare_letter(record, reason)
     key = b"" if record.key is None and record.value is None else record.key
     return key, record.value, dead_headers(record, reason)
 
 
 def bare_letter(record: Record, reason: str) -> Letter:
-    """What to bury of a record that is too large for a letter: where it lies and why, without value or own headers."""
+    """What to bury of a record whose value does not fit or is not known: where it lies and why, without own headers."""
     key = record.key if record.key and len(record.key) <= _KEPT_KEY_BYTES else b""
     bare = replace(record, value=None, headers=())
-    left_out = (_LEFT_OUT_BYTES, str(len(record.value or b"")).encode())
+    byte_count = getattr(record.value, "left_out_bytes", None) or len(record.value or b"")
+    left_out = (_LEFT_OUT_BYTES, str(byte_count).encode())
     return key, None, [*dead_headers(bare, reason), left_out]
 
 
@@ -145,7 +147,7 @@ def letter_of(record: Record) -> DeadLetter:
     return DeadLetter(
         record,
         _source_of(headers),
-        _text(headers.get(_REASON)),
+        record.value.reason if isinstance(record.value, UnreadableValue) else _text(headers.get(_REASON)),
         _died_at(headers, record.timestamp_ms),
         _left_out_bytes(record, headers),
     )
@@ -218,9 +220,9 @@ def _left_out_bytes(record: Record, headers: dict[str, Any]) -> int | None:
 def _died_at(headers: dict[str, Any], timestamp_ms: int) -> datetime:
     try:
         said = datetime.fromisoformat(_text(headers.get(_DEAD_AT)))
-        return said.astimezone(UTC) if said.tzinfo else said.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        return datetime.fromtimestamp(min(max(0, timestamp_ms), _LAST_MS) / 1000, UTC)
+    except ValueError:
+        return time_of_record(timestamp_ms) or EARLIEST
+    return in_range(said if said.tzinfo else said.replace(tzinfo=UTC))
 
 
 def _text(value: bytes | None) -> str:

@@ -6,7 +6,6 @@ from uuid import UUID
 
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,6 +17,7 @@ from pydantic import (
 from schemas import topics
 from schemas.faults import FaultCode
 from schemas.storage_keys import StorageKey, WorkspaceId
+from schemas.times import EventTime
 
 #: Characters. The bounds of every way in: HTTP, Kafka, and what is published again from the database. With all of them
 #: used up an event is below 100 KB, which brokers take that take less than Kafka's default.
@@ -62,7 +62,7 @@ class Event(BaseModel):
     topic: ClassVar[str]
 
     event_id: EventId
-    occurred_at: AwareDatetime
+    occurred_at: EventTime
     photo_id: UUID
     workspace_id: WorkspaceId
 
@@ -106,7 +106,7 @@ class UploadResult(Result):
 
     item_id: ItemId | None = None
     attempt: int = Field(ge=1, le=MAX_NUMBER)
-    uploaded_at: AwareDatetime = Field(description="occurred_at of the upload: orders the uploads of one photo")
+    uploaded_at: EventTime = Field(description="occurred_at of the upload: orders the uploads of one photo")
 
     @model_validator(mode="before")
     @classmethod

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pydantic import ValidationError
 
@@ -22,6 +22,7 @@ from schemas.events import (
     ThumbnailsReady,
 )
 from schemas.storage_keys import check_key_of_workspace
+from schemas.times import time_of_record
 
 #: Names may come twice, and a header may be there without a value.
 Headers = list[tuple[str, bytes | None]]
@@ -34,12 +35,32 @@ _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 #: Longer ones are not passed on, lest a result be too large for Kafka. Source: W3C Trace Context, section 3.3.1.5.
 _TRACE_BYTES: Final = 512
 
+#: What a value may have: an event is a few kilobytes, and a hundred times that takes too long to read.
+_VALUE_BYTES: Final = 4 * 1024 * 1024
+
 #: A reason may name every field of a record that was made to be hostile.
 _REASON_CHARACTERS: Final = 2000
 
 
 class InvalidEvent(ValueError):
     """A record that is no event of its topic; the text says why, for a person."""
+
+
+class UnreadableValue(bytes):
+    """The value of a record that Kafka's client could not read as it should be, and why.
+
+    Only our own consumers make these: nothing that is sent can pass for one.
+    """
+
+    reason: str
+    #: How long the record or its batch is, where its value could not be told and is left out here.
+    left_out_bytes: int | None
+
+    def __new__(cls, value: bytes, reason: str, left_out_bytes: int | None = None) -> Self:
+        """``value``: as far as it could be told."""
+        made = super().__new__(cls, value)
+        made.reason, made.left_out_bytes = reason, left_out_bytes
+        return made
 
 
 @dataclass(frozen=True)
@@ -49,7 +70,7 @@ class Record:
     topic: str
     partition: int
     offset: int
-    #: Milliseconds since 1970, as the broker has it.
+    #: Milliseconds since 1970, if its producer was right; see :func:`schemas.times.time_of_record`.
     timestamp_ms: int
     key: bytes | None
     value: bytes | None
@@ -59,8 +80,8 @@ class Record:
 def read_event(record: Record) -> Event:
     """The event that ``record`` carries.
 
-    ``event_id`` comes from the body, else from the header ``ce_id``, else from the record's position; ``occurred_at``
-    from the body, else from the record's timestamp: each is the same at every redelivery.
+    ``event_id`` comes from the body, else from the header ``ce_id``, else from the record's position, and is the same
+    at every redelivery. ``occurred_at`` comes from the body, else from the record's timestamp, else it is now.
 
     Raises:
         InvalidEvent: the value is no JSON object or lacks what the topic's event must have.
@@ -125,6 +146,10 @@ def json_schemas() -> Mapping[str, Any]:
 def _read(record: Record) -> Event:
     if record.value is None:
         raise InvalidEvent("the record has no value")
+    if isinstance(record.value, UnreadableValue):
+        raise InvalidEvent(record.value.reason)
+    if len(record.value) > _VALUE_BYTES:
+        raise InvalidEvent(f"the value has {len(record.value)} bytes, of {_VALUE_BYTES} at most")
     try:
         body = json.loads(record.value)
         if b"\\ud" in record.value.lower():
@@ -133,9 +158,10 @@ def _read(record: Record) -> Event:
         raise InvalidEvent(f"the value is no JSON: {error}") from error
     if not isinstance(body, dict):
         raise InvalidEvent("the value is no JSON object")
-    for field, value in _defaults(record).items():
-        if body.get(field) is None:
-            body[field] = value
+    if body.get("event_id") is None:
+        body["event_id"] = _id_of(record)
+    if body.get("occurred_at") is None:
+        body["occurred_at"] = (time_of_record(record.timestamp_ms) or datetime.now(UTC)).isoformat()
     try:
         event = EVENT_OF_TOPIC[record.topic].model_validate(body)
     except ValidationError as error:
@@ -155,16 +181,9 @@ def _keys_named_by(event: Event) -> Iterable[str]:
     return [key] if key else []
 
 
-def _defaults(record: Record) -> dict[str, str]:
-    headers = dict(record.headers)
-    seconds, milliseconds = divmod(record.timestamp_ms, 1000)
-    written_at = datetime.fromtimestamp(seconds, UTC).replace(microsecond=milliseconds * 1000)
-    position = ids.id_from_position(record.topic, record.partition, record.offset)
-    said = CONTROL_CHARACTERS.sub("", (headers.get("ce_id") or b"").decode(errors="replace"))
-    return {
-        "event_id": said[:MAX_EVENT_ID] or position,
-        "occurred_at": written_at.isoformat(),
-    }
+def _id_of(record: Record) -> str:
+    said = CONTROL_CHARACTERS.sub("", (dict(record.headers).get("ce_id") or b"").decode(errors="replace"))
+    return said[:MAX_EVENT_ID] or ids.id_from_position(record.topic, record.partition, record.offset)
 
 
 def _in_one_line(error: ValidationError) -> str:

@@ -1,6 +1,7 @@
 """``thumbstream doctor``: is everything there that the services need, and if not, what is to be done."""
 
 import asyncio
+import json
 import os
 import stat
 from collections.abc import AsyncIterator, Awaitable
@@ -69,7 +70,8 @@ async def examine(settings: Settings) -> AsyncIterator[Finding]:
         yield finding
     yield await examine_database(settings)
     yield await examine_storage(settings)
-    yield await examine_api(settings)
+    for finding in await examine_api(settings):
+        yield finding
 
 
 def examine_data_dir(settings: Settings) -> Finding:
@@ -140,8 +142,8 @@ async def examine_storage(settings: Settings) -> Finding:
     return ok("storage", f"{url}, can be written, read, listed and erased")
 
 
-async def examine_api(settings: Settings) -> Finding:
-    """Whether an api of these settings answers on this machine."""
+async def examine_api(settings: Settings) -> list[Finding]:
+    """Whether an api of these settings answers on this machine, and a line for each of its checks that fails."""
     import aiohttp
 
     url = os.environ.get("THUMBSTREAM_URL") or local_url(settings)
@@ -150,10 +152,21 @@ async def examine_api(settings: Settings) -> Finding:
         async with aiohttp.ClientSession(timeout=timeout) as session, session.get(f"{url}/readyz") as answer:
             said = " ".join((await answer.text()).split())
     except (aiohttp.ClientError, TimeoutError):
-        return note("api", f"nothing answers at {url}: `thumbstream up` or `thumbstream api` starts it")
+        return [note("api", f"nothing answers at {url}: `thumbstream up` or `thumbstream api` starts it")]
     if answer.status == 200:
-        return ok("api", f"{url} is ready")
-    return bad("api", f"{url} is not ready ({answer.status}): {said[:500]}")
+        return [ok("api", f"{url} is ready")]
+    failing = _failing_checks(said)
+    if not failing:
+        return [bad("api", f"{url} is not ready ({answer.status}): {said[:500]}")]
+    return [bad("api", f"{url} is not ready: {name}: {reason}") for name, reason in failing.items()]
+
+
+def _failing_checks(said: str) -> dict[str, str]:
+    try:
+        checks = json.loads(said)["checks"]
+        return {name: str(check["reason"]) for name, check in checks.items() if not check["ok"]}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
 
 
 async def within(work: Awaitable[T]) -> T:

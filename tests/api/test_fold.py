@@ -116,10 +116,20 @@ def test_an_event_of_another_workspace_changes_nothing() -> None:
         assert fold(photo, event.model_copy(update={"workspace_id": "other"})) == photo
 
 
-@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00+10:00", "9999-12-31T23:59:59-10:00"])
-def test_times_at_the_ends_of_the_calendar_fold(moment: str) -> None:
-    event = FIRST.model_copy(update={"occurred_at": datetime.fromisoformat(moment)})
-    assert living([event]).created_at.utcoffset() == timedelta(0)
+@given(st.permutations([FIRST, started(FIRST), ready(FIRST)]), st.tuples(*[st.integers(-90, 90)] * 3))
+def test_an_upload_to_which_each_reader_gave_another_time_is_one_upload(
+    history: list[Event], minutes: tuple[int, int, int]
+) -> None:
+    field_of = {True: "occurred_at", False: "uploaded_at"}
+    times = [NOON + timedelta(minutes=minute) for minute in minutes]
+    photo = living(
+        [
+            event.model_copy(update={field_of[event.event_id == "up-1"]: time})
+            for event, time in zip(history, times, strict=True)
+        ]
+    )
+    assert photo.progress.status is Status.READY
+    assert photo.progress.generation == (max(times), "up-1")
 
 
 def test_text_that_no_database_keeps_is_cleaned() -> None:

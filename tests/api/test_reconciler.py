@@ -13,6 +13,7 @@ from sqlalchemy import delete, event, func, select
 from sqlmodel import col
 
 from api.bells import Bells
+from api.broker_memory import GROUP as MEMORY_GROUP
 from api.broker_memory import BrokerMemory
 from api.database import Database, open_database
 from api.leases import Lease
@@ -263,6 +264,27 @@ async def test_with_kafka_away_nothing_is_published_again(no_kafka: Settings) ->
     with pytest.raises(KafkaError):
         await reconciler.republish_overdue()
     assert await publish(database) == []
+    await database.close()
+
+
+async def test_the_sentinel_offset_is_committed_at_each_check_so_that_it_does_not_expire(
+    tmp_path: Path, broker: Broker
+) -> None:
+    settings = Settings(data_dir=tmp_path, partitions=1, _env_file=None, **broker.settings)
+    database = open_database(settings)
+    await database.migrate()
+    await added(database)
+    memory = BrokerMemory(settings, database)
+    assert await memory.check() == 1, "whatever is unfinished when nothing is remembered is taken for lost"
+    consumer = kafka.new_consumer(settings, group=MEMORY_GROUP)
+    await consumer.start()
+    sentinel = TopicPartition(topics.UPLOADED, 0)
+    consumer.assign([sentinel])
+    consumer.pause(sentinel)
+    await consumer.commit({sentinel: 7})
+    assert await memory.check() == 0
+    assert await consumer.committed(sentinel) == 1, "it is committed anew, not only looked at"
+    await consumer.stop()
     await database.close()
 
 

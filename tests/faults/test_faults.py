@@ -392,3 +392,44 @@ async def test_a_photo_deleted_before_while_or_after_it_renders_leaves_no_file_a
 
     findings = await account_for("photos deleted", some_deleted, servers)
     findings.check()
+
+
+async def test_what_transactions_take_back_makes_no_photo_whatever_it_is_compressed_with(servers):
+    since = await ends_of(servers.settings, *topics.RESULTS)
+    taken_back: set[str] = set()
+
+    async def compressed_and_transactional_producers(scene: S) -> None:
+        codecs = ("gzip", "snappy", "lz4", "zstd", None)
+        producers = [
+            kafka.new_producer(scene.place.settings, compression_type=codec, transactional_id=f"tests-{n}")
+            for n, codec in enumerate(codecs)
+        ]
+        for producer in producers:
+            await producer.start()
+        turns_of = [(producer, asyncio.Lock()) for producer in producers]
+        turns = cycle(turns_of)
+
+        async def deliver(topic: str, value: bytes, key: bytes) -> None:
+            producer, turn = next(turns)
+            async with turn:
+                taken_back.add(other := str(uuid4()))
+                await producer.begin_transaction()
+                await producer.send_and_wait(topic, value.replace(key, other.encode()), other.encode())
+                await producer.abort_transaction()
+                async with producer.transaction():
+                    await producer.send_and_wait(topic, value, key)
+
+        scene.load.deliver = deliver
+        await scene.until_most_are_out()
+        scene.load.deliver = None
+        for producer, turn in turns_of:
+            async with turn:
+                await producer.stop()
+
+    findings = await account_for(
+        "compressed and transactional producers", compressed_and_transactional_producers, servers
+    )
+    findings.check()
+    answered = {record.key.decode() for record in await records_since(servers.settings, since)}
+    assert taken_back
+    assert not taken_back & answered

@@ -6,6 +6,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
+from api.group_backlog import GroupBacklog
 from groundwork import kafka
 from groundwork.settings import Settings
 
@@ -48,15 +49,5 @@ async def records_since(settings: Settings, begin: Offsets) -> list[Any]:
 
 async def lag_of(settings: Settings, group: str, names: Iterable[str]) -> int:
     """How many records of the topics ``names`` the group has not yet committed."""
-    partitions = await kafka.partitions_of(settings, *names)
-    consumer = kafka.new_consumer(settings, group=group)
-    try:
-        await consumer.start()
-        consumer.assign(partitions)  # it never joins
-        consumer.pause(*partitions)
-        async with asyncio.timeout(30):
-            ends: Offsets = await consumer.end_offsets(partitions)
-            committed = [(await consumer.committed(partition)) or 0 for partition in partitions]
-        return sum(ends[partition] - known for partition, known in zip(partitions, committed, strict=True))
-    finally:
-        await consumer.stop()
+    async with asyncio.timeout(30), GroupBacklog(settings, group) as asking:
+        return sum(backlog.records for backlog in (await asking.read(*names)).values())

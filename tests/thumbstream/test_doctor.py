@@ -159,4 +159,4 @@ async def test_looking_changes_nothing_before_the_first_start(tmp_path: Path) ->
 
 
 async def test_no_api_is_a_note(data_dir: Path) -> None:
-    assert (await examine_api(_settings(data_dir))).verdict is Verdict.NOTE
+    assert [finding.verdict for finding in await examine_api(_settings(data_dir))] == [Verdict.NOTE]

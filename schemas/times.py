@@ -1,0 +1,44 @@
+"""The times that events may have: those that every part can keep, compare and count on from, in UTC."""
+
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, AwareDatetime, Field
+
+EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST: Final = datetime(2999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
+
+#: Milliseconds since 1970 of a record that cannot be so old: what says less counts seconds, or nothing.
+_FIRST_MS: Final = 31_536_000_000
+_LAST_MS: Final = int(LATEST.timestamp() * 1000)
+
+
+def in_range(moment: datetime) -> datetime:
+    """The same moment in UTC, or the nearest one that can be kept."""
+    try:
+        return min(max(moment.astimezone(UTC), EARLIEST), LATEST)
+    except OverflowError:  # in UTC, it is in a year that the calendar does not have
+        return EARLIEST if moment.year == 1 else LATEST
+
+
+def time_of_record(timestamp_ms: int) -> datetime | None:
+    """When a record was written, by its timestamp; None where that is none in milliseconds since 1970."""
+    if not _FIRST_MS <= timestamp_ms < _LAST_MS:
+        return None
+    seconds, milliseconds = divmod(timestamp_ms, 1000)
+    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=milliseconds * 1000)
+
+
+def _kept(moment: datetime) -> datetime:
+    found = in_range(moment)
+    if found != moment:
+        raise ValueError(f"must lie in the years {EARLIEST.year} to {LATEST.year} (UTC)")
+    return found
+
+
+#: The time of an event.
+EventTime = Annotated[
+    AwareDatetime,
+    AfterValidator(_kept),
+    Field(description=f"RFC 3339, in the years {EARLIEST.year} to {LATEST.year} (UTC)"),
+]
