@@ -11,8 +11,9 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api.app import build_api
-from api.auth import admin_key
+from api.auth import COOKIE, GATE, admin_key
 from api.photos import upload_event_of
+from api.sessions import SESSIONS
 from api.state import DATABASE, STORAGE
 from api.tables import PhotoRow
 from groundwork import kafka
@@ -66,6 +67,11 @@ class Running:
         assert row.upload_event_id is not None
         assert row.uploaded_at is not None
         return upload_event_of(row, event_id=row.upload_event_id, occurred_at=row.uploaded_at)
+
+    async def signed_in_as(self, role: str, workspace_id: str | None = None) -> dict[str, str]:
+        """Headers of a page of ours in a browser that has signed in with such a key; they replace the client's own."""
+        token = await self.app[SESSIONS].open(self.app[GATE].key_id, role, workspace_id)
+        return {"Authorization": "", "Cookie": f"{COOKIE}={token}", "Sec-Fetch-Site": "same-origin"}
 
     async def stored_files(self) -> list[str]:
         """What lies in storage."""
