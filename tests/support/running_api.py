@@ -12,6 +12,7 @@ from sqlmodel import col
 
 from api.app import build_api
 from api.auth import COOKIE, GATE, admin_key
+from api.http_server import ApiRunner, Limits
 from api.photos import upload_event_of
 from api.sessions import SESSIONS
 from api.state import DATABASE, STORAGE
@@ -101,11 +102,11 @@ def form(content: bytes, filename: str = "cat.jpg", **fields: str) -> FormData:
 
 
 @asynccontextmanager
-async def running_api(settings: Settings, **options: bool) -> AsyncIterator[Running]:
+async def running_api(settings: Settings, *, limits: Limits | None = None, **options: bool) -> AsyncIterator[Running]:
     """An api instance on a free port, stopped as SIGTERM stops it."""
     async with AsyncExitStack() as stack:
         app = build_api(settings, **options)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        runner = ApiRunner(app, limits or Limits(), shutdown_timeout=2)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
