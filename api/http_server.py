@@ -34,6 +34,8 @@ class Limits:
     #: Within each such time a body that is not complete must bring ``body_bytes_per_second`` on average.
     body_window: float = 30.0
     body_bytes_per_second: float = 100.0
+    #: For the rest of a body that was answered before it was read.
+    unwanted_body: float = 10.0
     #: For a client that takes nothing of the answer at all. Where the system knows TCP_USER_TIMEOUT.
     unread_answer: float = 60.0
     #: At once. Over it the connection that waits longest without a request is closed for a new one.
@@ -57,7 +59,13 @@ class ApiRunner(web.AppRunner):
     __slots__ = ("_limits",)
 
     def __init__(self, app: web.Application, limits: Limits, *, shutdown_timeout: float) -> None:
-        super().__init__(app, access_log=None, shutdown_timeout=shutdown_timeout, keepalive_timeout=limits.idle)
+        super().__init__(
+            app,
+            access_log=None,
+            shutdown_timeout=shutdown_timeout,
+            keepalive_timeout=limits.idle,
+            lingering_time=limits.unwanted_body,
+        )
         self._limits = limits
 
     async def _make_server(self) -> web.Server:
@@ -178,16 +186,33 @@ class _Connection(web.RequestHandler):
         self._lingering_time = 0.0
         request.content.set_exception(SlowBody())
 
+    def log_exception(self, *args: Any, **options: Any) -> None:
+        """Leave out what only shows that the rest of a body, which nobody wanted any more, was malformed or slow."""
+        if not isinstance(options.get("exc_info"), web.RequestPayloadError | SlowBody):
+            super().log_exception(*args, **options)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send the answer; what aiohttp refuses before our middlewares is a problem document too."""
+        if isinstance(resp, web.HTTPException) and resp.status >= 400:
+            resp = response_of(Problem(resp.status, resp.text or resp.reason))
+        return await super().finish_response(request, resp, start_time)
+
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
     ) -> web.StreamResponse:
         """Answer what is no HTTP; it is the client's fault, and no news for the operator."""
-        if not isinstance(exc, HttpProcessingError):
+        if isinstance(exc, ConnectionError):
+            raise exc  # the client has gone, and the connection is closed without more ado
+        if isinstance(exc, UnicodeError):  # aiohttp repeats a header that it refuses
+            status, message = 400, "a header is no UTF-8"
+        elif not isinstance(exc, HttpProcessingError):
             return super().handle_error(request, status, exc, message)
-        log.debug("a request was malformed", remote=request.remote, reason=exc.message)
+        log.debug("a request was malformed", remote=request.remote, reason=message)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
-        response = response_of(Problem(status, " ".join(exc.message.split())[:300]))
+        response = response_of(Problem(status, " ".join((message or "malformed").split())[:300]))
         response.force_close()
         return response
 

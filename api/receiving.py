@@ -128,6 +128,7 @@ class _FormReader(MultipartReader):
     """Splits a form into its parts and leaves their names to us: aiohttp's parser refuses names with two ``;``."""
 
     part_reader_cls = _PartReader
+    multipart_reader_cls = MultipartReader
 
     def __init__(self, headers: Mapping[str, str], content: StreamReader) -> None:
         # By another subtype, under which aiohttp does not look into the names of its parts.

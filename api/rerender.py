@@ -5,12 +5,12 @@ from functools import partial
 from typing import Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.asked import MAX_ITEM_ID
+from api.asked import MAX_ITEM_ID, Moment
 from api.database import Database
 from api.fold import Status
 from api.photos import Trace, render_again
@@ -31,8 +31,8 @@ class RetryWish(BaseModel):
     status: Literal["pending", "processing", "ready", "failed"] | None = None
     code: FaultCode | None = Field(default=None, description="why they failed")
     item_id: str | None = Field(default=None, min_length=1, max_length=MAX_ITEM_ID)
-    created_after: AwareDatetime | None = Field(default=None, description="at or after")
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = Field(default=None, description="at or after")
+    created_before: Moment | None = None
     recipe: Literal["stale"] | None = Field(
         default=None, description="stale: only those whose thumbnails were made for other renditions than today's"
     )

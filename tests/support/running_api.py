@@ -36,6 +36,7 @@ class Running:
     client: ClientSession
     #: ``http://127.0.0.1:port``
     origin: str
+    runner: web.AppRunner
     photos: str = f"/v1/workspaces/{WORKSPACE}/photos"
 
     async def post(self, content: bytes | None = None, **fields: str) -> dict[str, Any]:
@@ -115,4 +116,4 @@ async def running_api(settings: Settings, *, limits: Limits | None = None, **opt
         headers = {"Authorization": f"Bearer {admin_key(settings)}"}
         origin = f"http://127.0.0.1:{port}"
         client = await stack.enter_async_context(ClientSession(origin, headers=headers))
-        yield Running(app, settings, client, origin)
+        yield Running(app, settings, client, origin, runner)
