@@ -357,7 +357,15 @@ async def test_the_api_reads_no_more_than_the_newest_records_and_says_so(
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("limit=0", "limit"), ("limit=1000", "limit"), ("since=x", "since"), ("colour=red", "colour")]
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1000", "limit"),
+        ("since=x", "since"),
+        ("colour=red", "colour"),
+        ("from_offset=9223372036854775808", "from_offset"),
+        ("partition=2147483648", "partition"),
+    ],
 )
 async def test_a_bad_wish_is_named_by_its_field(running: Running, query: str, field: str) -> None:
     async with running.client.get(f"/v1/dead?{query}") as response:
