@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Final
 
 import structlog
-from aiohttp import WSCloseCode, hdrs, web
+from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.auth import GATE, Gate, admin_key, guard
@@ -17,6 +17,7 @@ from api.bells import Bells
 from api.handlers.dead import READING
 from api.handlers.feed import SOCKETS
 from api.handlers.health import timed
+from api.http_server import ApiRunner, limits_of_this_process
 from api.life import BACKGROUND, living
 from api.problems import problems
 from api.routes import add_routes
@@ -51,7 +52,7 @@ def build_api(settings: Settings, *, republish_unfinished: bool = False) -> web.
             yield
 
     app.cleanup_ctx.append(life)
-    app.on_response_prepare.append(_no_sniffing)
+    app.on_response_prepare.append(_complete_head)
     app.on_shutdown.append(_close_sockets)
     return app
 
@@ -80,7 +81,7 @@ async def _serve(settings: Settings, listener: socket.socket, *, republish: bool
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     app = build_api(settings, republish_unfinished=republish)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_REQUESTS_AT_STOP_SECONDS)
+    runner = ApiRunner(app, limits_of_this_process(), shutdown_timeout=_REQUESTS_AT_STOP_SECONDS)
     serving = asyncio.create_task(_until_death(app, runner, listener))
     stopping = asyncio.create_task(stopped.wait())
     exit_code = 1
@@ -125,8 +126,10 @@ def _bound(host: str, port: int) -> socket.socket:
     return listener
 
 
-async def _no_sniffing(_request: web.Request, response: web.StreamResponse) -> None:
+async def _complete_head(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault(hdrs.X_CONTENT_TYPE_OPTIONS, "nosniff")
+    if request.version < HttpVersion11 and response.content_length is None:
+        response.force_close()  # the end of the connection is all that tells an HTTP/1.0 client where the body ends
 
 
 async def _close_sockets(app: web.Application) -> None:

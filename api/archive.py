@@ -1,5 +1,6 @@
 """Originals as one zip, made as it is sent: it never lies anywhere as a whole."""
 
+import re
 import zipfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -13,6 +14,8 @@ from api.views import photo_json
 from groundwork.storage import Storage
 from imaging.formats import AVIF, GIF, HEIF, JPEG, PNG, SNIFF_BYTES, TIFF, WEBP, format_of
 
+#: Source: Unicode Standard Annex 9, explicit directional formatting.
+_TURNS_TEXT: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _EXTENSIONS: Final = {each.content_type: each.extension for each in (JPEG, PNG, WEBP, GIF, TIFF, AVIF, HEIF)}
 
 
@@ -75,5 +78,6 @@ def _zip_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
 
 
 def _name_of(row: PhotoRow) -> str:
-    name = (plain_filename(row.filename) or "").strip(". ")
+    # In an archive nobody isolates a name: what turns the direction of text would show photo[U+202E]gpj.exe as a JPEG.
+    name = _TURNS_TEXT.sub("", plain_filename(row.filename) or "").strip(". ")
     return name or f"{row.id}.{_EXTENSIONS.get(photo_json(row)['content_type'], 'bin')}"

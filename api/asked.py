@@ -1,11 +1,12 @@
 """What a request asks: its path, query, body and headers, checked; what is wrong is a problem that names the field."""
 
 import re
-from typing import Final, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ValidationError
 
 from api.auth import CALLER
 from api.problems import Problem, bad_field, not_found, problem_of_validation
@@ -13,6 +14,17 @@ from schemas.events import MAX_ITEM_ID
 from schemas.storage_keys import WORKSPACE_PATTERN
 
 Model = TypeVar("Model", bound=BaseModel)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must be in the years 1 to 9999 in UTC too") from error
+
+
+#: A time with a zone, in UTC: at the ends of the calendar the change of zone can fail.
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
 
 _UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")

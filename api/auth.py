@@ -3,25 +3,25 @@
 import hmac
 import os
 import secrets
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, cast
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 from api.problems import Problem
+from api.sessions import SESSIONS
 from groundwork.settings import Settings
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Role = Literal["viewer", "editor", "admin"]
 
 COOKIE: Final = "thumbstream_session"
-SESSION_SECONDS: Final = 30 * 24 * 3600
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 #: What anyone may ask: whether we live, and to sign in.
 _OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/session"})
@@ -67,69 +67,70 @@ def _made_key(file: Path) -> str:
 
 
 class Gate:
-    """Tells who asks. Sessions are signed with the key, so a new key ends them all."""
+    """Knows the admin key."""
 
     def __init__(self, key: str) -> None:
         self._key = key.encode()
-        self._secret = hmac.digest(self._key, b"thumbstream session", "sha256")
+        #: Names the key in the sessions that it opened: a new admin key ends them all.
+        self.key_id = f"admin-{hmac.digest(self._key, b'thumbstream session', 'sha256').hex()[:32]}"
 
     def knows(self, key: str) -> bool:
         """Whether this is the admin key; takes as long for a near miss as for nonsense."""
         return hmac.compare_digest(sha256(key.encode(errors="replace")).digest(), sha256(self._key).digest())
 
-    def new_session(self) -> str:
-        """A session token: when it ends, and our signature."""
-        ends_at = str(int(time.time()) + SESSION_SECONDS)
-        return f"{ends_at}.{self._signature(ends_at)}"
-
-    def is_session(self, token: str) -> bool:
-        """Whether we have signed ``token`` and it has not ended."""
-        ends_at, _, signature = token.partition(".")
-        if not hmac.compare_digest(signature.encode(errors="replace"), self._signature(ends_at).encode()):
-            return False
-        return int(ends_at) > time.time()
-
-    def caller_of(self, request: web.Request) -> Caller | None:
-        """Who asks; None where nothing tells.
-
-        Raises:
-            Problem: 401 for a key that is none, 403 for a change that another site's page asks for.
-        """
-        scheme, _, key = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
-        if scheme:
-            if scheme.lower() == "bearer" and self.knows(key.strip()):
-                return Caller("admin")
-            raise unauthorized("the key is not known")
-        if not self.is_session(request.cookies.get(COOKIE, "")):
-            return None
-        if request.method not in _SAFE_METHODS and not is_same_origin(request):
-            raise Problem(403, "a session is good for requests of its own page only")
-        return Caller("admin")
-
-    def _signature(self, ends_at: str) -> str:
-        return hmac.new(self._secret, ends_at.encode(errors="replace"), "sha256").hexdigest()
-
 
 GATE: Final = web.AppKey("gate", Gate)
 
 
+async def caller_of(request: web.Request) -> Caller | None:
+    """Who asks; None where nothing tells. Of Authorization only Bearer counts: a proxy may add other schemes.
+
+    Raises:
+        Problem: 401 for a key that is none, 403 for a change that another site's page asks for.
+        SQLAlchemyError: a session could not be looked up.
+    """
+    gate = request.app[GATE]
+    for header in request.headers.getall(hdrs.AUTHORIZATION, ()):
+        scheme, _, key = header.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            if gate.knows(key.strip()):
+                return Caller("admin")
+            raise unauthorized("the key is not known")
+    token = request.cookies.get(COOKIE)
+    session = await request.app[SESSIONS].find(token) if token else None
+    if session is None or session.key_id != gate.key_id:
+        return None
+    if request.method not in _SAFE_METHODS and not is_same_origin(request):
+        raise Problem(403, "a session is good for requests of its own page only")
+    return Caller(cast(Role, session.role), session.workspace_id)
+
+
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let nobody in without a key or a session, but to the open paths."""
-    caller = request.app[GATE].caller_of(request) if request.path not in ("/healthz", "/readyz") else None
-    if caller is not None:
+    """Let nobody in without a key or a session, except to the open paths."""
+    if request.path not in _OPEN_PATHS and not request.path.startswith(_OPEN_PREFIX):
+        caller = await caller_of(request)
+        if caller is None:
+            raise unauthorized("sign in, or send a key as Authorization: Bearer <key>")
         request[CALLER] = caller
-    elif request.path not in _OPEN_PATHS and not request.path.startswith(_OPEN_PREFIX):
-        raise unauthorized("sign in, or send a key as Authorization: Bearer <key>")
     return await handler(request)
 
 
 def is_same_origin(request: web.Request) -> bool:
-    """Whether a browser asks for one of our own pages. Source: Fetch Metadata; RFC 6454 for Origin."""
-    origin = request.headers.get(hdrs.ORIGIN)
-    if origin is not None:
-        return urlsplit(origin).netloc.lower() == request.headers.get(hdrs.HOST, "").lower()
-    return request.headers.get("Sec-Fetch-Site") in ("same-origin", "none")
+    """Whether a browser asks for one of our own pages. Source: Fetch Metadata; RFC 6454 for Origin.
+
+    A browser that keeps its referrer to itself sends ``Origin: null``, which says nothing.
+    """
+    origin = request.headers.get(hdrs.ORIGIN, "null")
+    if origin == "null":
+        return request.headers.get("Sec-Fetch-Site") in ("same-origin", "none")
+    try:
+        from_, to = urlsplit(origin), urlsplit(f"//{request.headers.get(hdrs.HOST, '')}")
+        default = _DEFAULT_PORTS.get(from_.scheme)
+        # Host has no scheme of its own, and behind a proxy ours is not the browser's.
+        return bool(from_.hostname) and (from_.hostname, from_.port or default) == (to.hostname, to.port or default)
+    except ValueError:
+        return False
 
 
 def unauthorized(detail: str) -> Problem:

@@ -1,4 +1,4 @@
-"""What is kept for a while only: journal rows, idempotency keys, and originals of uploads that came to nothing."""
+"""What is kept for a while only: journal rows, idempotency keys, sessions, originals of failed uploads."""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from api import arrivals
 from api.database import LONG_SECONDS, Database, database_time
 from api.leases import Lease
 from api.receiving import clear_incoming
-from api.tables import ArrivalRow, IdempotencyKeyRow, JournalRow
+from api.tables import ArrivalRow, IdempotencyKeyRow, JournalRow, SessionRow
 from groundwork.settings import Settings
 from groundwork.storage import Storage
 from schemas.faults import StorageUnavailable
@@ -123,4 +123,5 @@ async def prune(session: AsyncSession, now: datetime) -> bool:
     pruned = await session.scalars(journal.returning(col(JournalRow.seq)))
     count = len(pruned.all())
     await session.execute(keys)
+    await session.execute(delete(SessionRow).where(col(SessionRow.expires_at) < now))
     return count > 0

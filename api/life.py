@@ -27,6 +27,7 @@ from api.projector import Projector
 from api.readiness import Readiness
 from api.reconciler import Reconciler
 from api.republish import mark_lost
+from api.sessions import SESSIONS, Sessions
 from api.state import BELLS, DATABASE, FEED, INTAKE, STATS, STORAGE
 from api.stats import WORKER_GROUP, Lag, Stats
 from groundwork import kafka
@@ -54,6 +55,7 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         await _migrated(database)
         if republish and (count := await mark_lost(database)):
             log.info("unfinished photos go out again", count=count)
+        app[SESSIONS] = Sessions(database)
         app[INTAKE] = Intake(settings, database, storage, app[BELLS])
         feed = app[FEED] = Feed(database, app[BELLS].journal)
         await feed.start()

@@ -22,6 +22,8 @@ from schemas.events import MAX_ITEM_ID
 _DEFAULT_LIMIT: Final = 50
 _MAX_LIMIT: Final = 200
 _STATUSES: Final = tuple(status.word for status in Status)
+#: Of the column that keeps it.
+_MAX_ORDER: Final = 2**31 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -91,7 +93,9 @@ def _position_of(cursor: str, *, by_order: bool) -> tuple[datetime | int, UUID]:
         kind, place, photo_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if kind != ("o" if by_order else "n"):
             raise bad_field("cursor", "is of another list")
-        return int(place) if by_order else _moment(int(place)), UUID(photo_id)
+        if not isinstance(place, int) or not (0 <= place <= _MAX_ORDER or not by_order):
+            raise bad_field("cursor", "is none of ours")
+        return place if by_order else _moment(place), UUID(photo_id)
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError) as error:
         raise bad_field("cursor", "is none of ours") from error
 

@@ -7,8 +7,9 @@ from uuid import uuid4
 
 import structlog
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
 from schemas.faults import Fault, StorageUnavailable
 
@@ -37,6 +38,10 @@ class Problem(Exception):
         self.code = code
         self.fields = fields or {}
         self.headers = headers or {}
+
+
+class SlowBody(Exception):
+    """The client sends the body of its request too slowly; reading it raises this."""
 
 
 def bad_field(field: str, message: str) -> Problem:
@@ -88,7 +93,14 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
     except StorageUnavailable as error:
         log.warning("storage is unavailable", method=request.method, path=request.path, reason=str(error))
         return response_of(away("storage"))
+    except SlowBody:
+        return response_of(Problem(408, "the body of the request comes too slowly", headers={hdrs.CONNECTION: "close"}))
+    except (HttpProcessingError, web.RequestPayloadError) as error:
+        return response_of(Problem(400, f"the body of the request is malformed: {_first_words(error)}"))
     except SQLAlchemyError as error:
+        if _is_about_a_value(error):
+            log.warning("a value cannot be kept", method=request.method, path=request.path, reason=str(error)[:500])
+            return response_of(Problem(400, "a value of the request is out of range"))
         log.warning("the database is unavailable", method=request.method, path=request.path, reason=str(error)[:500])
         return response_of(away("the database"))
     except web.HTTPException as error:
@@ -110,6 +122,15 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 def away(what: str) -> Problem:
     """A 503 that names the part of the system which does not answer."""
     return Problem(503, f"{what} does not answer; try again", headers={hdrs.RETRY_AFTER: "2"})
+
+
+def _is_about_a_value(error: SQLAlchemyError) -> bool:
+    # A statement that failed before it got to the driver had a parameter that no column can keep.
+    return isinstance(error, DataError) or (isinstance(error, StatementError) and not isinstance(error, DBAPIError))
+
+
+def _first_words(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]
 
 
 def _sentence_for(error: web.HTTPException, request: web.Request) -> str:

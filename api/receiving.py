@@ -1,10 +1,9 @@
 """An upload on its way in: multipart, streamed to a temporary file, hashed and counted as it comes."""
 
-import asyncio
 import contextlib
 import re
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -12,9 +11,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from uuid import uuid4
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
 
 from api.asked import parse_text
+from api.content_disposition import parse_content_disposition
 from api.problems import Problem, bad_field, problem_of_fault
 from groundwork.settings import Settings
 from groundwork.storage import Storage
@@ -25,15 +25,14 @@ from schemas.storage_keys import TEMPORARY_PREFIX
 
 _CHUNK_BYTES: Final = 256 * 1024
 _MAX_FILENAME: Final = 255
-#: A client that says nothing for so long has gone without telling.
-_SILENCE_SECONDS: Final = 60.0
 #: What the parts around the photo may take: boundaries, headers, caption.
 _ENVELOPE_BYTES: Final = 64 * 1024
 _MAX_PARTS: Final = 16
 #: Longer than UTF-8 needs for the longest field.
 _MAX_FIELD_BYTES: Final = 4 * MAX_CAPTION
 
-_CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
+#: Those of ASCII and of Latin-1, and what breaks a line.
+_CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TEXT_FIELDS: Final = {"item_id": MAX_ITEM_ID, "caption": MAX_CAPTION}
 
 
@@ -99,19 +98,21 @@ async def header_of(upload: Received, settings: Settings, storage: Storage) -> H
 
 async def _read_parts(request: web.Request, upload: Received, limit: int, storage: Storage) -> None:
     try:
-        reader = await request.multipart()
+        reader = _FormReader(request.headers, request.content)
         count, has_photo = 0, False
         while (part := await reader.next()) is not None:
             count += 1
             if not isinstance(part, BodyPartReader) or count > _MAX_PARTS:
                 raise Problem(400, "the multipart body has parts that are not expected")
-            if part.name == "photo" and not has_photo:
+            name, filename = parse_content_disposition(part.headers.get(hdrs.CONTENT_DISPOSITION, ""))
+            if name == "photo" and not has_photo:
                 has_photo = True
+                upload.filename = plain_filename(filename)
                 await _read_photo(part, upload, limit, storage)
-            elif part.name in _TEXT_FIELDS:
-                await _read_field(part, upload)
+            elif name in _TEXT_FIELDS:
+                await _read_field(part, name, upload)
             else:
-                await _skip(part)
+                await _skip(part, name or "")
     except (ValueError, AssertionError) as error:
         raise Problem(400, "the multipart body is malformed") from error
     if not has_photo:
@@ -120,12 +121,30 @@ async def _read_parts(request: web.Request, upload: Received, limit: int, storag
         raise bad_field("photo", "is empty")
 
 
+class _PartReader(BodyPartReader):
+    """A part of a form, which may not say its own length: RFC 7578, section 4.8."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "subtype": "form-data"})
+
+
+class _FormReader(MultipartReader):
+    """Splits a form into its parts and leaves their names to us: aiohttp's parser refuses names with two ``;``."""
+
+    part_reader_cls = _PartReader
+    multipart_reader_cls = MultipartReader
+
+    def __init__(self, headers: Mapping[str, str], content: StreamReader) -> None:
+        # By another subtype, under which aiohttp does not look into the names of its parts.
+        kind = re.sub("(?i)^multipart/form-data", "multipart/mixed", headers[hdrs.CONTENT_TYPE].strip())
+        super().__init__({hdrs.CONTENT_TYPE: kind}, content)
+
+
 async def _read_photo(part: BodyPartReader, upload: Received, limit: int, storage: Storage) -> None:
-    upload.filename = plain_filename(part.filename)
     digest = sha256()
     file = await storage.in_thread(upload.path.open, "wb", what="opening a temporary file")
     try:
-        while chunk := await _next_chunk(part):
+        while chunk := bytes(await part.read_chunk(_CHUNK_BYTES)):
             upload.file_size += len(chunk)
             if upload.file_size > limit:
                 raise _too_large(limit)
@@ -139,16 +158,7 @@ async def _read_photo(part: BodyPartReader, upload: Received, limit: int, storag
     upload.checksum = f"sha256:{digest.hexdigest()}"
 
 
-async def _next_chunk(part: BodyPartReader) -> bytes:
-    try:
-        async with asyncio.timeout(_SILENCE_SECONDS):
-            return bytes(await part.read_chunk(_CHUNK_BYTES))
-    except TimeoutError as error:
-        raise Problem(408, f"nothing came for {_SILENCE_SECONDS:g} seconds") from error
-
-
-async def _read_field(part: BodyPartReader, upload: Received) -> None:
-    name = part.name or ""
+async def _read_field(part: BodyPartReader, name: str, upload: Received) -> None:
     content = bytearray()
     while chunk := await part.read_chunk(8192):
         content += chunk
@@ -162,16 +172,19 @@ async def _read_field(part: BodyPartReader, upload: Received) -> None:
         upload.fields[name] = parse_text(name, text, _TEXT_FIELDS[name])
 
 
-async def _skip(part: BodyPartReader) -> None:
+async def _skip(part: BodyPartReader, name: str) -> None:
     passed = 0
     while chunk := await part.read_chunk(8192):
         passed += len(chunk)
         if passed > _ENVELOPE_BYTES:
-            raise bad_field(part.name or "", "is no field of an upload")
+            raise bad_field(name, "is no field of an upload")
 
 
 def plain_filename(name: str | None) -> str | None:
-    """The name without folders and control characters, of a bounded length; names are data, never paths."""
+    """The name without folders and control characters, of a bounded length; names are data, never paths.
+
+    What turns the direction of text stays: names of right-to-left languages have it. Who shows a name isolates it.
+    """
     if name is None:
         return None
     last = re.split(r"[/\\]", name)[-1].encode(errors="ignore").decode()

@@ -5,11 +5,12 @@ from functools import partial
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from api.asked import Moment
 from api.database import LONG_SECONDS, Database
 from api.fold import Status
 from api.photos import Trace, render_again
@@ -31,8 +32,8 @@ class RetryWish(BaseModel):
     status: Literal["pending", "processing", "ready", "failed"] | None = None
     code: FaultCode | None = Field(default=None, description="why they failed")
     item_id: Annotated[ItemId, StringConstraints(pattern=r"^[^\x00]*$")] | None = None
-    created_after: AwareDatetime | None = Field(default=None, description="at or after")
-    created_before: AwareDatetime | None = None
+    created_after: Moment | None = Field(default=None, description="at or after")
+    created_before: Moment | None = None
     recipe: Literal["stale"] | None = Field(
         default=None, description="stale: only those whose thumbnails were made for other renditions than today's"
     )

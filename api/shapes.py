@@ -52,7 +52,7 @@ class PhotoShape(_Shape):
     attempts: int
     error: ErrorShape | None
     thumbhash: str | None = Field(description="base64")
-    original_url: str
+    original_url: str = Field(description="relative to the server; its bytes never change")
     thumbnails: dict[str, ThumbnailShape] = Field(description="by rendition; those of the last time that it was ready")
     created_at: datetime
     updated_at: datetime
@@ -157,8 +157,8 @@ class UploadShape(_Shape):
     """The fields of an upload."""
 
     photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
-    item_id: str | None = Field(default=None, max_length=MAX_ITEM_ID)
-    caption: str | None = Field(default=None, max_length=MAX_CAPTION)
+    item_id: str = Field(default="", max_length=MAX_ITEM_ID)
+    caption: str = Field(default="", max_length=MAX_CAPTION)
 
 
 class HelloMessage(_Shape):

@@ -256,3 +256,24 @@ class LeaseRow(SQLModel, table=True):
     holder: str
     #: By the database's clock.
     expires_at: datetime = _time()
+
+
+class SessionRow(SQLModel, table=True):
+    """A browser that is signed in: :mod:`api.sessions`."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (
+        Index("sessions_by_expiry", "expires_at"),
+        Index("sessions_by_key", "key_id"),
+    )
+
+    #: SHA-256 of the cookie's token, in hex.
+    token_hash: str = Field(primary_key=True)
+    #: The key that was traded for it: the session ends when that key does.
+    key_id: str
+    #: What the key allowed when it was traded.
+    role: str
+    #: None: every workspace.
+    workspace_id: str | None = None
+    created_at: datetime = _time()
+    expires_at: datetime = _time()

@@ -31,7 +31,7 @@ def photo_json(row: PhotoRow) -> dict[str, Any]:
         "attempts": row.attempts,
         "error": {"code": row.error_code, "message": row.error_message} if row.error_code else None,
         "thumbhash": row.thumbhash,
-        "original_url": f"{here}/original",
+        "original_url": f"{here}/original" + (f"?v={version}" if (version := version_of_original(row)) else ""),
         "thumbnails": {name: _thumbnail(here, name, found) for name, found in (row.thumbnails or {}).items()},
         "created_at": time_json(row.created_at),
         "updated_at": time_json(row.updated_at),
@@ -51,6 +51,13 @@ def time_json(moment: datetime) -> str:
 def version_of(storage_key: str) -> str:
     """Names the bytes at a storage key: an address with it may be cached for ever, though the photo renders anew."""
     return sha256(storage_key.encode()).hexdigest()[:12]
+
+
+def version_of_original(row: PhotoRow) -> str | None:
+    """The same for the original; by its checksum too, since the user's own service may write a key anew."""
+    if row.storage_key is None:
+        return None
+    return version_of(f"{row.storage_key} {_measured(row).get('checksum', row.checksum)}")
 
 
 def _measured(row: PhotoRow) -> dict[str, Any]:

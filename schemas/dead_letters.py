@@ -58,9 +58,9 @@ class DeadWish(BaseModel):
     topic: str | None = Field(default=None, description="the topic that the record was read from")
     since: AwareDatetime | None = Field(default=None, description="died at or after")
     until: AwareDatetime | None = Field(default=None, description="died before")
-    partition: int | None = Field(default=None, ge=0, description="of the dead topic")
-    from_offset: int | None = Field(default=None, ge=0, description="of the dead topic, included")
-    to_offset: int | None = Field(default=None, ge=0, description="of the dead topic, included")
+    partition: int | None = Field(default=None, ge=0, le=2**31 - 1, description="of the dead topic")
+    from_offset: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of the dead topic, included")
+    to_offset: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of the dead topic, included")
     settled: bool = Field(default=False, description="those that were replayed or dropped too")
     of: Buried = Field(default="worker", description="who could not take them: the worker, or the projector")
 

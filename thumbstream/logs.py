@@ -1,9 +1,12 @@
 """Logs: one line each to stderr, ours and the libraries' in the same form."""
 
+import io
+import json
 import logging
 import os
 import sys
-from typing import Any, Final
+from collections.abc import MutableMapping
+from typing import Any, Final, TextIO
 
 import structlog
 
@@ -63,15 +66,43 @@ def configure_logs(chosen: LogFormat | None) -> None:
     )
 
 
+def escape_control_characters(text: str, *, keep: str = "") -> str:
+    r"""``text`` with all that could steer a terminal, or hide or reorder text, written as ``\x1b`` or ``\u202e``."""
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in keep else ascii(each)[1:-1] for each in text)
+
+
+def _escape_values(_logger: Any, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Much of what is logged was sent by somebody: names, paths, reasons. Tracebacks keep their lines."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = escape_control_characters(value, keep="\n" if name in ("exception", "stack") else "")
+        elif name != "exc_info" and not isinstance(value, bool | int | float | None):
+            event[name] = escape_control_characters(repr(value))
+    return event
+
+
+def _print_traceback(stream: TextIO, exc_info: Any) -> None:
+    # Not structlog's default, which prints the local variables too: keys may be among them.
+    plain = io.StringIO()
+    structlog.dev.plain_traceback(plain, exc_info)
+    stream.write(escape_control_characters(plain.getvalue(), keep="\n"))
+
+
 def _last_steps(form: LogFormat, on_terminal: bool) -> list[Any]:
     if form == "console":
         # https://force-color.org and https://no-color.org
         coloured = (on_terminal or bool(os.environ.get("FORCE_COLOR"))) and not os.environ.get("NO_COLOR")
-        # Not the default, which prints the local variables too: keys may be among them.
-        plain = structlog.dev.plain_traceback
-        return [structlog.dev.ConsoleRenderer(colors=coloured, pad_event_to=0, exception_formatter=plain)]
+        console = structlog.dev.ConsoleRenderer(colors=coloured, pad_event_to=0, exception_formatter=_print_traceback)
+        return [_escape_values, console]
     if form == "logfmt":
         order = ["timestamp", "level", "logger", "event"]
-        return [structlog.processors.format_exc_info, structlog.processors.LogfmtRenderer(key_order=order)]
+        logfmt = structlog.processors.LogfmtRenderer(key_order=order)
+        return [structlog.processors.format_exc_info, _escape_values, logfmt]
     faults = structlog.processors.ExceptionRenderer(structlog.tracebacks.ExceptionDictTransformer(show_locals=False))
-    return [faults, structlog.processors.JSONRenderer(default=str)]
+    return [faults, structlog.processors.JSONRenderer(_as_json, default=str)]
+
+
+def _as_json(event: Any, **options: Any) -> str:
+    return json.dumps(event, **options).replace("\x7f", "\\u007f")  # the one that JSON leaves as it is

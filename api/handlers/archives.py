@@ -1,6 +1,5 @@
 """Many originals at once."""
 
-from contextlib import aclosing
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -8,6 +7,7 @@ from aiohttp import hdrs, web
 from api import photos
 from api.archive import archive
 from api.asked import parse_uuid, workspace_of
+from api.handlers.files import send_pieces
 from api.problems import Problem, bad_field, not_found
 from api.state import DATABASE, STORAGE
 from groundwork.storage_faults import Missing
@@ -41,9 +41,4 @@ async def get_archive(request: web.Request) -> web.StreamResponse:
             hdrs.CACHE_CONTROL: "private, no-store",
         }
     )
-    await response.prepare(request)
-    async with aclosing(archive(storage, rows)) as pieces:
-        async for piece in pieces:
-            await response.write(piece)
-    await response.write_eof()
-    return response
+    return await send_pieces(request, response, archive(storage, rows))

@@ -1,9 +1,14 @@
-"""The files, streamed from storage. The bytes at a key never change, so they may be kept for ever."""
+"""The files, streamed from storage.
 
+An address that names the version of its bytes may be kept for ever. One without shows other bytes after the next upload
+or rendering, so it is asked for each time.
+"""
+
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from hashlib import sha256
 from typing import Final
 
+import structlog
 from aiohttp import hdrs, web
 
 from api import photos
@@ -11,15 +16,16 @@ from api.asked import photo_id_of, workspace_of
 from api.problems import Problem, not_found
 from api.state import DATABASE, STORAGE
 from api.tables import PhotoRow
-from api.views import version_of
+from api.views import version_of, version_of_original
 from groundwork.storage import Storage
 from groundwork.storage_faults import Missing
 from imaging.formats import SNIFF_BYTES, format_of
-from schemas.faults import FaultCode
+from schemas.faults import FaultCode, StorageUnavailable
 from schemas.storage_keys import is_key_of_workspace
 
+log = structlog.get_logger(__name__)
+
 FOR_EVER: Final = "private, max-age=31536000, immutable"
-#: For an address whose bytes may become others.
 _ASK_EACH_TIME: Final = "private, no-cache"
 
 _LOOK_AGAIN_SECONDS: Final = 1
@@ -30,7 +36,7 @@ async def get_original(request: web.Request) -> web.StreamResponse:
     row = await _find(request)
     if row.storage_key is None:
         raise _not_yet("the upload has not been seen yet")
-    return await _send(request, row, row.storage_key, None, FOR_EVER)
+    return await _send(request, row, row.storage_key, None, version_of_original(row))
 
 
 async def get_thumbnail(request: web.Request) -> web.StreamResponse:
@@ -39,9 +45,8 @@ async def get_thumbnail(request: web.Request) -> web.StreamResponse:
     found = (row.thumbnails or {}).get(request.match_info["rendition"])
     if found is None:
         raise _no_thumbnail(row)
-    version = request.query.get("v")
-    kept = FOR_EVER if version in (None, version_of(found["storage_key"])) else _ASK_EACH_TIME
-    return await _send(request, row, found["storage_key"], found["content_type"], kept)
+    key = found["storage_key"]
+    return await _send(request, row, key, found["content_type"], version_of(key))
 
 
 async def _find(request: web.Request) -> PhotoRow:
@@ -51,19 +56,19 @@ async def _find(request: web.Request) -> PhotoRow:
 
 
 async def _send(
-    request: web.Request, row: PhotoRow, key: str, content_type: str | None, kept: str
+    request: web.Request, row: PhotoRow, key: str, content_type: str | None, version: str | None
 ) -> web.StreamResponse:
     """Send the file; without a ``content_type`` it is told by the bytes: what is no image of ours is not sent."""
     if not is_key_of_workspace(key, row.workspace_id):
         raise not_found("file")
-    tag = sha256(key.encode()).hexdigest()[:32]
+    kept = FOR_EVER if request.query.get("v") == version else _ASK_EACH_TIME
     headers = {
-        hdrs.ETAG: f'"{tag}"',
+        hdrs.ETAG: f'"{version}"',
         hdrs.CACHE_CONTROL: kept,
         hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-    if any(etag.value in (tag, "*") for etag in request.if_none_match or ()):
+    if any(etag.value in (version, "*") for etag in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     storage = request.app[STORAGE]
     try:
@@ -73,12 +78,26 @@ async def _send(
         raise not_found("file") from error
     response = web.StreamResponse(headers={**headers, hdrs.CONTENT_TYPE: content_type})
     response.content_length = size
-    await response.prepare(request)
-    if request.method != hdrs.METH_HEAD:
-        async with aclosing(storage.chunks(key)) as pieces:
-            async for piece in pieces:
-                await response.write(piece)
-    await response.write_eof()
+    return await send_pieces(request, response, storage.chunks(key))
+
+
+async def send_pieces(
+    request: web.Request, response: web.StreamResponse, pieces: AsyncGenerator[bytes, None]
+) -> web.StreamResponse:
+    """Send ``response`` with a body that is made as it is sent; to HEAD the head alone."""
+    async with aclosing(pieces):
+        await response.prepare(request)
+        if request.method != hdrs.METH_HEAD:
+            try:
+                async for piece in pieces:
+                    await response.write(piece)
+            except (Missing, StorageUnavailable) as error:
+                log.warning("an answer broke off", method=request.method, path=request.path, reason=str(error))
+                # Only a cut connection tells the client so: a status has been sent already.
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError("the answer broke off") from error
+        await response.write_eof()
     return response
 
 

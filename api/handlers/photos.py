@@ -1,6 +1,6 @@
 """Photos: list, one, change, delete, render again."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from aiohttp import web
@@ -26,10 +26,16 @@ Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"^[^
 _MAX_BULK = 500
 
 
-class PhotoChange(BaseModel):
-    """What to change of a photo; a field that is absent stays as it is."""
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """Generated clients send defaults, and would change what their caller has left out."""
+    for described in schema["properties"].values():
+        described.pop("default", None)
 
-    model_config = ConfigDict(extra="forbid")
+
+class PhotoChange(BaseModel):
+    """What to change of a photo; a field that is absent stays as it is, so no field has a default that is sent."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
 
     caption: Caption | None = None
     is_primary: Literal[True] = True

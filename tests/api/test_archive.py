@@ -40,7 +40,22 @@ async def test_a_zip_of_what_is_not_there_is_a_problem(lonely_api: Running, ids:
         assert (response.status, response.content_type) == (status, "application/problem+json")
 
 
-@pytest.mark.parametrize("filename", ["..", "...", "/", "C:\\", "\\..\\..\\x", None, " . "])
+@pytest.mark.parametrize(
+    "filename",
+    [
+        "..",
+        "...",
+        "/",
+        "C:\\",
+        "\\..\\..\\x",
+        None,
+        " . ",
+        "a\u202egpj.exe",
+        "\u2066\x9b\u200f",
+        "\x1b[31m.png",
+        "a\nb",
+    ],
+)
 def test_no_name_leads_out_of_the_folder_that_a_zip_is_unpacked_into(filename: str | None) -> None:
     row = PhotoRow(id=uuid4(), workspace_id="acme", filename=filename, created_at=datetime.now(UTC))
     row.updated_at = row.created_at
@@ -49,3 +64,4 @@ def test_no_name_leads_out_of_the_folder_that_a_zip_is_unpacked_into(filename: s
     assert "/" not in name
     assert "\\" not in name
     assert name.strip(". ")
+    assert name.isprintable()

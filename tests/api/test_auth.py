@@ -1,16 +1,28 @@
 """Who may ask: keys, sessions, and pages of other sites."""
 
+import re
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from html import unescape
 from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, CookieJar
+from aiohttp.test_utils import make_mocked_request
+from pydantic import SecretStr
+from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
+from yarl import URL
 
-from api.auth import COOKIE, Gate, admin_key
+from api.auth import COOKIE, admin_key, is_same_origin
+from api.database import Database
+from api.housekeeping import prune
+from api.state import DATABASE
+from api.tables import SessionRow
 from groundwork.settings import Settings
 from photos import photo
-from running_api import Running, form
+from running_api import Running, form, running_api
 
 OPEN = {"/healthz": 200, "/": 401}
 
@@ -90,19 +102,148 @@ async def test_a_session_changes_things_for_our_own_page_only(
         assert response.status == status
 
 
-@pytest.mark.parametrize("token", ["", ".", "9999999999.", "9999999999.00", "x.y", "é.é", "1.1.1"])
-def test_a_token_that_we_have_not_signed_is_no_session(token: str) -> None:
-    assert not Gate("key").is_session(token)
+async def sign_in(running: Running, stranger: ClientSession) -> str:
+    """Trade the key for a cookie; returns its value."""
+    key = admin_key(running.settings)
+    async with stranger.post("/session", data={"key": key}, allow_redirects=False) as response:
+        assert response.status == 303
+        return response.cookies[COOKIE].value
 
 
-def test_a_session_ends_with_its_time_and_with_its_key(monkeypatch: pytest.MonkeyPatch) -> None:
-    token = Gate("key").new_session()
-    assert Gate("key").is_session(token)
-    assert not Gate("other").is_session(token)
-    ends_at, _, signature = token.partition(".")
-    assert not Gate("key").is_session(f"{int(ends_at) + 1}.{signature}")
-    monkeypatch.setattr("time.time", lambda: int(ends_at) + 1)
-    assert not Gate("key").is_session(token)
+async def status_with(running: Running, token: str, method: str = "GET", path: str = "", **headers: str) -> int:
+    """What a browser is answered that sends this cookie."""
+    async with (
+        ClientSession(running.origin, headers={"Cookie": f"{COOKIE}={token}", **headers}) as browser,
+        browser.request(method, path or running.photos) as response,
+    ):
+        return response.status
+
+
+@pytest.mark.parametrize("token", ["", ".", "9999999999.00", "x.y", "é.é", "x" * 3000, "' OR 1=1 --"])
+async def test_a_token_that_we_have_not_made_is_no_session(lonely_api: Running, token: str) -> None:
+    assert await status_with(lonely_api, token) == 401
+
+
+async def test_signing_out_ends_the_session_wherever_its_cookie_is_and_no_other(
+    lonely_api: Running, stranger: ClientSession
+) -> None:
+    gone, kept = await sign_in(lonely_api, stranger), await sign_in(lonely_api, stranger)
+    assert await status_with(lonely_api, gone, "DELETE", "/session", Origin="http://evil.example") == 403
+    assert await status_with(lonely_api, gone) == 200
+    assert await status_with(lonely_api, gone, "DELETE", "/session", Origin=lonely_api.origin) == 204
+    assert await status_with(lonely_api, gone) == 401
+    assert await status_with(lonely_api, kept) == 200
+    async with running_api(lonely_api.settings) as another:
+        assert await status_with(another, gone) == 401
+        assert await status_with(another, kept) == 200
+
+
+async def test_a_session_ends_with_its_time_and_with_its_key(lonely_api: Running, stranger: ClientSession) -> None:
+    token = await sign_in(lonely_api, stranger)
+    with_another_key = lonely_api.settings.model_copy(update={"admin_key": SecretStr("another")})
+    async with running_api(with_another_key) as other:
+        assert await status_with(other, token) == 401
+    assert await status_with(lonely_api, token) == 200
+    past = update(SessionRow).values(expires_at=datetime.now(UTC))
+    await lonely_api.app[DATABASE].write(lambda session: session.execute(past))
+    assert await status_with(lonely_api, token) == 401
+    await lonely_api.app[DATABASE].write(lambda session: prune(session, datetime.now(UTC)))
+    async with lonely_api.app[DATABASE].reading() as session:
+        assert (await session.scalars(select(SessionRow))).all() == []
+
+
+async def test_the_database_keeps_no_token(lonely_api: Running, stranger: ClientSession) -> None:
+    token = await sign_in(lonely_api, stranger)
+    async with lonely_api.app[DATABASE].reading() as session:
+        (row,) = (await session.scalars(select(SessionRow))).all()
+    assert token not in str(row.model_dump())
+    assert admin_key(lonely_api.settings) not in str(row.model_dump())
+
+
+async def test_a_session_allows_what_its_key_allowed(lonely_api: Running) -> None:
+    headers = await lonely_api.signed_in_as("viewer", "acme")
+    for workspace, status in (("acme", 200), ("other", 404)):
+        async with lonely_api.client.get(f"/v1/workspaces/{workspace}/photos", headers=headers) as response:
+            assert response.status == status
+
+
+@pytest.mark.parametrize("header", ["Basic YTpi", "Digest x", "Negotiate", "basic", ""])
+async def test_a_header_of_another_scheme_beside_the_cookie_changes_nothing(lonely_api: Running, header: str) -> None:
+    cookie = (await lonely_api.signed_in_as("admin"))["Cookie"].partition("=")[2]
+    assert await status_with(lonely_api, cookie, Authorization=header) == 200
+    assert await status_with(lonely_api, "none", Authorization=header) == 401
+    assert await status_with(lonely_api, cookie, Authorization="Bearer wrong") == 401
+
+
+@pytest.mark.parametrize(
+    ("origin", "host", "is_ours"),
+    [
+        ("http://h", "h", True), ("http://h", "h:80", True), ("http://h:80", "h", True), ("https://h", "h:443", True),
+        ("https://h", "h", True), ("HTTP://H", "h", True), ("http://[::1]:8080", "[::1]:8080", True),
+        ("http://h", "h:443", False), ("https://h", "h:80", False), ("http://h:8080", "h", False),
+        ("http://h", "h:8080", False), ("http://evil", "h", False), ("http://h.evil", "h", False), ("null", "h", False),
+        ("", "h", False), ("http://", "h", False), ("http://", "", False), ("http://[", "h", False),
+        ("http://h:x", "h", False), ("http://h:99999", "h", False), ("h", "h", False), ("http://h@evil", "h", False),
+    ],
+)  # fmt: skip
+def test_an_origin_is_ours_if_it_names_the_host_that_was_asked(origin: str, host: str, is_ours: bool) -> None:
+    assert is_same_origin(make_mocked_request("POST", "/", {"Origin": origin, "Host": host})) is is_ours
+
+
+async def test_signing_in_leads_to_where_the_link_led(lonely_api: Running, stranger: ClientSession) -> None:
+    key = admin_key(lonely_api.settings)
+    wanted = {"workspace": "acme", "status": "failed", "photo": 'a&b=\r\n"<'}
+    there = str(URL("/").with_query(wanted))
+    async with stranger.get("/", params={**wanted, "key": key, "next": "//evil"}, allow_redirects=False) as response:
+        assert (response.status, response.headers["Location"]) == (303, there)
+    stranger.cookie_jar.clear()
+    for failing in (stranger.get("/", params=wanted), stranger.get("/", params={**wanted, "key": "wrong"}),
+                    stranger.post("/session", data={**wanted, "key": "wrong"})):  # fmt: skip
+        async with failing as response:
+            assert (response.status, response.content_type) == (401, "text/html")
+            shown = await response.text()
+        hidden = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', shown))
+        form = {name: unescape(value) for name, value in hidden.items()}
+        assert form["workspace"] == "acme"
+        async with stranger.post("/session", data={**form, "key": key}, allow_redirects=False) as response:
+            assert URL(response.headers["Location"]).query["workspace"] == "acme"
+        stranger.cookie_jar.clear()
+
+
+async def test_a_link_on_another_site_shows_the_page_though_the_browser_keeps_the_cookie_back(
+    lonely_api: Running, stranger: ClientSession
+) -> None:
+    async with stranger.get("/", headers={"Sec-Fetch-Site": "cross-site"}) as response:
+        assert response.status == 200
+    async with stranger.get(lonely_api.photos, headers={"Sec-Fetch-Site": "cross-site"}) as response:
+        assert response.status == 401
+
+
+async def test_a_sign_in_form_of_another_site_is_refused_with_a_page(
+    lonely_api: Running, stranger: ClientSession
+) -> None:
+    data = {"key": admin_key(lonely_api.settings)}
+    for origin in ("http://evil.example", "null"):
+        async with stranger.post("/session", data=data, headers={"Origin": origin}) as response:
+            assert (response.status, response.content_type) == (403, "text/html")
+            assert COOKIE not in response.cookies
+
+
+async def test_the_page_is_shown_and_signing_in_says_so_while_the_database_is_away(
+    lonely_api: Running, stranger: ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await sign_in(lonely_api, stranger)
+
+    async def away(*_: object) -> None:
+        raise OperationalError("", {}, OSError("the database is away"))
+
+    monkeypatch.setattr(Database, "insert", away)
+    monkeypatch.setattr("api.sessions.Sessions.find", away)
+    async with stranger.get("/") as response:
+        assert response.status == 200
+    async with stranger.post("/session", data={"key": admin_key(lonely_api.settings)}) as response:
+        assert (response.status, response.content_type) == (503, "text/html")
+        assert "The database does not answer" in await response.text()
 
 
 def test_the_admin_key_is_made_once_even_by_many_at_once_and_is_ours_alone(tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api import dead_letters
-from api.auth import CALLER, Caller
 from api.dead_letters import Found, open_dead_letters, settle
 from api.documents import openapi
 from groundwork import kafka
@@ -358,7 +357,15 @@ async def test_the_api_reads_no_more_than_the_newest_records_and_says_so(
 
 
 @pytest.mark.parametrize(
-    ("query", "field"), [("limit=0", "limit"), ("limit=1000", "limit"), ("since=x", "since"), ("colour=red", "colour")]
+    ("query", "field"),
+    [
+        ("limit=0", "limit"),
+        ("limit=1000", "limit"),
+        ("since=x", "since"),
+        ("colour=red", "colour"),
+        ("from_offset=9223372036854775808", "from_offset"),
+        ("partition=2147483648", "partition"),
+    ],
 )
 async def test_a_bad_wish_is_named_by_its_field(running: Running, query: str, field: str) -> None:
     async with running.client.get(f"/v1/dead?{query}") as response:
@@ -384,14 +391,13 @@ async def test_kafka_away_is_a_503(lonely_api: Running) -> None:
         assert response.headers["Retry-After"]
 
 
-@pytest.mark.parametrize("caller", [Caller("viewer"), Caller("editor", "acme"), Caller("admin", "acme")])
+@pytest.mark.parametrize(("role", "workspace_id"), [("viewer", None), ("editor", "acme"), ("admin", "acme")])
 async def test_only_who_sees_every_workspace_sees_dead_letters(
-    lonely_api: Running, monkeypatch: pytest.MonkeyPatch, caller: Caller
+    lonely_api: Running, role: str, workspace_id: str | None
 ) -> None:
-    monkeypatch.setattr("api.auth.Gate.caller_of", lambda *_: caller)
-    assert CALLER
+    caller = await lonely_api.signed_in_as(role, workspace_id)
     for method, path in (("GET", "/v1/dead"), ("POST", "/v1/dead/replay"), ("POST", "/v1/dead/drop")):
-        async with lonely_api.client.request(method, path, json={}) as response:
+        async with lonely_api.client.request(method, path, json={}, headers=caller) as response:
             assert response.status == 403
 
 

@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from api.app import build_api
-from api.documents import asyncapi, openapi
+from api.documents import OPERATIONS, asyncapi, openapi
 from api.projection import project
 from api.state import DATABASE
 from groundwork.settings import Settings
@@ -43,6 +43,26 @@ def test_every_reference_leads_somewhere_and_every_schema_is_one(document: dict[
     assert names <= set(document["components"]["schemas"])
     for schema in document["components"]["schemas"].values():
         jsonschema.Draft202012Validator.check_schema(schema)
+
+
+def test_no_change_has_a_default_that_a_generated_client_would_send() -> None:
+    bodies = [
+        methods["patch"]["requestBody"]["content"]["application/json"]["schema"]["$ref"].split("/")[-1]
+        for methods in openapi()["paths"].values()
+        if "patch" in methods
+    ]
+    assert bodies
+    for name in bodies:
+        properties = openapi()["components"]["schemas"][name]["properties"]
+        assert [field for field, described in properties.items() if "default" in described] == []
+
+
+def test_a_body_that_spells_out_its_defaults_asks_for_the_same() -> None:
+    for model in {each.body for each in OPERATIONS if each.body is not None}:
+        properties = openapi()["components"]["schemas"][model.__name__]["properties"]
+        defaults = {field: described["default"] for field, described in properties.items() if "default" in described}
+        for field, value in defaults.items():
+            assert model.model_fields[field].get_default(call_default_factory=True) in (value, None), (model, field)
 
 
 async def test_answers_have_the_documented_shapes(lonely_api: Running) -> None:

@@ -1,7 +1,9 @@
 """Lists, changes, deletions, renderings anew: over HTTP, on both databases."""
 
+import base64
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -257,17 +259,64 @@ async def test_a_thumbnail_comes_with_its_own_type_only_once_it_is_there(lonely_
     await lonely_api.app[STORAGE].write(event.thumbnails["small"].storage_key, b"small")
     await fold(lonely_api, event)
     shown = await lonely_api.get(f"/{posted['id']}")
-    for url in (shown["thumbnails"]["small"]["url"], f"{path}/small"):
+    for url in (shown["thumbnails"]["small"]["url"], f"{path}/small", f"{path}/small?v=outdated"):
+        kept = "max-age=31536000, immutable" if url == shown["thumbnails"]["small"]["url"] else "no-cache"
         async with lonely_api.client.get(url) as response:
             assert (response.status, response.content_type, await response.read()) == (200, "image/webp", b"small")
-            assert response.headers["Cache-Control"] == "private, max-age=31536000, immutable"
-    async with lonely_api.client.get(f"{path}/small?v=outdated") as response:
-        assert response.headers["Cache-Control"] == "private, no-cache"
+            assert response.headers["Cache-Control"] == f"private, {kept}"
     async with lonely_api.client.get(f"{path}/huge") as response:
         assert response.status == 404
         assert "Retry-After" not in response.headers
     async with lonely_api.client.get(f"{path}/medium") as response:
         assert response.status == 404  # said to be there and lost since
+
+
+async def test_an_address_that_may_be_kept_for_ever_never_shows_other_bytes(lonely_api: Running) -> None:
+    posted = await lonely_api.post()
+    upload = await lonely_api.upload_of(posted["id"])
+    plain = [f"{lonely_api.photos}/{posted['id']}/{name}" for name in ("thumbnails/small", "original")]
+    seen: dict[str, set[tuple[str, bytes]]] = {}
+    tags: dict[str, str] = {}
+    for number in range(3):
+        again = upload.model_copy(
+            update={
+                "event_id": f"upload-{number}",
+                "occurred_at": upload.occurred_at + timedelta(seconds=number),
+                "storage_key": f"originals/{WORKSPACE}/{posted['id']}-{number}",
+                "checksum": f"sha256:{number:064}",
+            }
+        )
+        rendered = ready(again)
+        small = rendered.thumbnails["small"].model_copy(update={"storage_key": f"thumbnails/small-{number}"})
+        rendered = rendered.model_copy(update={"thumbnails": {"small": small}})
+        for key in (again.storage_key, small.storage_key):
+            await lonely_api.app[STORAGE].write(key, f"bytes {number}".encode())
+        await fold(lonely_api, again, rendered)
+        shown = await lonely_api.get(f"/{posted['id']}")
+        for address in (shown["thumbnails"]["small"]["url"], shown["original_url"], *plain):
+            seen.setdefault(address, set())
+        for address, answers in seen.items():
+            async with lonely_api.client.get(address) as response:
+                answers.add((response.headers["Cache-Control"], await response.read()))
+        for address in plain:
+            async with lonely_api.client.get(address, headers={"If-None-Match": tags.get(address, "")}) as response:
+                assert response.status == 200, "what was kept of the rendering before is out of date"
+                tags[address] = response.headers["ETag"]
+            async with lonely_api.client.get(address, headers={"If-None-Match": tags[address]}) as response:
+                assert response.status == 304
+    assert len(seen) == 2 * 3 + 2
+    for answers in seen.values():
+        assert len({content for kept, content in answers if "immutable" in kept}) <= 1
+    assert {kept for address in plain for kept, _ in seen[address]} == {"private, no-cache"}
+
+
+@pytest.mark.parametrize("cursor", [["o", 2**31, 1], ["o", -1, 1], ["o", 1e300, 1], ["o", "1", 1], ["n", 10**30, 1]])
+async def test_a_forged_cursor_is_a_bad_field(api: Running, cursor: list[object]) -> None:
+    forged = base64.urlsafe_b64encode(json.dumps([*cursor[:2], uuid4().hex]).encode()).decode()
+    query = {"item_id": "box"} if cursor[0] == "o" else {}
+    async with api.client.get(api.photos, params={**query, "cursor": forged}) as response:
+        assert response.status == 400
+        assert (await response.json())["errors"][0]["field"] == "cursor"
 
 
 async def test_the_thumbnail_of_a_failed_photo_is_not_to_be_waited_for(lonely_api: Running) -> None:

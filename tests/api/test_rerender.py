@@ -10,7 +10,6 @@ import pytest
 from sqlalchemy import select, update
 from sqlmodel import col
 
-from api.auth import Caller
 from api.projection import project
 from api.state import DATABASE
 from api.tables import OutboxRow, PhotoRow
@@ -113,7 +112,7 @@ async def test_no_more_are_sent_than_leave_room_for_new_uploads(api: Running) ->
     assert sorted((await uploads(api))[6:]) == sorted(posted)
 
 
-async def test_an_admin_renders_again_in_every_workspace(api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_admin_renders_again_in_every_workspace(api: Running) -> None:
     here, there = [(await api.post())["id"] for _ in range(2)]
     place = {"workspace_id": "there", "storage_key": key_of_original("there", UUID(there))}
     moved = update(PhotoRow).where(col(PhotoRow.id) == UUID(there)).values(place)
@@ -121,8 +120,8 @@ async def test_an_admin_renders_again_in_every_workspace(api: Running, monkeypat
     assert (await retry(api, status="pending", dry_run=True))["count"] == 1
     assert (await retry(api, "/v1/photos/retry", status="pending"))["count"] == 2
     assert sorted((await uploads(api))[2:]) == sorted([here, there])
-    monkeypatch.setattr("api.auth.Gate.caller_of", lambda *_: Caller("editor", "acme"))
-    async with api.client.post("/v1/photos/retry", json={"status": "failed"}) as response:
+    editor = await api.signed_in_as("editor", "acme")
+    async with api.client.post("/v1/photos/retry", json={"status": "failed"}, headers=editor) as response:
         assert response.status == 403
 
 

@@ -11,8 +11,10 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api.app import build_api
-from api.auth import admin_key
+from api.auth import COOKIE, GATE, admin_key
+from api.http_server import ApiRunner, Limits
 from api.photos import upload_event_of
+from api.sessions import SESSIONS
 from api.state import DATABASE, STORAGE
 from api.tables import PhotoRow
 from groundwork import kafka
@@ -34,6 +36,7 @@ class Running:
     client: ClientSession
     #: ``http://127.0.0.1:port``
     origin: str
+    runner: web.AppRunner
     photos: str = f"/v1/workspaces/{WORKSPACE}/photos"
 
     async def post(self, content: bytes | None = None, **fields: str) -> dict[str, Any]:
@@ -67,6 +70,11 @@ class Running:
         assert row.uploaded_at is not None
         return upload_event_of(row, event_id=row.upload_event_id, occurred_at=row.uploaded_at)
 
+    async def signed_in_as(self, role: str, workspace_id: str | None = None) -> dict[str, str]:
+        """Headers of a page of ours in a browser that has signed in with such a key; they replace the client's own."""
+        token = await self.app[SESSIONS].open(self.app[GATE].key_id, role, workspace_id)
+        return {"Authorization": "", "Cookie": f"{COOKIE}={token}", "Sec-Fetch-Site": "same-origin"}
+
     async def stored_files(self) -> list[str]:
         """What lies in storage."""
         return sorted(file.key for file in await self.app[STORAGE].list_under("originals"))
@@ -95,11 +103,11 @@ def form(content: bytes, filename: str = "cat.jpg", **fields: str) -> FormData:
 
 
 @asynccontextmanager
-async def running_api(settings: Settings, **options: bool) -> AsyncIterator[Running]:
+async def running_api(settings: Settings, *, limits: Limits | None = None, **options: bool) -> AsyncIterator[Running]:
     """An api instance on a free port, stopped as SIGTERM stops it."""
     async with AsyncExitStack() as stack:
         app = build_api(settings, **options)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=2)
+        runner = ApiRunner(app, limits or Limits(), shutdown_timeout=2)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -108,4 +116,4 @@ async def running_api(settings: Settings, **options: bool) -> AsyncIterator[Runn
         headers = {"Authorization": f"Bearer {admin_key(settings)}"}
         origin = f"http://127.0.0.1:{port}"
         client = await stack.enter_async_context(ClientSession(origin, headers=headers))
-        yield Running(app, settings, client, origin)
+        yield Running(app, settings, client, origin, runner)

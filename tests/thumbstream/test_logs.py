@@ -49,3 +49,38 @@ def test_for_people_a_fault_comes_with_its_traceback_and_without_colours_in_a_fi
     assert "chatter" not in log
     assert "ZeroDivisionError" in log
     assert "\x1b" not in log
+
+
+_HOSTILE = "\x00\x07\r\n\x1b[31m\x7f\x85\x9b\u2028\u202e\ud800 x"
+_HOSTILE_PROGRAM = """
+import logging, warnings
+from thumbstream.logs import configure_logs
+configure_logs({form!r})
+import structlog
+hostile = {hostile!r}
+class Odd:
+    def __repr__(self): return hostile
+    __str__ = __repr__
+log = structlog.get_logger("ours")
+log.warning(hostile, path=hostile, inside=[hostile], odd=Odd(), raw=hostile.encode(errors="replace"))
+logging.getLogger("theirs").error("%s", hostile)
+warnings.warn(hostile)
+try:
+    raise ValueError(hostile)
+except ValueError:
+    log.exception("a fault", path=hostile)
+    logging.getLogger("theirs").exception(hostile)
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "logfmt", "json"])
+def test_no_line_holds_what_steers_a_terminal(form: str) -> None:
+    program = _HOSTILE_PROGRAM.format(form=form, hostile=_HOSTILE)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, check=True
+    )
+    text = done.stderr.decode()
+    assert text.count("31m") >= 8
+    assert [line for line in text.split("\n") if not line.isprintable()] == []
+    if form != "console":
+        assert len(text.splitlines()) == 5
