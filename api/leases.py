@@ -13,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.database import Database
+from api.progress import Progress
 from api.tables import LeaseRow
 
 log = structlog.get_logger(__name__)
 
 _LASTS_SECONDS: Final = 5.0
 _RENEW_SECONDS: Final = 1.0
+_WRITES_LATE_AFTER_SECONDS: Final = 6.0
 
 
 class Lease:
@@ -30,6 +32,8 @@ class Lease:
         self._holder = uuid4().hex
         #: By the monotonic clock.
         self._ends_at = 0.0
+        #: Of the writes that taking and renewing need, whether the lease is ours or another's.
+        self.writes = Progress("no write has gone through", late_after_seconds=_WRITES_LATE_AFTER_SECONDS)
 
     @property
     def is_held(self) -> bool:
@@ -52,7 +56,9 @@ class Lease:
     async def renew(self) -> None:
         """Take or renew it once, unless another holds it."""
         asked_at = time.monotonic()
-        if await self._database.write(self._take):
+        is_ours = await self._database.write(self._take)
+        self.writes.done()
+        if is_ours:
             self._ends_at = asked_at + _LASTS_SECONDS
 
     async def give_back(self) -> None:

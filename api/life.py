@@ -16,6 +16,7 @@ from api.broker_memory import BrokerMemory
 from api.database import Database, open_database
 from api.feed import Feed
 from api.handlers.health import READINESS
+from api.health import Health, Workers
 from api.housekeeping import Housekeeping
 from api.intake import Intake
 from api.leases import Lease
@@ -24,11 +25,12 @@ from api.projector import Projector
 from api.readiness import Readiness
 from api.reconciler import Reconciler
 from api.republish import mark_lost
-from api.state import BELLS, DATABASE, FEED, INTAKE, STATS, STORAGE
+from api.state import BELLS, DATABASE, FEED, HEALTH, INTAKE, STATS, STORAGE
 from api.stats import Lag, Stats
 from groundwork import kafka
 from groundwork.settings import Settings
 from groundwork.storage import open_storage
+from groundwork.worker_heartbeat import HeartbeatReader
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +62,17 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         projector = Projector(settings, database, app[BELLS])
         lag = Lag(settings, feed)
         stats = app[STATS] = Stats(database, feed, lag)
+        workers = Workers(HeartbeatReader(settings), feed)
+        health = app[HEALTH] = Health(
+            feed,
+            {
+                "broker": lag.check,
+                "worker": workers.check,
+                "database": lambda: _check_database(database, lease),
+                "storage": storage.check,
+                "projector": projector.progress.check,
+            },
+        )
         background = app[BACKGROUND] = Background()
         app[READINESS] = Readiness(
             {
@@ -78,6 +91,8 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         background.start("feed", feed.run())
         background.start("lag", lag.run())
         background.start("stats", stats.run())
+        background.start("workers", workers.run())
+        background.start("health", health.run())
         background.start("housekeeping", Housekeeping(settings, database, storage, lease).run())
         yield
         await _at_most(_PUBLISH_AT_STOP_SECONDS, relay.drain())
@@ -104,6 +119,12 @@ async def _check_kafka(settings: Settings) -> None:
         await client.bootstrap()
     finally:
         await client.close()
+
+
+async def _check_database(database: Database, lease: Lease) -> None:
+    """Raise unless the database answers, and a write went through lately: a locked file can still be read."""
+    await database.check()
+    await lease.writes.check()
 
 
 async def _give_back(lease: Lease) -> None:

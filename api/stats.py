@@ -2,13 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
@@ -16,6 +16,7 @@ from sqlmodel import col
 from api.database import Database
 from api.feed import Feed
 from api.fold import Status
+from api.readiness import CannotTell, NotWorking
 from api.tables import PhotoRow
 from groundwork import kafka
 from groundwork.kafka_mends import own_cancellations_only
@@ -29,7 +30,13 @@ WORKER_GROUP: Final = "thumbstream-worker"
 
 _EVERY_SECONDS: Final = 1.0
 _LAG_EVERY_SECONDS: Final = 2.0
-_LAG_TIMEOUT_SECONDS: Final = 10.0
+_LAG_TIMEOUT_SECONDS: Final = 4.0
+#: For the counts of one workspace; a database that does not answer must not hold up the figures of the next look.
+_COUNT_SECONDS: Final = 5.0
+
+
+_NOT_ASKED: Final = "not asked yet"
+_NO_TOPIC: Final = "the topic of the uploads does not exist yet"
 
 
 class Lag:
@@ -40,6 +47,8 @@ class Lag:
         self._feed = feed
         #: Records; None while it is not known.
         self.records: int | None = None
+        #: Why it is not known; empty when it is.
+        self.unknown_reason = _NOT_ASKED
 
     async def run(self) -> None:
         """Keep ``records`` true until cancelled; costs nothing while no one looks."""
@@ -48,21 +57,58 @@ class Lag:
                 with contextlib.suppress(KafkaError, OSError), own_cancellations_only():
                     async with self._asking() as consumer:
                         while self._feed.subscriber_count():
-                            async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
-                                self.records = await _lag(self._settings, consumer)
+                            await self._ask(consumer)
                             await asyncio.sleep(_LAG_EVERY_SECONDS)
-            self.records = None
+            else:
+                self.records, self.unknown_reason = None, _NOT_ASKED
             await asyncio.sleep(_LAG_EVERY_SECONDS)
+
+    async def check(self) -> None:
+        """Raise unless the brokers answered the last time that they were asked.
+
+        Raises:
+            CannotTell: they have not been asked yet.
+            NotWorking: they did not.
+        """
+        if self.unknown_reason == _NOT_ASKED:
+            raise CannotTell(_NOT_ASKED)
+        if self.unknown_reason not in ("", _NO_TOPIC):
+            raise NotWorking(self.unknown_reason)
+
+    async def _ask(self, consumer: AIOKafkaConsumer) -> None:
+        with self._explained():
+            async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
+                self.records = await _lag(self._settings, consumer)
+        self.unknown_reason = _NO_TOPIC if self.records is None else ""
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaError, OSError, asyncio.CancelledError) as error:
+            self.records, self.unknown_reason = None, self._reason_of(error)
+            raise
+
+    def _reason_of(self, error: BaseException) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer within {_LAG_TIMEOUT_SECONDS:g} seconds"
+        if isinstance(error, KafkaConnectionError):
+            return f"no connection to {', '.join(self._settings.bootstrap_servers)}"
+        return (str(error) or type(error).__name__)[:300]
 
     @contextlib.asynccontextmanager
     async def _asking(self) -> AsyncIterator[AIOKafkaConsumer]:
         # A consumer that assigns and never joins: the embedded broker has no admin call for committed offsets.
         consumer = kafka.new_consumer(self._settings, group=WORKER_GROUP)
         try:
-            await consumer.start()
+            with self._explained():
+                async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
+                    await consumer.start()
             yield consumer
         finally:
-            await consumer.stop()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
+                    await consumer.stop()
 
 
 async def _lag(settings: Settings, consumer: AIOKafkaConsumer) -> int | None:
@@ -93,7 +139,8 @@ class Stats:
             self._last = {name: figures for name, figures in self._last.items() if name in watched}
             for workspace_id in watched:
                 try:
-                    figures = await self.of(workspace_id)
+                    async with asyncio.timeout(_COUNT_SECONDS):
+                        figures = await self.of(workspace_id)
                 except (SQLAlchemyError, OSError):
                     break
                 if figures != self._last.get(workspace_id):
@@ -109,13 +156,15 @@ class Stats:
         async with self._database.reading() as session:
             found = (await session.execute(mine.group_by(status))).all()
         counts = {each.word: 0 for each in Status} | {word: count for word, count, _ in found}
-        waiting_since = [since for word, _, since in found if since and word in ("pending", "processing")]
-        age = (datetime.now(UTC) - min(waiting_since)).total_seconds() if waiting_since else None
+        # The status of a pending photo is as old as its generation: it began with the upload, or with a retry.
+        waiting_since = next((since for word, _, since in found if word == Status.PENDING.word), None)
+        age = (datetime.now(UTC) - waiting_since).total_seconds() if waiting_since else None
         return {
             "type": "stats",
             "counts": counts,
             "photos_per_second": self._feed.photos_per_second(workspace_id),
             "lag": self._lag.records,
+            "lag_unknown_reason": self._lag.unknown_reason or None,
             "oldest_pending_seconds": None if age is None else max(0, round(age)),
         }
 
