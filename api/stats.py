@@ -31,8 +31,8 @@ WORKER_GROUP: Final = "thumbstream-worker"
 _EVERY_SECONDS: Final = 1.0
 _LAG_EVERY_SECONDS: Final = 2.0
 _LAG_TIMEOUT_SECONDS: Final = 4.0
-#: For the counts of one workspace; a database that does not answer must not hold up the figures of the next look.
-_COUNT_SECONDS: Final = 5.0
+#: For the counts of one workspace, of which it may have millions; a database that never answers must not end them.
+_COUNT_SECONDS: Final = 30.0
 
 
 _NOT_ASKED: Final = "not asked yet"
