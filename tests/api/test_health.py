@@ -42,11 +42,9 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
+def broker(fresh_folder: Path) -> Iterator[EmbeddedBroker]:
     """A broker of the test's own, which it may freeze."""
-    folder = tmp_path / "broker"
-    folder.mkdir()
-    with EmbeddedBroker(folder) as running:
+    with EmbeddedBroker(fresh_folder) as running:
         yield running
         running.thaw()
 
