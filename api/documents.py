@@ -114,6 +114,8 @@ def asyncapi() -> dict[str, Any]:
         "hello": shapes.HelloMessage,
         "photo": shapes.PhotoMessage,
         "stats": shapes.StatsMessage,
+        "health": shapes.HealthMessage,
+        "heartbeat": shapes.HeartbeatMessage,
     }
     schemas = _schemas([*EVENT_OF_TOPIC.values(), *feed.values()], "#/components/schemas/{model}")
     channels: dict[str, Any] = {

@@ -76,6 +76,7 @@ class Feed:
         self._bell = bell
         self._subscribers: dict[str, set[Subscriber]] = defaultdict(set)
         self._done_at: dict[str, deque[float]] = defaultdict(deque)
+        self._is_watched = asyncio.Event()
         self._turn = asyncio.Lock()
         self._identity = ""
         #: The last journal row that has been handed out.
@@ -128,12 +129,15 @@ class Feed:
         """Receive every row after ``position`` for as long as the context lasts."""
         subscriber = Subscriber()
         self._subscribers[workspace_id].add(subscriber)
+        self._is_watched.set()
         try:
             yield subscriber
         finally:
             self._subscribers[workspace_id].discard(subscriber)
             if not self._subscribers[workspace_id]:
                 del self._subscribers[workspace_id]
+            if not self._subscribers:
+                self._is_watched.clear()
 
     def publish(self, workspace_id: str, message: Message) -> None:
         """Hand a message that is no journal row to every subscriber of a workspace."""
@@ -177,6 +181,10 @@ class Feed:
     def watched(self) -> list[str]:
         """The workspaces that have subscribers."""
         return list(self._subscribers)
+
+    async def until_watched(self) -> None:
+        """Return when there is a subscriber."""
+        await self._is_watched.wait()
 
     def subscriber_count(self) -> int:
         """How many WebSockets there are."""

@@ -69,6 +69,8 @@ class Progress:
     attempts: int = 0
     #: Code and message, only when failed.
     error: tuple[str, str] | None = None
+    #: When it entered its status, by the event that said so; None of rows that are older than this field.
+    since: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,7 @@ def fold(state: State, event: Event) -> State:
         return state
     if isinstance(event, PhotoUploaded):
         upload = _upload_of(event)
-        progress = Progress(upload.generation, Status.PENDING)
+        progress = Progress(upload.generation, Status.PENDING, since=upload.generation[0])
         return _join(state, event, progress, upload=upload)
     if isinstance(event, UploadResult):
         return _join(state, event, _progress_of(event), pictures=_pictures_of(event))
@@ -180,6 +182,7 @@ def _later_progress(old: Progress, new: Progress) -> Progress:
         max(old.status, new.status),
         max(old.attempts, new.attempts),
         _later_error(old, new),
+        _since(old, new),
     )
 
 
@@ -187,6 +190,12 @@ def _later_error(old: Progress, new: Progress) -> tuple[str, str] | None:
     if max(old.status, new.status) != Status.FAILED:
         return None
     return max((error for error in (old.error, new.error) if error), default=None)
+
+
+def _since(old: Progress, new: Progress) -> datetime | None:
+    # Of one status the first event counts: a second attempt is no second arrival.
+    reached = max(old.status, new.status)
+    return min((each.since for each in (old, new) if each.status == reached and each.since), default=None)
 
 
 def _later_pictures(old: Pictures | None, new: Pictures | None) -> Pictures | None:
@@ -242,9 +251,9 @@ def _progress_of(event: UploadResult) -> Progress:
     generation = (event.uploaded_at, event.caused_by)
     if isinstance(event, ThumbnailsFailed):
         error = (event.error.code.value, storable(event.error.message) or "")
-        return Progress(generation, Status.FAILED, event.attempt, error)
+        return Progress(generation, Status.FAILED, event.attempt, error, event.occurred_at)
     status = Status.PROCESSING if isinstance(event, ThumbnailsStarted) else Status.READY
-    return Progress(generation, status, event.attempt)
+    return Progress(generation, status, event.attempt, since=event.occurred_at)
 
 
 def _pictures_of(event: UploadResult) -> Pictures | None:

@@ -4,6 +4,8 @@ Offsets count more than records: the marker of each transaction has one, and the
 A group commits behind the last record that it has read, so by offsets alone it would lag behind those for ever.
 """
 
+import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +21,8 @@ from schemas.times import time_of_record
 _POLL_MS: Final = 200
 #: At least one batch of each partition comes whatever this says.
 _FETCH_BYTES: Final = 65_536
+#: A broker that does not answer is not waited for.
+_STOP_SECONDS: Final = 4.0
 
 
 @dataclass(frozen=True)
@@ -56,14 +60,19 @@ class GroupBacklog:
         try:
             await self._consumer.start()
         except BaseException:
-            await self._consumer.stop()
+            await self._stop()
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await self._stop()
+
+    async def _stop(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await self._consumer.stop()
 
     async def read(self, *names: str) -> Mapping[TopicPartition, Backlog]:
         """The backlog of every partition of the topics ``names``; of a topic that is missing there is none.

@@ -13,12 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.database import Database, database_time
+from api.progress import Progress
 from api.tables import LeaseRow
 
 log = structlog.get_logger(__name__)
 
 _LASTS_SECONDS: Final = 5.0
 _RENEW_SECONDS: Final = 1.0
+_WRITES_LATE_AFTER_SECONDS: Final = 6.0
 
 
 class Lease:
@@ -37,6 +39,8 @@ class Lease:
         #: What another's lease was when it was seen first, and when that was by the monotonic clock.
         self._seen: tuple[str, datetime] | None = None
         self._seen_at = 0.0
+        #: Of the writes that taking and renewing need, whether the lease is ours or another's.
+        self.writes = Progress("no write has gone through", late_after_seconds=_WRITES_LATE_AFTER_SECONDS)
 
     @property
     def is_held(self) -> bool:
@@ -62,7 +66,9 @@ class Lease:
         try:
             is_ours = await self._database.write(self._take, seconds=_LASTS_SECONDS)
         except IntegrityError:  # another instance has just made the first row
+            self.writes.done()
             return
+        self.writes.done()
         if is_ours:
             self._ends_at = asked_at + _LASTS_SECONDS
 

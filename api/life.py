@@ -18,6 +18,7 @@ from api.consumer_progress import ConsumerProgress, is_a_photo_in_work
 from api.database import Database, DatabaseUnavailable, open_database
 from api.feed import Feed
 from api.handlers.health import READINESS
+from api.health import Health, Workers
 from api.housekeeping import Housekeeping
 from api.intake import Intake
 from api.leases import Lease
@@ -28,11 +29,12 @@ from api.readiness import Readiness
 from api.reconciler import Reconciler
 from api.republish import mark_lost
 from api.sessions import SESSIONS, Sessions
-from api.state import BELLS, DATABASE, FEED, INTAKE, STATS, STORAGE
+from api.state import BELLS, DATABASE, FEED, HEALTH, INTAKE, STATS, STORAGE
 from api.stats import WORKER_GROUP, Lag, Stats
 from groundwork import kafka
 from groundwork.settings import Settings
 from groundwork.storage import open_storage
+from groundwork.worker_heartbeat import HeartbeatReader
 from schemas import topics
 
 log = structlog.get_logger(__name__)
@@ -66,18 +68,29 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         projector = Projector(settings, database, app[BELLS])
         lag = Lag(settings, feed)
         stats = app[STATS] = Stats(database, feed, lag)
+        workers = Workers(HeartbeatReader(settings), feed)
+        health = app[HEALTH] = Health(
+            feed,
+            {
+                "broker": lag.check,
+                "worker": workers.check,
+                "database": lambda: _check_database(database, lease),
+                "storage": storage.check,
+                "projector": projector.progress.check,
+            },
+        )
         background = app[BACKGROUND] = Background()
         waits = {topics.UPLOADED: 0.0, topics.DELETED: 0.0, topics.RETRY: settings.retry_longest_seconds}
-        workers = ConsumerProgress(settings, WORKER_GROUP, waits, is_busy=partial(is_a_photo_in_work, database))
-        projectors = ConsumerProgress(settings, PROJECTOR_GROUP, dict.fromkeys(topics.PROJECTED, 0.0))
+        worker_progress = ConsumerProgress(settings, WORKER_GROUP, waits, is_busy=partial(is_a_photo_in_work, database))
+        projector_progress = ConsumerProgress(settings, PROJECTOR_GROUP, dict.fromkeys(topics.PROJECTED, 0.0))
         app[READINESS] = Readiness(
             {
                 "database": database.check,
                 "kafka": lambda: _check_kafka(settings),
                 "storage": storage.check_rights,
                 "tasks": background.check,
-                "worker": workers.check,
-                "projector": projectors.check,
+                "worker": worker_progress.check,
+                "projector": projector_progress.check,
                 "feed": feed.check,
             }
         )
@@ -87,11 +100,13 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         background.start("relay", relay.run())
         background.start("reconciler", reconciler.run())
         background.start("projector", projector.run())
-        background.start("progress of workers", workers.run())
-        background.start("progress of projectors", projectors.run())
+        background.start("progress of workers", worker_progress.run())
+        background.start("progress of projectors", projector_progress.run())
         background.start("feed", feed.run())
         background.start("lag", lag.run())
         background.start("stats", stats.run())
+        background.start("workers", workers.run())
+        background.start("health", health.run())
         background.start("housekeeping", Housekeeping(settings, database, storage, lease).run())
         yield
         await _at_most(_PUBLISH_AT_STOP_SECONDS, relay.drain())
@@ -118,6 +133,12 @@ async def _check_kafka(settings: Settings) -> None:
         await client.bootstrap()
     finally:
         await client.close()
+
+
+async def _check_database(database: Database, lease: Lease) -> None:
+    """Raise unless the database answers, and a write went through lately: a locked file can still be read."""
+    await database.check()
+    await lease.writes.check()
 
 
 async def _give_back(lease: Lease) -> None:

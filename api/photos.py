@@ -182,7 +182,7 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
         event = upload_event_of(row, event_id=event_id, occurred_at=occurred_at)
         row.uploaded_at, row.upload_event_id = event.occurred_at, event.event_id
         row.status_at, row.status_event_id = event.occurred_at, event.event_id
-        row.thumbnail_status, row.attempts = "pending", 0
+        row.thumbnail_status, row.attempts, row.status_changed_at = "pending", 0, event.occurred_at
         row.is_lost, row.republications, row.republished_at = False, 0, None
         row.error_code = row.error_message = None
         row.updated_at = now

@@ -172,7 +172,9 @@ def photo_of(row: PhotoRow) -> Photo:
     assert row.status_event_id is not None
     assert row.status_at is not None
     error = (row.error_code, row.error_message or "") if row.error_code else None
-    progress = Progress((row.status_at, row.status_event_id), Status[row.thumbnail_status.upper()], row.attempts, error)
+    generation = (row.status_at, row.status_event_id)
+    status = Status[row.thumbnail_status.upper()]
+    progress = Progress(generation, status, row.attempts, error, row.status_changed_at)
     return Photo(row.id, row.workspace_id, row.created_at, progress, _upload_of(row), _pictures_of(row))
 
 
@@ -188,6 +190,7 @@ def write_photo(row: PhotoRow, photo: Photo) -> None:
         row.is_lost = False
     row.status_at, row.status_event_id = photo.progress.generation
     row.thumbnail_status, row.attempts = photo.progress.status.word, photo.progress.attempts
+    row.status_changed_at = photo.progress.since
     row.error_code, row.error_message = photo.progress.error or (None, None)
     if upload := photo.upload:
         row.uploaded_at, row.upload_event_id = upload.generation
@@ -238,7 +241,7 @@ def _pictures_of(row: PhotoRow) -> Pictures | None:
 
 
 def _shown(row: PhotoRow) -> dict[str, Any]:
-    return {**photo_json(row), "updated_at": None}
+    return {**photo_json(row), "updated_at": None, "status_changed_at": None}
 
 
 async def _places(session: AsyncSession, events: Sequence[Event]) -> dict[UUID, tuple[str, str | None]]:

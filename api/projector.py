@@ -17,6 +17,7 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from api.bells import Bells
 from api.database import LONG_SECONDS, Database
+from api.progress import Progress
 from api.projection import project
 from groundwork import kafka
 from groundwork.burial import LetterProducer, bury
@@ -38,6 +39,8 @@ _MAX_POLL_INTERVAL_MS: Final = 3_600_000
 _CATCH_UP_POLL_SECONDS: Final = 0.02
 #: How often to ask whether the broker still knows us: one without memory may have been started anew.
 _LOOK_AFTER_SECONDS: Final = 5.0
+#: Polls return after a fraction of a second, and a batch is folded in less than two.
+_LATE_AFTER_SECONDS: Final = 7.0
 
 #: Data exceptions and broken constraints. Source: PostgreSQL, appendix A.
 _REFUSALS: Final = ("22", "23")
@@ -68,6 +71,8 @@ class Projector:
         self._found_nothing = asyncio.Event()
         #: The last of what we have committed: a partition and its offset.
         self._committed: tuple[TopicPartition, int] | None = None
+        #: Of polls, what they brought folded and committed.
+        self.progress = Progress("no progress", late_after_seconds=_LATE_AFTER_SECONDS)
 
     async def run(self) -> None:
         """Project until cancelled."""
@@ -122,7 +127,9 @@ class Projector:
             if batch:
                 await self._project(batch)
                 await self._commit(consumer, batch)
+                self.progress.done()
                 continue
+            self.progress.done()
             self._found_nothing.set()
             if loop.time() > look_at:
                 await self._check_memory(consumer)

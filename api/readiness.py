@@ -11,6 +11,14 @@ _KEPT_SECONDS: Final = 1.0
 _TIMEOUT_SECONDS: Final = 3.0
 
 
+class CannotTell(Exception):
+    """It is not known whether a part does its work; the text says why."""
+
+
+class NotWorking(Exception):
+    """A part does not do its work; the text is the whole reason."""
+
+
 class Readiness:
     """Asks each part, all at once; an answer is kept for a second."""
 
@@ -24,7 +32,7 @@ class Readiness:
         """``{"ready": …, "checks": {name: {"ok": …, "reason": …}}}``."""
         async with self._turn:
             if time.monotonic() > self._asked_at + _KEPT_SECONDS:
-                reasons = await asyncio.gather(*map(_reason, self._checks.values()))
+                reasons = await asyncio.gather(*map(reason_of, self._checks.values()))
                 self._answers = dict(zip(self._checks, reasons, strict=True))
                 self._asked_at = time.monotonic()
         checks = {
@@ -33,12 +41,21 @@ class Readiness:
         return {"ready": not any(self._answers.values()), "checks": checks}
 
 
-async def _reason(check: Check) -> str:
+async def reason_of(check: Check) -> str:
+    """Why a part does not do its work; empty when it does.
+
+    Raises:
+        CannotTell: the check says that nobody knows.
+    """
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             await check()
     except TimeoutError:
         return f"no answer within {_TIMEOUT_SECONDS:g} seconds"
+    except CannotTell:
+        raise
+    except NotWorking as error:
+        return str(error)
     except Exception as error:  # whatever a driver raises, it is not ready
         return f"{type(error).__name__}: {error}"[:300]
     return ""

@@ -52,6 +52,9 @@ class PhotoShape(_Shape):
     attempts: int
     error: ErrorShape | None
     thumbhash: str | None = Field(description="base64")
+    status_changed_at: datetime | None = Field(
+        description="when it entered its thumbnail_status; null of photos from before this was kept"
+    )
     original_url: str = Field(description="relative to the server; its bytes never change")
     thumbnails: dict[str, ThumbnailShape] = Field(description="by rendition; those of the last time that it was ready")
     created_at: datetime
@@ -192,4 +195,28 @@ class StatsMessage(_Shape):
     counts: dict[Status, int]
     photos_per_second: float
     lag: int | None = Field(description="uploads that no worker has finished; null while it is not known")
-    oldest_pending_seconds: int | None
+    lag_unknown_reason: str | None = Field(description="why the lag is not known; null while it is")
+    oldest_pending_seconds: int | None = Field(
+        description="how long the photo that waits longest has been pending; null while none is"
+    )
+
+
+class PartState(_Shape):
+    """Whether one part of the pipeline does its work, judged by what it has done lately."""
+
+    ok: bool | None = Field(description="null while it cannot be told")
+    reason: str | None = Field(description="why it does not, or why it cannot be told")
+    since: datetime
+
+
+class HealthMessage(_Shape):
+    """The state of every part that is known; comes with the hello and whenever one has changed."""
+
+    type: Literal["health"]
+    parts: dict[Literal["broker", "worker", "database", "storage", "projector"], PartState]
+
+
+class HeartbeatMessage(_Shape):
+    """Comes when nothing else was sent for five seconds: a longer silence is a lost connection."""
+
+    type: Literal["heartbeat"]

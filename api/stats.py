@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from sqlalchemy import func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
@@ -15,6 +16,7 @@ from api.database import LONG_SECONDS, Database
 from api.feed import Feed
 from api.fold import Status
 from api.group_backlog import GroupBacklog
+from api.readiness import CannotTell, NotWorking
 from api.tables import PhotoRow
 from groundwork.kafka_mends import own_cancellations_only
 from groundwork.settings import Settings
@@ -27,9 +29,12 @@ WORKER_GROUP: Final = "thumbstream-worker"
 
 _EVERY_SECONDS: Final = 1.0
 _LAG_EVERY_SECONDS: Final = 2.0
-_LAG_TIMEOUT_SECONDS: Final = 10.0
+_LAG_TIMEOUT_SECONDS: Final = 4.0
 #: Records of a partition that are counted one by one: more is as good as its offsets say.
 _COUNTED: Final = 500
+
+_NOT_ASKED: Final = "not asked yet"
+_NO_TOPIC: Final = "the topic of the uploads does not exist yet"
 
 
 class Lag:
@@ -40,19 +45,58 @@ class Lag:
         self._feed = feed
         #: Records; None while it is not known.
         self.records: int | None = None
+        #: Why it is not known; empty when it is.
+        self.unknown_reason = _NOT_ASKED
 
     async def run(self) -> None:
         """Keep ``records`` true until cancelled; costs nothing while no one looks."""
         while True:
             if self._feed.subscriber_count():
                 with contextlib.suppress(KafkaError, OSError), own_cancellations_only():
-                    async with GroupBacklog(self._settings, WORKER_GROUP, counted=_COUNTED) as asking:
-                        while self._feed.subscriber_count():
+                    async with contextlib.AsyncExitStack() as stack:
+                        with self._explained():
                             async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
-                                self.records = await _lag(asking)
+                                backlog = GroupBacklog(self._settings, WORKER_GROUP, counted=_COUNTED)
+                                asking = await stack.enter_async_context(backlog)
+                        while self._feed.subscriber_count():
+                            await self._ask(asking)
                             await asyncio.sleep(_LAG_EVERY_SECONDS)
-            self.records = None
+            else:
+                self.records, self.unknown_reason = None, _NOT_ASKED
             await asyncio.sleep(_LAG_EVERY_SECONDS)
+
+    async def check(self) -> None:
+        """Raise unless the brokers answered the last time that they were asked.
+
+        Raises:
+            CannotTell: they have not been asked yet.
+            NotWorking: they did not.
+        """
+        if self.unknown_reason == _NOT_ASKED:
+            raise CannotTell(_NOT_ASKED)
+        if self.unknown_reason not in ("", _NO_TOPIC):
+            raise NotWorking(self.unknown_reason)
+
+    async def _ask(self, asking: GroupBacklog) -> None:
+        with self._explained():
+            async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
+                self.records = await _lag(asking)
+        self.unknown_reason = _NO_TOPIC if self.records is None else ""
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (KafkaError, OSError, asyncio.CancelledError) as error:
+            self.records, self.unknown_reason = None, self._reason_of(error)
+            raise
+
+    def _reason_of(self, error: BaseException) -> str:
+        if isinstance(error, TimeoutError):
+            return f"no answer within {_LAG_TIMEOUT_SECONDS:g} seconds"
+        if isinstance(error, KafkaConnectionError):
+            return f"no connection to {', '.join(self._settings.bootstrap_servers)}"
+        return (str(error) or type(error).__name__)[:300]
 
 
 async def _lag(asking: GroupBacklog) -> int | None:
@@ -92,13 +136,15 @@ class Stats:
         async with self._database.reading(LONG_SECONDS) as session:
             found = (await session.execute(mine.group_by(status))).all()
         counts = {each.word: 0 for each in Status} | {word: count for word, count, _ in found}
-        waiting_since = [since for word, _, since in found if since and word in ("pending", "processing")]
-        age = (datetime.now(UTC) - min(waiting_since)).total_seconds() if waiting_since else None
+        # The status of a pending photo is as old as its generation: it began with the upload, or with a retry.
+        waiting_since = next((since for word, _, since in found if word == Status.PENDING.word), None)
+        age = (datetime.now(UTC) - waiting_since).total_seconds() if waiting_since else None
         return {
             "type": "stats",
             "counts": counts,
             "photos_per_second": self._feed.photos_per_second(workspace_id),
             "lag": self._lag.records,
+            "lag_unknown_reason": self._lag.unknown_reason or None,
             "oldest_pending_seconds": None if age is None else max(0, round(age)),
         }
 

@@ -121,6 +121,8 @@ class PhotoRow(SQLModel, table=True):
     #: The generation of the status.
     status_event_id: str | None = None
     status_at: datetime | None = _time(nullable=True)
+    #: When it entered its status; null of photos that have not changed since this is kept.
+    status_changed_at: datetime | None = _time(nullable=True)
     thumbnail_status: str = "pending"
     attempts: int = 0
     error_code: str | None = None

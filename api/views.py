@@ -33,6 +33,7 @@ def photo_json(row: PhotoRow) -> dict[str, Any]:
         "thumbhash": row.thumbhash,
         "original_url": f"{here}/original" + (f"?v={version}" if (version := version_of_original(row)) else ""),
         "thumbnails": {name: _thumbnail(here, name, found) for name, found in (row.thumbnails or {}).items()},
+        "status_changed_at": time_json(row.status_changed_at) if row.status_changed_at else None,
         "created_at": time_json(row.created_at),
         "updated_at": time_json(row.updated_at),
     }

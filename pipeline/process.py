@@ -11,6 +11,7 @@ from groundwork.kafka import wait_for_topics
 from groundwork.settings import Settings
 from groundwork.storage import Storage, open_storage
 from groundwork.watchdog import end_at_latest, end_when_stuck
+from groundwork.worker_heartbeat import send_heartbeats
 from pipeline.answer import Answerer
 from pipeline.breaker import StorageBreaker
 from pipeline.pool import RenderPool
@@ -72,7 +73,9 @@ async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked
     worker.app.finalize()
     await worker.app.start()
     log.info("worker started", brokers=settings.bootstrap_servers, concurrency=settings.concurrency)
+    heartbeats = asyncio.create_task(send_heartbeats(settings))
     await worker.app.wait(asked_to_stop.wait())
+    heartbeats.cancel()
     crashed = worker.app.crashed
     log.info("worker stopping", in_work=worker.in_work)
     drain_seconds = _DRAIN_SECONDS if not crashed else 0.0

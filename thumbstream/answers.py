@@ -98,7 +98,22 @@ class Stats:
     raw: Mapping[str, Any]
 
 
-Message = Hello | PhotoChanged | Stats
+@dataclass(frozen=True)
+class Health:
+    """Which parts of the pipeline do not do their work, each with the reason; ``raw`` as the api documents it."""
+
+    away: Mapping[str, str]
+    raw: Mapping[str, Any]
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "Health":
+        """From a message of the feed."""
+        parts = raw.get("parts") or {}
+        away = {name: str(part.get("reason") or "") for name, part in parts.items() if part.get("ok") is False}
+        return cls(away, raw)
+
+
+Message = Hello | PhotoChanged | Stats | Health
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ import aiohttp
 from thumbstream.access import Access
 from thumbstream.answers import (
     ClientFault,
+    Health,
     Hello,
     Message,
     NotAllowed,
@@ -196,6 +197,8 @@ async def _messages(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[Me
                 yield PhotoChanged(str(raw.get("event")), Photo.from_json(raw["photo"]), raw)
             case "stats":
                 yield Stats(raw)
+            case "health":
+                yield Health.from_json(raw)
 
 
 async def _json_of(answer: aiohttp.ClientResponse) -> Any:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing
 from datetime import datetime
 
@@ -11,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from thumbstream.access import Access
-from thumbstream.answers import ClientFault, Hello, Message, PhotoChanged, Stats
+from thumbstream.answers import ClientFault, Health, Hello, Message, PhotoChanged, Stats
 from thumbstream.client import open_client
 from thumbstream.terminal import printable, say
 
@@ -36,9 +37,14 @@ def run_watch(access: Access, *, as_json: bool) -> int:
 
 async def _watch(access: Access, *, as_json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
+    away: dict[str, str] = {}
     with Live(Text(""), console=console, auto_refresh=False, transient=True) as live:
         async with open_client(access) as client, aclosing(client.feed(on_interruption=_interrupted)) as feed:
             async for message in feed:
+                if isinstance(message, Health) and not as_json:
+                    for line in changes_of_health(away, message.away):
+                        say(line)
+                    away = dict(message.away)
                 if as_json:
                     print(json.dumps(message.raw), flush=True)
                 else:
@@ -53,6 +59,15 @@ def _show(message: Message, console: Console, live: Live) -> None:
             console.print(line_of(message))
         case Stats() if console.is_terminal:
             live.update(Text(stats_in_words(message), "dim"), refresh=True)
+
+
+def changes_of_health(before: Mapping[str, str], now: Mapping[str, str]) -> Iterator[str]:
+    """A line for each part of the pipeline that went away or came back."""
+    for name, reason in now.items():
+        if name not in before:
+            yield f"{name} does not work: {printable(reason)}"
+    for name in before.keys() - now.keys():
+        yield f"{name} works again"
 
 
 def line_of(changed: PhotoChanged) -> Text:

@@ -1,6 +1,6 @@
 /** What changed, for people who listen: told in sums, so that a burst of photos is one sentence. */
 
-import { photos } from "./wording.js";
+import { photos, quoted } from "./wording.js";
 
 const EVERY_MS = 2500;
 
@@ -29,7 +29,7 @@ export class Announcer {
   #soon() {
     this.#timer ||= setTimeout(() => {
       this.#timer = 0;
-      const sums = [...this.#counts].map(([status, { number, name }]) => `${number === 1 ? name : photos(number)} ${status}`);
+      const sums = [...this.#counts].map(([status, { number, name }]) => `${number === 1 ? quoted(name) : photos(number)} ${status}`);
       this.#region.textContent = [...this.#sentences.slice(0, 3), ...sums].join(". ");
       this.#counts.clear();
       this.#sentences = [];

@@ -2,7 +2,7 @@
 
 import { make, ownAddress, setText } from "./elements.js";
 import { decodeThumbhash } from "./thumbhash.js";
-import { age, dimensions, fileSize, nameOf } from "./wording.js";
+import { age, dimensions, failureOf, fileSize, lasting, nameOf } from "./wording.js";
 
 /** Renditions with a longer edge than this are for the detail view. In px. */
 const LONGEST_ON_SHEET = 700;
@@ -12,8 +12,8 @@ export class Card {
   button;
   #canvas = make("canvas", { class: "blur", width: "1", height: "1" });
   #image = make("img", { class: "thumb", alt: "", decoding: "async", draggable: "false" });
-  #reason = make("span", { class: "reason" }, make("b"), make("span"));
-  #name = make("span", { class: "card-name" });
+  #reason = make("span", { class: "reason" }, make("b"), make("span", { dir: "auto" }));
+  #name = make("span", { class: "card-name", dir: "auto" });
   #word = make("span", { class: "word" });
   #age = make("time", { class: "card-age" });
   #facts = make("span", { class: "card-facts" });
@@ -75,14 +75,18 @@ export class Card {
   /** Bring the age up to date. */
   tick() {
     if (!this.#photo) return;
-    setText(this.#age, age(this.#photo.created_at));
-    this.#age.dateTime = this.#photo.created_at;
+    const { status_changed_at: since, created_at: created, thumbnail_status: status } = this.#photo;
+    setText(this.#age, age(since ?? created));
+    this.#age.dateTime = since ?? created;
+    const title = `${status} for ${lasting(since ?? created)}, uploaded ${age(created) === "now" ? "just now" : `${age(created)} ago`}`;
+    if (this.#age.title !== title) this.#age.title = title;
   }
 
-  #showReason({ thumbnail_status: status, error }) {
+  #showReason(photo) {
     const [code, message] = this.#reason.children;
-    setText(code, status === "failed" ? (error?.code ?? "failed") : "");
-    setText(message, status === "failed" ? (error?.message ?? "No reason was given.") : "");
+    const failure = photo.thumbnail_status === "failed" ? failureOf(photo) : { code: "", message: "" };
+    setText(code, failure.code);
+    setText(message, failure.message);
   }
 
   #showBlur(thumbhash) {

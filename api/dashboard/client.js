@@ -1,19 +1,27 @@
 /** The HTTP api of one workspace, as this page uses it. */
 
-import { setClock } from "./wording.js";
+import { harmless, setClock } from "./wording.js";
+
+/** A network may swallow a request without a word; so long an answer may take. */
+const ANSWER_SECONDS = 30;
+/** An upload of which nothing moves for so long, or whose answer takes so long, is given up. */
+const LONGEST_STALL_MS = 60_000;
 
 /** What went wrong with a request, from its problem document (RFC 9457) where there is one. `status` 0: no answer. */
 export class Problem extends Error {
+  /** Seconds after which the server wants to be asked again, or 0. */
+  retryAfter = 0;
+
   constructor(status, title, detail = "") {
-    super(detail || title);
+    super(harmless(detail || title));
     this.status = status;
-    this.title = title;
-    this.detail = detail;
+    this.title = harmless(title);
+    this.detail = harmless(detail);
   }
 
-  /** Whether the same request may well succeed a little later. */
+  /** Whether the same request may well succeed a little later: no answer, or one that says so. Source: RFC 9110, 15. */
   get isPassing() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    return [0, 408, 425, 429, 500, 502, 503, 504].includes(this.status);
   }
 
   static unreachable() {
@@ -56,11 +64,11 @@ export class Client {
   }
 
   /** One page of photos, newest first: `{items, next_cursor}`. */
-  list({ status, cursor, limit, signal }) {
+  list({ status, cursor, limit, signal, seconds }) {
     const query = new URLSearchParams({ limit: String(limit) });
     if (status) query.set("status", status);
     if (cursor) query.set("cursor", cursor);
-    return this.#json("GET", `photos?${query}`, { signal });
+    return this.#json("GET", `photos?${query}`, { signal, seconds });
   }
 
   photo(id) {
@@ -92,15 +100,28 @@ export class Client {
     const form = new FormData();
     form.append("photo", file, file.name);
     const request = new XMLHttpRequest();
-    signal.addEventListener("abort", () => request.abort(), { once: true });
+    let stall = 0;
     return new Promise((resolve, reject) => {
-      request.upload.addEventListener("progress", ({ loaded, total }) => onProgress(total ? loaded / total : 0));
+      const giveUp = (problem) => {
+        reject(problem);
+        request.abort();
+      };
+      const expectProgress = () => {
+        clearTimeout(stall);
+        stall = setTimeout(() => giveUp(Problem.unreachable()), LONGEST_STALL_MS);
+      };
+      signal.addEventListener("abort", () => giveUp(new Problem(0, "Cancelled", "Cancelled.")), { once: true });
+      request.upload.addEventListener("progress", ({ loaded, total }) => {
+        expectProgress();
+        onProgress(total ? loaded / total : 0);
+      });
       request.addEventListener("error", () => reject(Problem.unreachable()));
-      request.addEventListener("abort", () => reject(new Problem(0, "Cancelled", "Cancelled.")));
+      request.addEventListener("loadend", () => clearTimeout(stall));
       request.addEventListener("load", () => {
         if (request.status >= 200 && request.status < 300) resolve(JSON.parse(request.responseText));
-        else reject(this.#problem(request.status, request.statusText, request.responseText));
+        else reject(this.#problem(request.status, request.statusText, request.responseText, request.getResponseHeader("Retry-After")));
       });
+      expectProgress();
       request.open("POST", `${this.#root}/photos`);
       request.setRequestHeader("Accept", "application/json");
       request.setRequestHeader("Idempotency-Key", key);
@@ -108,22 +129,28 @@ export class Client {
     });
   }
 
-  async #json(method, path, { signal } = {}) {
+  async #json(method, path, { signal, seconds = ANSWER_SECONDS } = {}) {
     let response;
     let body;
+    const late = AbortSignal.timeout(seconds * 1000);
     try {
-      response = await fetch(`${this.#root}/${path}`, { method, signal, headers: { Accept: "application/json" } });
+      response = await fetch(`${this.#root}/${path}`, {
+        method,
+        signal: signal ? AbortSignal.any([signal, late]) : late,
+        headers: { Accept: "application/json" },
+      });
       body = await response.text();
     } catch (error) {
       throw error.name === "AbortError" ? error : Problem.unreachable();
     }
     setClock(response.headers.get("Date"));
-    if (!response.ok) throw this.#problem(response.status, response.statusText, body);
+    if (!response.ok) throw this.#problem(response.status, response.statusText, body, response.headers.get("Retry-After"));
     return body ? JSON.parse(body) : null;
   }
 
-  #problem(status, statusText, body) {
+  #problem(status, statusText, body, retryAfter) {
     const problem = Problem.of(status, statusText, body);
+    problem.retryAfter = Math.max(0, Number(retryAfter) || 0);
     if (status === 401) this.#onSignedOut(problem);
     return problem;
   }

@@ -1,8 +1,10 @@
 /** One photo in full, in a dialog that follows the feed while it is open. */
 
 import { thumbnailsBySize } from "./card.js";
-import { make, ownAddress } from "./elements.js";
-import { age, count, dimensions, duration, fileSize, moment, nameOf } from "./wording.js";
+import { isolated, make, ownAddress } from "./elements.js";
+import { age, count, dimensions, duration, failureOf, fileSize, harmless, moment, nameOf, quoted } from "./wording.js";
+
+const DELETING = "Deleting…";
 
 export class Detail {
   #dialog;
@@ -10,19 +12,26 @@ export class Detail {
   #client;
   #neighbour;
   #onClose;
+  #onGone;
   #id = null;
+  #entry = null;
   #drawn = null;
   #notice = "";
   #isAsking = false;
+  #busy = new Set();
   #parts = {};
 
-  /** `neighbour(id, step)` gives the entry before or after on the sheet; `onClose(id)` hears of every closing. */
-  constructor(dialog, { album, client, neighbour, onMove, onClose }) {
+  /**
+   * `neighbour(entry, step)` gives the entry before or after on the sheet; `onClose(entry)` hears of every closing,
+   * `onGone(entry)` when the photo was deleted by somebody else while it was open.
+   */
+  constructor(dialog, { album, client, neighbour, onMove, onClose, onGone }) {
     this.#dialog = dialog;
     this.#album = album;
     this.#client = client;
     this.#neighbour = neighbour;
     this.#onClose = onClose;
+    this.#onGone = onGone;
     this.onMove = onMove;
     this.#build();
     dialog.addEventListener("close", () => this.#closed());
@@ -36,6 +45,7 @@ export class Detail {
 
   open(id) {
     this.#id = id;
+    this.#entry = this.#album.get(id) ?? null;
     this.#drawn = null;
     this.#notice = "";
     this.#isAsking = false;
@@ -53,13 +63,19 @@ export class Detail {
     if (this.#id === null) return;
     const entry = this.#album.get(this.#id);
     if (!entry) {
-      if (this.#album.isBuried(this.#id)) this.close();
+      if (this.#album.isBuried(this.#id)) this.#gone();
       return;
     }
-    const state = [entry.photo, entry.events.length, this.#notice, this.#isAsking];
+    this.#entry = entry;
+    const state = [entry.photo, entry.events.length, this.#notice, this.#isAsking, this.#busy.has(this.#id)];
     if (this.#drawn && state.every((part, at) => part === this.#drawn[at])) return;
     this.#drawn = state;
     this.#fill(entry);
+  }
+
+  #gone() {
+    if (this.#entry && this.#notice !== DELETING) this.#onGone(this.#entry);
+    this.close();
   }
 
   #build() {
@@ -71,7 +87,7 @@ export class Detail {
     };
     this.#dialog.append(
       make("header", {},
-        part("name", make("h2", { id: "detail-name" })),
+        part("name", make("h2", { id: "detail-name", dir: "auto", tabindex: "-1" })),
         button("before", "←", "plain square", () => this.#move(-1)),
         button("after", "→", "plain square", () => this.#move(1)),
         button("close", "Close", "plain", () => this.close())),
@@ -79,7 +95,7 @@ export class Detail {
         part("stage", make("div", { class: "stage" }, part("image", make("img", { alt: "" })), part("stageNote", make("p")))),
         make("div", { class: "detail-facts" },
           part("status", make("p", { class: "badge", role: "status" }, make("i", { class: "glyph", "aria-hidden": "true" }), make("span"))),
-          part("error", make("div", { class: "fault" }, make("b"), make("p"))),
+          part("error", make("div", { class: "fault" }, make("b"), make("p", { dir: "auto" }), make("p", { class: "advice" }))),
           part("facts", make("dl", { class: "facts" })),
           make("h3", {}, "Renditions"), part("renditions", make("div", { class: "renditions" })),
           make("h3", {}, "Events seen by this page"), part("events", make("ol", { class: "events" })))),
@@ -88,7 +104,7 @@ export class Detail {
         button("retry", "Try again", "strong", () => this.#act(() => this.#client.retry(this.#id), "Asked for another try.")),
         part("notice", make("p", { class: "notice", role: "status" })),
         button("remove", "Delete…", "plain danger", () => this.#ask(true)),
-        button("confirm", "Delete for good", "danger solid", () => this.#act(() => this.#client.remove(this.#id), "Deleting…")),
+        button("confirm", "Delete for good", "danger solid", () => this.#act(() => this.#client.remove(this.#id), DELETING)),
         button("keep", "Keep", "plain", () => this.#ask(false))),
     );
     this.#parts.before.setAttribute("aria-label", "Newer photo");
@@ -102,20 +118,30 @@ export class Detail {
     parts.status.lastChild.textContent = photo.thumbnail_status;
     this.#fillStage(photo);
     parts.error.hidden = !photo.error;
-    parts.error.firstChild.textContent = photo.error?.code ?? "";
-    parts.error.lastChild.textContent = photo.error?.message ?? "";
-    parts.facts.replaceChildren(...factsOf(photo).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
+    const failure = failureOf(photo);
+    for (const [at, text] of [failure.code, failure.message, failure.advice].entries()) parts.error.children[at].textContent = text;
+    parts.facts.replaceChildren(...factsOf(photo).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, isolated(value)))));
     parts.renditions.replaceChildren(renditionsOf(photo));
     parts.events.replaceChildren(...eventsOf(events));
     const original = ownAddress(photo.original_url);
     parts.original.hidden = !original;
     if (original) parts.original.href = original;
-    parts.retry.hidden = photo.thumbnail_status !== "failed" || this.#isAsking;
+    parts.retry.hidden = photo.thumbnail_status !== "failed" || !failure.canRetry || this.#isAsking;
+    // Not `disabled`: that would take the focus, and with it the arrow keys.
+    parts.retry.ariaDisabled = this.#busy.has(photo.id) ? "true" : null;
     parts.remove.hidden = this.#isAsking;
     parts.confirm.hidden = parts.keep.hidden = !this.#isAsking;
     parts.notice.textContent = this.#isAsking ? "Original and thumbnails go. This cannot be undone." : this.#notice;
-    parts.before.disabled = !this.#neighbour(photo.id, -1);
-    parts.after.disabled = !this.#neighbour(photo.id, 1);
+    parts.before.disabled = !this.#neighbour(this.#entry, -1);
+    parts.after.disabled = !this.#neighbour(this.#entry, 1);
+    this.#keepFocus();
+  }
+
+  /** A button that had the focus may be hidden or disabled now; without a focus inside, no key would reach the dialog. */
+  #keepFocus() {
+    const focused = document.activeElement;
+    const isLost = !this.#dialog.contains(focused) || focused.hidden || focused.disabled;
+    if (this.#dialog.open && isLost) this.#parts.name.focus({ preventScroll: true });
   }
 
   #fillStage(photo) {
@@ -124,7 +150,7 @@ export class Detail {
     stageNote.textContent = largest ? "" : { failed: "No thumbnails", pending: "Waiting for a worker", processing: "Rendering…" }[photo.thumbnail_status] ?? "";
     image.hidden = !largest;
     if (!largest) return image.removeAttribute("src");
-    image.alt = photo.caption || `Thumbnail of ${nameOf(photo)}`;
+    image.alt = harmless(photo.caption) || `Thumbnail of ${quoted(nameOf(photo))}`;
     if (image.getAttribute("src") === largest.url) return undefined;
     image.width = largest.width;
     image.height = largest.height;
@@ -133,7 +159,7 @@ export class Detail {
   }
 
   #move(step) {
-    const next = this.#neighbour(this.#id, step);
+    const next = this.#entry && this.#neighbour(this.#entry, step);
     if (next) this.open(next.id);
   }
 
@@ -145,20 +171,20 @@ export class Detail {
 
   async #act(request, notice) {
     const id = this.#id;
-    const retry = this.#parts.retry;
+    if (this.#busy.has(id)) return;
+    this.#busy.add(id);
     this.#isAsking = false;
     this.#notice = notice;
-    retry.disabled = true;
     this.draw();
     try {
       await request();
-      if (notice === "Deleting…") this.#album.bury(id);
+      if (notice === DELETING) this.#album.bury(id);
     } catch (problem) {
       if (problem.status === 404) this.#album.bury(id);
       else if (this.#id === id) this.#notice = problem.message;
     }
-    retry.disabled = false;
-    if (this.#id === id) this.draw();
+    this.#busy.delete(id);
+    this.draw();
   }
 
   #onKey(event) {
@@ -168,15 +194,16 @@ export class Detail {
   }
 
   #closed() {
-    const id = this.#id;
-    this.#id = null;
+    const entry = this.#entry;
+    this.#id = this.#entry = null;
     this.#parts.image.removeAttribute("src");
-    this.#onClose(id);
+    this.#onClose(entry);
   }
 }
 
 function factsOf(photo) {
   return [
+    ["file name", photo.filename],
     ["dimensions", dimensions(photo) && `${dimensions(photo)} px`],
     ["file size", photo.file_size == null ? "" : `${fileSize(photo.file_size)} (${count(photo.file_size)} bytes)`],
     ["type", photo.content_type],
@@ -184,7 +211,8 @@ function factsOf(photo) {
     ["item", photo.item_id && `${photo.item_id}${photo.is_primary ? " (primary)" : ""}`],
     ["uploaded by", photo.uploaded_by],
     ["attempts", photo.attempts ? String(photo.attempts) : ""],
-    ["created", photo.created_at && `${moment(photo.created_at)} (${agoOf(photo.created_at)})`],
+    ["uploaded", photo.created_at && `${moment(photo.created_at)} (${agoOf(photo.created_at)})`],
+    [`${photo.thumbnail_status} since`, photo.status_changed_at && `${moment(photo.status_changed_at)} (${agoOf(photo.status_changed_at)})`],
     ["updated", photo.updated_at && `${moment(photo.updated_at)}${tookOf(photo)}`],
     ["checksum", photo.checksum],
     ["id", photo.id],

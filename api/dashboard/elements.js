@@ -1,5 +1,7 @@
 /** The page's elements: found by id, or made. Text goes in as text; nothing here parses markup. */
 
+import { harmless } from "./wording.js";
+
 /** The element with this id. */
 export function byId(id) {
   return document.getElementById(id);
@@ -18,6 +20,11 @@ export function make(name, attributes = {}, ...children) {
 /** Set the text of `element` if it differs, so that an unchanged text costs no layout and is not read out again. */
 export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** A text of somebody else's within our own: its direction is its own and turns nothing around it. */
+export function isolated(text, attributes = {}) {
+  return make("bdi", attributes, harmless(text));
 }
 
 /** The path of `address` on this origin, else `null`: what the server sends never leads elsewhere. */

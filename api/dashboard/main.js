@@ -7,13 +7,15 @@ import { Detail } from "./detail.js";
 import { takeFiles } from "./drop.js";
 import { byId } from "./elements.js";
 import { Feed } from "./feed.js";
+import { HealthPanel } from "./health_panel.js";
 import { keepAddress, readAddress, showConnection, showSignedOut, showWays, wireMasthead } from "./masthead.js";
 import { Meter } from "./meter.js";
+import { PageNotice } from "./page_notice.js";
 import { Pager } from "./pager.js";
 import { Roll } from "./roll.js";
 import { Sheet } from "./sheet.js";
 import { Uploads } from "./uploads.js";
-import { nameOf } from "./wording.js";
+import { harmless, nameOf, quoted } from "./wording.js";
 
 const { workspace, status, photo: linkedPhoto } = readAddress();
 
@@ -38,24 +40,30 @@ const meter = new Meter({
   rate: byId("rate"),
   trace: byId("trace"),
   lag: byId("lag"),
+  lagReason: byId("lag-reason"),
   oldest: byId("oldest"),
   proportions: byId("proportions"),
 });
+const health = new HealthPanel(byId("health"));
+const notice = new PageNotice(byId("notice"));
+let connection = ["connecting", {}];
 const detail = new Detail(byId("detail"), {
   album,
   client,
-  neighbour: (id, step) => sheet.neighbour(id, step),
+  neighbour: (entry, step) => sheet.neighbour(entry, step),
   onMove: (id) => keepAddress({ photo: id }),
-  onClose: (id) => {
+  onClose: (entry) => {
     keepAddress({ photo: null });
-    sheet.focusOn(id);
+    if (entry) sheet.focusOn(entry);
   },
+  onGone: ({ photo }) => notice.show(`${quoted(nameOf(photo))} was deleted.`),
 });
 const uploads = new Uploads(
   {
     panel: byId("uploads"),
     list: byId("uploads-list"),
     title: byId("uploads-title"),
+    nowButton: byId("uploads-now"),
     cancelButton: byId("uploads-cancel"),
     dismissButton: byId("uploads-dismiss"),
   },
@@ -63,24 +71,40 @@ const uploads = new Uploads(
     client,
     // Whatever the feed has said of the photo by now is newer than the answer to its upload.
     onUploaded: (photo) => album.takeSnapshot([photo], -1),
-    onRefused: (name, problem) => announcer.say(`${name} was not taken: ${problem.message}`),
+    onRefused: (name, problem) => announcer.say(`${quoted(name)} was not taken: ${problem.message}`),
+    onWaiting: (sentence) => announcer.say(sentence),
   },
 );
 const feed = new Feed(
   (cursor) => client.feedAddress(cursor),
-  () => client.list({ limit: 1 }),
+  () => client.list({ limit: 1, seconds: 8 }),
   {
-    onHello: ({ resumed }) => (resumed && roll.isLoaded ? undefined : roll.reload()),
+    onHello: ({ resumed }) => {
+      uploads.tryNow();
+      if (!resumed || !roll.isLoaded) roll.reload();
+      else roll.tryAgain();
+    },
     onPhoto: takePhoto,
     onStats: (stats) => meter.show(stats),
-    onState: (state, wait) => {
-      showConnection(state, wait);
-      meter.fade(state === "waiting");
+    onHealth: (message) => {
+      health.show(message);
+      drawConnection();
+    },
+    onState: (state, details = {}) => {
+      connection = [state, details];
+      drawConnection();
       // No socket gets through, but HTTP may: a page that does not move is better than none.
       if (state === "waiting" && !roll.isLoaded) roll.reload();
     },
   },
 );
+
+/** Whatever is not live is told in one place, and what it makes old is shown as old. */
+function drawConnection() {
+  const [state, details] = connection;
+  showConnection(state, details, health.away);
+  meter.fade(state === "waiting" || state === "signed out" || health.isAway("database"));
+}
 
 function takePhoto(message) {
   if (typeof message.photo?.id !== "string") return;
@@ -93,8 +117,8 @@ function takePhoto(message) {
 
 function signOut() {
   feed.stop();
-  showConnection("signed out");
-  meter.fade(true);
+  connection = ["signed out", {}];
+  drawConnection();
   showSignedOut();
 }
 
@@ -104,13 +128,18 @@ function choose(chosen) {
   roll.begin(chosen);
 }
 
+/** Open the photo that the address names. The address keeps it unless it is known to be gone. */
 async function openLinked(id) {
   try {
     album.takeSnapshot([await client.photo(id)], -1);
     detail.open(id);
   } catch (problem) {
-    announcer.say(problem.message);
-    keepAddress({ photo: null });
+    if ([400, 404, 422].includes(problem.status)) {
+      notice.show(`The photo of this link is not in workspace ${quoted(harmless(workspace))}: it was deleted, or the link is not complete.`);
+      keepAddress({ photo: null });
+    } else if (problem.status !== 401) {
+      notice.show(`The photo of this link could not be loaded: ${problem.message}`, { onAgain: () => openLinked(id) });
+    }
   }
 }
 
@@ -132,6 +161,7 @@ document.addEventListener("visibilitychange", () => document.visibilityState ===
 setInterval(() => {
   if (document.visibilityState !== "visible") return;
   meter.tick();
+  health.tick();
   sheet.tick();
 }, 1000);
 feed.connect();

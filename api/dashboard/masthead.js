@@ -2,6 +2,7 @@
 
 import { byId, setText } from "./elements.js";
 import { STATUSES } from "./meter.js";
+import { harmless, quoted } from "./wording.js";
 
 /** What the page's address asks for. */
 export function readAddress() {
@@ -28,8 +29,8 @@ export function keepAddress(values) {
 export function wireMasthead(workspace, { onReconnect }) {
   const input = byId("workspace");
   input.value = workspace;
-  document.title = workspace === "default" ? "Thumbstream" : `${workspace} · Thumbstream`;
-  setText(byId("curtain-workspace"), workspace);
+  document.title = workspace === "default" ? "Thumbstream" : `${quoted(harmless(workspace))} · Thumbstream`;
+  setText(byId("curtain-workspace"), harmless(workspace));
   keepAddress({ workspace, key: null });
   byId("workspace-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -58,18 +59,34 @@ async function signIn(key) {
   }
 }
 
-/** Show the state of the feed; `wait.until` (ms since 1970) counts down. */
-export function showConnection(state, wait) {
+/**
+ * Show the state of the feed, as `Feed` tells it, and the `away` parts of the pipeline by name.
+ *
+ * The sentence is read out when it changes; the running seconds beside it are for the eye only.
+ */
+export function showConnection(state, details, away = []) {
   clearInterval(countdown);
   byId("connection").dataset.state = state;
-  setText(byId("connection-text"), state === "waiting" ? "reconnecting" : state);
-  byId("reconnect").hidden = state !== "waiting";
-  const draw = () => {
-    const seconds = wait && Math.ceil((wait.until - Date.now()) / 1000);
-    setText(byId("connection-wait"), seconds > 0 ? ` in ${seconds} s` : "");
-  };
+  byId("connection").classList.toggle("is-impaired", state === "live" && away.length > 0);
+  setText(byId("connection-text"), sentenceOf(state, details, away));
+  byId("reconnect").hidden = !(state === "waiting" && details.until);
+  const draw = () => setText(byId("connection-wait"), state === "waiting" ? secondsOf(details) : "");
   draw();
-  if (wait) countdown = setInterval(draw, 250);
+  if (state === "waiting") countdown = setInterval(draw, 250);
+}
+
+function sentenceOf(state, details, away) {
+  if (state === "live" && away.length) return `connected, but not working: ${away.join(", ")}`;
+  if (state !== "waiting") return state;
+  if (details.reason) return `reconnecting: ${details.reason}`;
+  return details.silentSince ? "no answer from the server" : "connection lost, reconnecting";
+}
+
+function secondsOf({ silentSince, until }) {
+  const wait = until ? Math.max(0, Math.ceil((until - Date.now()) / 1000)) : 0;
+  const silence = silentSince ? Math.floor((Date.now() - silentSince) / 1000) : 0;
+  const next = wait ? ` in ${wait} s` : "";
+  return silentSince ? ` for ${silence} s, trying again${next}` : next;
 }
 
 /** The session is missing or over. */
@@ -80,7 +97,7 @@ export function showSignedOut() {
 
 /** The commands of the empty state, for this server and workspace. */
 export function showWays(workspace) {
-  setText(byId("empty-workspace"), workspace);
+  setText(byId("empty-workspace"), harmless(workspace));
   const address = `${window.location.origin}/v1/workspaces/${encodeURIComponent(workspace)}/photos`;
   setText(
     byId("way-post"),

@@ -1,7 +1,7 @@
 /** The figures of the stream: counts by status, photos a second with their last two minutes, lag, the oldest pending. */
 
 import { setText } from "./elements.js";
-import { count, duration } from "./wording.js";
+import { count, duration, harmless } from "./wording.js";
 
 export const STATUSES = ["pending", "processing", "ready", "failed"];
 
@@ -15,7 +15,7 @@ export class Meter {
   #samples = [];
   #oldest = null;
 
-  /** `parts`: `filters` (buttons by `data-status`), `rate`, `trace`, `lag`, `oldest`, `proportions`. */
+  /** `parts`: `filters` (buttons by `data-status`), `rate`, `trace`, `lag`, `lagReason`, `oldest`, `proportions`. */
   constructor(parts) {
     this.#parts = parts;
   }
@@ -32,7 +32,10 @@ export class Meter {
       share.style.flexGrow = String(all ? counts[STATUSES.indexOf(share.dataset.status)] / all : 0);
     }
     const lag = number(stats.lag);
-    setText(this.#parts.lag, lag === null ? "–" : count(lag));
+    setText(this.#parts.lag, lag === null ? "unknown" : count(lag));
+    this.#parts.lag.classList.toggle("is-unknown", lag === null);
+    this.#parts.lagReason.hidden = lag !== null;
+    setText(this.#parts.lagReason, lag === null ? harmless(stats.lag_unknown_reason) || "no reason was given" : "");
     this.#parts.lag.classList.toggle("is-high", lag !== null && lag > 1000);
     const oldest = number(stats.oldest_pending_seconds);
     this.#oldest = oldest === null ? null : { seconds: oldest, at: performance.now() };

@@ -55,6 +55,11 @@ export class Roll {
     this.#settle(this.#pager.reload());
   }
 
+  /** Load what could not be loaded, if something could not. */
+  tryAgain() {
+    if (this.#problem) this.more();
+  }
+
   /** Load older photos, unless that failed a moment ago and nobody asked again. */
   more() {
     if (this.#pager.isComplete || this.#pager.isLoading || !this.#isLoaded) return;

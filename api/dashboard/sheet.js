@@ -1,5 +1,6 @@
 /** The contact sheet: a grid of thousands of photos, of which only those in view are in the document. */
 
+import { newestFirst } from "./album.js";
 import { Card } from "./card.js";
 
 const GAP = 14;
@@ -57,16 +58,26 @@ export class Sheet {
     for (const card of this.#cards.values()) card.tick();
   }
 
-  /** The entry `step` places after `id`, if there is one. */
-  neighbour(id, step) {
-    const at = this.#places.get(id);
-    return at === undefined ? undefined : this.#entries[at + step];
+  /**
+   * The entry `step` places after `entry`, if there is one. An entry that has left the sheet (deleted, or of another
+   * status than the filter's) is taken to stand where it stood: between those that are newer and those that are older.
+   */
+  neighbour(entry, step) {
+    const at = this.#places.get(entry.id);
+    if (at !== undefined) return this.#entries[at + step];
+    return this.#entries[this.#placeLeftBy(entry) + step - (step > 0 ? 1 : 0)];
   }
 
-  /** Focus the card of this photo, scrolling to it where needed. */
-  focusOn(id) {
-    const at = this.#places.get(id);
-    if (at !== undefined) this.#focus(at);
+  /** Focus the card of this entry or, where it has left, the one that has taken its place; else the sheet itself. */
+  focusOn(entry) {
+    const at = this.#places.get(entry.id) ?? this.#placeLeftBy(entry);
+    if (this.#entries.length) this.#focus(Math.min(at, this.#entries.length - 1));
+    else this.#root.focus();
+  }
+
+  #placeLeftBy(entry) {
+    const at = this.#entries.findIndex((other) => newestFirst(other, entry) > 0);
+    return at < 0 ? this.#entries.length : at;
   }
 
   /** Whether the head of the sheet has been scrolled out of view. */

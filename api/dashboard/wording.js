@@ -1,4 +1,4 @@
-/** Numbers and moments as people read them. */
+/** Numbers, moments, names and failures as people read them. */
 
 const WHOLE = new Intl.NumberFormat("en");
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
@@ -70,7 +70,83 @@ export function dimensions({ width, height }) {
   return width && height ? `${width} × ${height}` : "";
 }
 
+/** How long something has been so: "a moment", "12 s", "3 min". */
+export function lasting(moment) {
+  const text = age(moment);
+  return text === "now" ? "a moment" : text;
+}
+
+/**
+ * Characters that a name may hold to deceive: controls (but for plain white space), line separators, and what turns the direction of text.
+ * The plain marks (U+200E, U+200F, U+061C), which honest names in Hebrew or Arabic hold, turn nothing.
+ */
+const CONTROLS = /(?![\t\n\r])[\p{Cc}\u2028\u2029\u202a-\u202e\u2066-\u2069]/gu;
+
+/** A foreign text as it may be shown: its control characters by their numbers. The element must isolate its direction. */
+export function harmless(text) {
+  return String(text ?? "").replace(CONTROLS, (one) => `[U+${one.codePointAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
+}
+
 /** What a photo is called here: its file name, else the start of its id. */
 export function nameOf(photo) {
-  return photo.filename || `photo ${String(photo.id).slice(0, 13)}`;
+  return harmless(photo.filename) || `photo ${String(photo.id).slice(0, 13)}`;
+}
+
+/** A name within a sentence that is only read out or is a title: what follows it keeps its own direction. */
+export function quoted(name) {
+  return `\u2068${name}\u2069`;
+}
+
+/**
+ * Each code of a failure: what it means for a person, and whether the same file may well pass another time.
+ * Those that cannot are helped by another file, or by another limit of the server.
+ */
+export const FAILURES = {
+  original_missing: {
+    canRetry: true,
+    advice: "The file was not in storage. If it has been put there since, try again; else upload the photo once more.",
+  },
+  original_too_large: {
+    canRetry: false,
+    advice: "Upload a smaller file. Where the limit has been raised, `thumbstream rerender --code original_too_large` tries again.",
+  },
+  too_many_pixels: {
+    canRetry: false,
+    advice: "Upload it with fewer pixels. Where the limit has been raised, `thumbstream rerender --code too_many_pixels` tries again.",
+  },
+  unsupported_format: {
+    canRetry: false,
+    advice: "This is no image of a kind that is accepted. Save it as JPEG, PNG or WebP and upload that.",
+  },
+  unreadable: {
+    canRetry: false,
+    advice: "The file is damaged or was cut short. Export or copy it anew from where it came from, and upload that.",
+  },
+  render_timeout: {
+    canRetry: true,
+    advice: "It took too long. Try again when the machine has less to do; if it fails again, upload a simpler or smaller file.",
+  },
+  render_crashed: {
+    canRetry: true,
+    advice: "Rendering it ended the process. Try again; if it fails again, export the photo anew and upload that.",
+  },
+  checksum_mismatch: {
+    canRetry: false,
+    advice: "The stored bytes are not those that were announced: something changed them on the way. Upload the photo once more.",
+  },
+  storage_unavailable: {
+    canRetry: true,
+    advice: "Storage was away for too long. Try again when it answers.",
+  },
+  internal: {
+    canRetry: true,
+    advice: "This is a fault of the server, not of the photo. Try again; if it fails again, its operator finds the cause in the worker's log.",
+  },
+};
+
+/** Code, message, advice and `canRetry` of a failed photo. A code that is not known here may be tried again. */
+export function failureOf({ error }) {
+  const code = harmless(error?.code) || "failed";
+  const known = Object.hasOwn(FAILURES, code) ? FAILURES[code] : { canRetry: true, advice: "Try again; if it fails again, upload another file." };
+  return { code, message: harmless(error?.message) || "No reason was given.", ...known };
 }

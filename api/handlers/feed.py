@@ -9,12 +9,16 @@ from aiohttp import WSCloseCode, hdrs, web
 from api.asked import workspace_of
 from api.auth import is_same_origin
 from api.feed import Feed, Subscriber, TooSlow
-from api.problems import Problem
-from api.state import FEED, STATS
+from api.problems import Problem, away
+from api.state import FEED, HEALTH, STATS
 
 SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
 
-_HEARTBEAT_SECONDS: Final = 20.0
+_PING_SECONDS: Final = 20.0
+#: Watchers take a longer silence for a lost connection.
+_HEARTBEAT_SECONDS: Final = 5.0
+#: For finding out where a cursor stands; a database that takes longer is away.
+_CURSOR_SECONDS: Final = 5.0
 _SEND_SECONDS: Final = 20.0
 
 
@@ -23,10 +27,14 @@ async def get_feed(request: web.Request) -> web.StreamResponse:
     workspace_id = workspace_of(request)
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
         raise Problem(403, "the feed is open to pages of this server only")
-    socket = web.WebSocketResponse(heartbeat=_HEARTBEAT_SECONDS, max_msg_size=4096)
+    socket = web.WebSocketResponse(heartbeat=_PING_SECONDS, max_msg_size=4096)
     if not socket.can_prepare(request).ok:
         raise Problem(426, "this is a WebSocket", headers={hdrs.UPGRADE: "websocket"})
-    position = await request.app[FEED].position_of(request.query.get("cursor"))
+    try:
+        async with asyncio.timeout(_CURSOR_SECONDS):
+            position = await request.app[FEED].position_of(request.query.get("cursor"))
+    except TimeoutError:
+        raise away("the database") from None
     await socket.prepare(request)
     request.app[SOCKETS].add(socket)
     talking = asyncio.create_task(_talk(request, socket, workspace_id, position))
@@ -59,6 +67,8 @@ async def _talk(request: web.Request, socket: web.WebSocketResponse, workspace_i
                 await _say(socket, _hello(feed, feed.position, resumed=False))
             if figures := request.app[STATS].last(workspace_id):
                 await _say(socket, figures)
+            if health := request.app[HEALTH].last():
+                await _say(socket, health)
             await _pass_on(socket, subscriber)
     except (TooSlow, TimeoutError):
         await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow; come back with your cursor")
@@ -68,7 +78,12 @@ async def _talk(request: web.Request, socket: web.WebSocketResponse, workspace_i
 
 async def _pass_on(socket: web.WebSocketResponse, subscriber: Subscriber) -> None:
     while True:
-        await _say(socket, await subscriber.next())
+        try:
+            async with asyncio.timeout(_HEARTBEAT_SECONDS):
+                message = await subscriber.next()
+        except TimeoutError:
+            message = {"type": "heartbeat"}
+        await _say(socket, message)
 
 
 async def _say(socket: web.WebSocketResponse, message: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from api.app import build_api
 from api.documents import OPERATIONS, asyncapi, openapi
+from api.handlers import feed
 from api.projection import project
 from api.state import DATABASE
 from groundwork.settings import Settings
@@ -80,8 +81,10 @@ async def test_answers_have_the_documented_shapes(lonely_api: Running) -> None:
         hold(openapi(), "BulkResultsShape", await response.json())
 
 
-async def test_the_feed_says_what_is_documented(lonely_api: Running) -> None:
-    shapes = {"hello": "HelloMessage", "photo": "PhotoMessage", "stats": "StatsMessage"}
+async def test_the_feed_says_what_is_documented(lonely_api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(feed, "_HEARTBEAT_SECONDS", 0.05)
+    kinds = ("hello", "photo", "stats", "health", "heartbeat")
+    shapes = {kind: f"{kind.capitalize()}Message" for kind in kinds}
     async with lonely_api.client.ws_connect(f"/v1/workspaces/{WORKSPACE}/feed") as socket:
         await lonely_api.post()
         heard: set[str] = set()

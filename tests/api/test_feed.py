@@ -194,6 +194,15 @@ async def test_figures_come_when_they_change(lonely_api: Running) -> None:
         assert figures["counts"] == {"pending": 0, "processing": 0, "ready": 0, "failed": 0}
         assert (figures["lag"], figures["oldest_pending_seconds"]) == (None, None)
         one, two = await _post_many(lonely_api, 2)
+        while figures["oldest_pending_seconds"] is None:
+            figures = await hear(socket, "stats")
+        begun = [started(await lonely_api.upload_of(each)) for each in (one, two)]
+        await fold(lonely_api, *begun)
+        while figures["counts"]["processing"] < 2:
+            figures = await hear(socket, "stats")
+        assert figures["oldest_pending_seconds"] is None, "what is being rendered does not wait"
+        shown = await lonely_api.get(f"/{one}")
+        assert datetime.fromisoformat(shown["status_changed_at"]) == begun[0].occurred_at
         await fold(lonely_api, failed(await lonely_api.upload_of(one)), ready(await lonely_api.upload_of(two)))
         while figures["counts"]["ready"] == 0:
             figures = await hear(socket, "stats")

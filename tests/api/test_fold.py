@@ -137,3 +137,13 @@ def test_text_that_no_database_keeps_is_cleaned() -> None:
     upload_facts = living([event]).upload
     assert upload_facts is not None
     assert (upload_facts.caption, upload_facts.item_id) == ("ab", None)
+
+
+@given(st.data())
+def test_the_age_of_a_status_counts_from_the_first_event_that_brought_it(data: st.DataObject) -> None:
+    again = started(FIRST, 2).model_copy(update={"occurred_at": NOON + timedelta(minutes=40)})
+    history = [FIRST, started(FIRST), again]
+    end = data.draw(st.sampled_from([None, failed(FIRST), ready(FIRST)]))
+    events = [*history, *([end] if end else [])]
+    photo = living(data.draw(st.permutations(events + data.draw(st.lists(st.sampled_from(events))))))
+    assert photo.progress.since == (end or started(FIRST)).occurred_at

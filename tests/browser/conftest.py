@@ -123,11 +123,14 @@ async def open_dashboard(browser: Browser, deployment: Deployment, workspace: st
     opened: list[Dashboard] = []
     async with AsyncExitStack() as stack:
 
-        async def opening(query: str = "", **options: Any) -> Dashboard:
+        async def opening(query: str = "", *, url: str = "", prepare: Any = None, **options: Any) -> Dashboard:
+            """``url``: by another way than straight; ``prepare(page)`` is awaited before the page is opened."""
             context = await browser.new_context(**options)
             stack.push_async_callback(context.close)
-            dashboard = Dashboard(context, await context.new_page(), deployment.api.url, workspace)
+            dashboard = Dashboard(context, await context.new_page(), url or deployment.api.url, workspace)
             opened.append(dashboard)
+            if prepare:
+                await prepare(dashboard.page)
             await dashboard.open(query)
             return dashboard
 

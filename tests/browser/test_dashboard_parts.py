@@ -12,6 +12,7 @@ import pytest
 from playwright.async_api import Browser, Page, Route
 
 import api
+from schemas.faults import FaultCode
 
 DASHBOARD: Final = Path(api.__file__).parent / "dashboard"
 
@@ -169,6 +170,49 @@ async def test_thousands_of_photos_keep_a_screenful_of_cards(modules: Page) -> N
     assert drawn["last"] == "p19999"
     assert min(drawn["counts"]) > 0
     assert max(drawn["counts"]) < 150
+
+
+@pytest.mark.browser
+async def test_every_code_of_a_failure_has_advice_and_another_try_only_where_the_same_file_may_pass(
+    modules: Page,
+) -> None:
+    table: dict[str, dict[str, Any]] = await modules.evaluate(
+        """async () => (await import("/dashboard/wording.js")).FAILURES"""
+    )
+    assert table.keys() == {code.value for code in FaultCode}
+    assert all(each["advice"].endswith(".") for each in table.values())
+    may_pass = {code for code, each in table.items() if each["canRetry"]}
+    assert may_pass == {"original_missing", "render_timeout", "render_crashed", "storage_unavailable", "internal"}
+
+
+@pytest.mark.browser
+async def test_a_code_that_the_page_does_not_know_is_shown_all_the_same(modules: Page) -> None:
+    shown = await modules.evaluate(
+        """async () => {
+            const { failureOf } = await import("/dashboard/wording.js");
+            const errors = [{ code: "melted", message: "too hot" }, null, { code: "constructor" }];
+            return errors.map((error) => failureOf({ error }));
+        }"""
+    )
+    assert [each["code"] for each in shown] == ["melted", "failed", "constructor"]
+    assert all(each["canRetry"] and each["advice"] and each["message"] for each in shown)
+
+
+@pytest.mark.browser
+async def test_the_age_beside_a_status_counts_from_when_the_photo_entered_it(modules: Page) -> None:
+    shown = await modules.evaluate(
+        """async () => {
+            const { Card } = await import("/dashboard/card.js");
+            const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
+            const card = new Card("a", () => {});
+            return ["processing", "ready"].map((status) => {
+                card.show({ id: "a", thumbnail_status: status, created_at: ago(7200), status_changed_at: ago(180) });
+                const age = card.element.querySelector(".card-age");
+                return [age.textContent, age.title];
+            });
+        }"""
+    )
+    assert shown == [["3 min", f"{status} for 3 min, uploaded 2 h ago"] for status in ("processing", "ready")]
 
 
 def tokens(scheme: str) -> dict[str, str]:

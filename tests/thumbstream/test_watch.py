@@ -10,9 +10,9 @@ from rich.text import Text
 from fake_api import KEY, FakeApi
 from polling import poll
 from server_process import free_port
-from thumbstream.answers import Photo, PhotoChanged, Stats
+from thumbstream.answers import Health, Photo, PhotoChanged, Stats
 from thumbstream.terminal import printable
-from thumbstream.watch import line_of, stats_in_words
+from thumbstream.watch import changes_of_health, line_of, stats_in_words
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -88,3 +88,15 @@ def test_a_hostile_file_name_steers_no_terminal() -> None:
 def test_stats_are_shown_whatever_they_count() -> None:
     words = stats_in_words(Stats({"type": "stats", "counts": {"ready": 5}, "photos_per_second": 2.25, "lag": None}))
     assert words == "ready 5  photos per second 2.2"
+
+
+def test_a_part_of_the_pipeline_is_named_when_it_goes_away_and_when_it_is_back() -> None:
+    fine, frozen = {"ok": True, "reason": None}, {"ok": False, "reason": "no answer\x1b[2J"}
+    before = Health.from_json({"type": "health", "parts": {"broker": fine, "worker": {"ok": None, "reason": "?"}}})
+    after = Health.from_json({"type": "health", "parts": {"broker": frozen, "worker": fine}})
+    assert (before.away, after.away) == ({}, {"broker": "no answer\x1b[2J"})
+    (said,) = changes_of_health(before.away, after.away)
+    assert said.startswith("broker does not work: no answer")
+    assert "\x1b" not in said
+    assert list(changes_of_health(after.away, after.away)) == []
+    assert list(changes_of_health(after.away, before.away)) == ["broker works again"]

@@ -1,0 +1,64 @@
+"""File names are text of somebody else: whatever they hold, they break no view and turn no text around them."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+import pytest
+from playwright.async_api import Locator, expect
+
+from photos import photo
+
+pytestmark = pytest.mark.browser
+
+Open = Callable[..., Awaitable[Any]]
+
+HEBREW: Final = "\u05ea\u05de\u05d5\u05e0\u05d4 \u05e9\u05dc \u05d7\u05ea\u05d5\u05dc " * 6
+
+NAMES: Final = {
+    "one long word": "x" * 236 + ".jpg",
+    "from right to left": HEBREW + ".jpg",
+    "turned by an override": "invoice\u202egpj.exe.jpg",
+    "turned by an isolate": "a\u2067b\u2066c.jpg",
+    "with a line separator": "one\u2028two.jpg",
+}
+
+TURNING: Final = "\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u2028\u2029"
+
+
+async def lies_within(inner: Locator, outer: Locator) -> None:
+    box, frame = await inner.bounding_box(), await outer.bounding_box()
+    assert box is not None
+    assert frame is not None
+    assert frame["x"] - 1 <= box["x"]
+    assert box["x"] + box["width"] <= frame["x"] + frame["width"] + 1
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("kind", NAMES)
+async def test_no_name_breaks_a_view_or_turns_the_text_around_it(open_dashboard: Open, kind: str, width: int) -> None:
+    dashboard = await open_dashboard(viewport={"width": width, "height": 800})
+    page = dashboard.page
+    dashboard.expect_complaint("status of 415")
+    files = [
+        {"name": NAMES[kind], "mimeType": "image/jpeg", "buffer": content} for content in (photo(), b"this is no photo")
+    ]
+    await page.set_input_files("#files", files)
+    refused = page.locator(".upload.refused")
+    await refused.wait_for()
+    for part in (".upload-name", ".upload-size", ".upload-state"):
+        await lies_within(refused.locator(part), page.locator("#uploads"))
+    card = page.locator('.card[data-status="ready"]')
+    await card.wait_for()
+    await lies_within(card.locator(".card-name"), card)
+    await card.get_by_role("button").click()
+    detail = page.locator("#detail")
+    for part in ("#detail-name", ".detail-facts", ".facts dd >> nth=0", "button:has-text('Close')", "footer"):
+        await lies_within(detail.locator(part), detail)
+    for name in (card.locator(".card-name"), detail.locator("#detail-name"), detail.locator(".facts bdi").first):
+        style = await name.evaluate("element => [getComputedStyle(element).unicodeBidi, element.innerText]")
+        assert "isolate" in style[0]
+        assert not set(style[1]) & set(TURNING)
+    if kind == "from right to left":
+        assert await card.locator(".card-name").evaluate("element => getComputedStyle(element).direction") == "rtl"
+    await expect(detail.get_by_role("button", name="Close")).to_be_visible()
+    assert not await page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
