@@ -16,7 +16,7 @@ from pipeline.retry import Backoff, Retry, retry_headers, retry_of
 from polling import poll_async
 from schemas import topics
 from schemas.dead_letters import letter_of
-from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsReady
+from schemas.events import MAX_CAPTION, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsReady
 from schemas.faults import (
     Fault,
     Internal,
@@ -233,7 +233,7 @@ async def test_a_record_that_is_too_large_for_a_letter_is_buried_without_its_val
 
 async def test_a_retry_is_no_larger_than_the_upload_however_long_its_caption():
     desk = Desk(Internal("x"), None)
-    upload = upload_record(value_of(UPLOAD.model_copy(update={"caption": "x" * 1_000_000})))
+    upload = upload_record(value_of(UPLOAD.model_copy(update={"caption": "x" * MAX_CAPTION})))
     await desk.deliver(upload)
     (retry,) = [record for record in desk.sent if record.topic == topics.RETRY]
     assert len(retry.value) + sum(len(name) + len(value) for name, value in retry.headers) < len(upload.value)
