@@ -39,7 +39,7 @@ class Background:
     async def stop(self) -> None:
         """Cancel them all and wait for their end.
 
-        A library that awaits in its own ``finally`` may swallow a cancellation, so whoever still runs is cancelled again.
+        A library that awaits in its own ``finally`` may swallow a cancellation: whoever still runs is cancelled again.
         """
         for task in self._tasks:
             task.remove_done_callback(self._ended)
