@@ -8,7 +8,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-_CANCEL_AGAIN_SECONDS: Final = 1.0
+_CANCEL_AGAIN_SECONDS: Final = 5.0
 
 
 class Background:
