@@ -160,7 +160,7 @@ class Database:
     async def close(self) -> None:
         """Give back every connection; a server that does not answer is not waited for."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_SECONDS):
+            async with asyncio.timeout(_CLOSE_SECONDS if self.is_postgresql else None):
                 await self._engine.dispose()
 
 

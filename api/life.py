@@ -22,11 +22,11 @@ from api.health import Health, Workers
 from api.housekeeping import Housekeeping
 from api.intake import Intake
 from api.leases import Lease
-from api.outbox import Relay
 from api.projector import GROUP as PROJECTOR_GROUP
 from api.projector import Projector
 from api.readiness import Readiness
 from api.reconciler import Reconciler
+from api.relay import Relay
 from api.republish import mark_lost
 from api.sessions import SESSIONS, Sessions
 from api.state import BELLS, DATABASE, FEED, HEALTH, INTAKE, STATS, STORAGE

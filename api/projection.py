@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
 from uuid import UUID
 
 import structlog
@@ -23,6 +23,10 @@ from schemas import topics
 from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsFailed, ThumbnailsReady
 
 log = structlog.get_logger(__name__)
+
+#: A worker's clock and that of whoever deletes may differ. A result of a photo that is gone counts as later than the
+#: deletion unless it is older by this: to erase once more costs one event.
+_CLOCKS_DIFFER: Final = timedelta(days=1)
 
 
 async def project(session: AsyncSession, events: Sequence[Event]) -> bool:
@@ -83,7 +87,7 @@ class _Batch:
             )  # fmt: skip
             return
         if isinstance(before, Deleted) and isinstance(event, ThumbnailsReady | ThumbnailsFailed):
-            if event.occurred_at > before.deletion[0]:
+            if event.occurred_at > before.deletion[0] - _CLOCKS_DIFFER:
                 self._to_erase[event.photo_id] = originals.key_of(self._gone[event.photo_id])
             return
         after = fold(before, event)

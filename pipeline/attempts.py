@@ -15,7 +15,7 @@ from pipeline.answer import Answerer, failed, started
 from pipeline.breaker import StorageBreaker
 from pipeline.retry import Backoff, Retry, retry_headers, retry_of
 from schemas import topics
-from schemas.events import Event, PhotoDeleted, PhotoUploaded
+from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted
 from schemas.faults import Fault, Internal, StorageUnavailable
 from schemas.records import (
     API_SOURCE,
@@ -48,7 +48,7 @@ class Attempts:
         self._breaker = breaker
         self._backoff = backoff
         self._in_answer = asyncio.Semaphore(at_once)
-        self._deleted: OrderedDict[UUID, None] = OrderedDict()
+        self._deleted: OrderedDict[UUID, PhotoDeleted] = OrderedDict()
         self._stopping = asyncio.Event()
 
     def stop_waiting(self) -> None:
@@ -80,22 +80,28 @@ class Attempts:
         if dict(record.headers).get("ce_source") != API_SOURCE.encode():
             # Only the api knows that no other photo uses the original, whatever another service says.
             deletion = deletion.model_copy(update={"erase_original": False})
-        self._remember(deletion.photo_id)
+        self._remember(deletion)
+        try:
+            result = await self._erase(deletion)
+        except KeyRefused as fault:  # waiting would only hold up the deletions behind it
+            await self._bury(record, str(fault))
+            return
+        await self._publish(result, record)
+
+    async def _erase(self, deletion: PhotoDeleted) -> ThumbnailsDeleted:
+        """Erase the files of a photo, however long storage is away. Raises ``KeyRefused``."""
         tries = 1
         while True:
             await self._breaker.passed()
             try:
-                result = await self._answerer.erase(deletion)
-                break
-            except KeyRefused as fault:  # waiting would only hold up the deletions behind it
-                await self._bury(record, str(fault))
-                return
+                return await self._answerer.erase(deletion)
+            except KeyRefused:
+                raise
             except StorageUnavailable as fault:
                 await self._breaker.failed()
                 tries += 1
                 log.warning("could not erase", photo_id=str(deletion.photo_id), reason=str(fault))
                 await self._pause(self._backoff.seconds_before(tries))
-        await self._publish(result, record)
 
     async def _attempt(self, upload: PhotoUploaded, record: Record, *, attempt: int) -> None:
         """Make one attempt and deliver what came of it: ready, failed, or a record on the retry topic."""
@@ -117,7 +123,11 @@ class Attempts:
             # Kafka took before; no attempt needs it.
             value = value_of(upload.model_copy(update={"caption": None}))
             await self._deliver(topics.RETRY, key_of(upload), value, headers)
-        elif not (outcome.topic == topics.FAILED and upload.photo_id in self._deleted):
+        elif outcome.topic == topics.FAILED and (deletion := self._deleted.get(upload.photo_id)):
+            # Nobody is told of a photo that is gone. Its original may have been written after the deletion.
+            with suppress(KeyRefused):
+                await self._erase(deletion)
+        else:
             await self._publish(outcome, record)
 
     async def _answered(self, upload: PhotoUploaded, record: Record, attempt: int, bound: Any) -> Event | Retry | None:
@@ -186,7 +196,9 @@ class Attempts:
                 log.warning("could not produce", topic=topic, reason=repr(error))
                 await asyncio.sleep(self._backoff.seconds_before(tries))
 
-    def _remember(self, photo_id: UUID) -> None:
-        self._deleted[photo_id] = None
+    def _remember(self, deletion: PhotoDeleted) -> None:
+        known = self._deleted.get(deletion.photo_id)
+        if known is None or deletion.erase_original:  # what may be erased once may be erased for good
+            self._deleted[deletion.photo_id] = deletion
         while len(self._deleted) > _DELETIONS_REMEMBERED:
             self._deleted.popitem(last=False)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Final
@@ -58,6 +59,31 @@ def test_imports_point_one_way(room: str) -> None:
         assert top not in _ARROWS.keys() - _ARROWS[room] - {room}, f"{path} imports {module}"
         assert top not in ("tests", "conftest"), f"{path} imports {module}"
     assert seen
+
+
+def test_every_module_can_be_imported_first() -> None:
+    """Else there is a circle of files, which goes well by the order of other imports only."""
+    modules = [
+        ".".join(path.relative_to(_ROOT).with_suffix("").parts)
+        for room in _ARROWS
+        for path in sorted((_ROOT / room).rglob("*.py"))
+        if path.name not in ("__main__.py", "__init__.py") and "migrations" not in path.parts
+    ]
+    graph = {
+        module: {name for name in _modules_imported_at_once(module) if name in modules} - {module} for module in modules
+    }
+    TopologicalSorter(graph).prepare()
+
+
+def _modules_imported_at_once(module: str) -> Iterator[str]:
+    """What ``module`` imports of ours when it is imported itself."""
+    path = _ROOT.joinpath(*module.split(".")).with_suffix(".py")
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
 def test_every_room_has_its_arrows() -> None:

@@ -162,16 +162,23 @@ async def test_a_deletion_that_is_published_again_decides_again(database: Databa
 
 
 @pytest.mark.parametrize("make", [ready, failed])
-@pytest.mark.parametrize("minutes", [0, 2])
+@pytest.mark.parametrize(
+    ("after", "is_erased_again"),
+    [
+        (timedelta(minutes=2), True),
+        (timedelta(minutes=-59), True),  # by a worker's clock that is behind
+        (timedelta(days=-2), False),  # of before the deletion, read again
+    ],
+)
 async def test_files_that_were_written_after_their_photos_deletion_are_erased_again(
-    database: Database, make: Any, minutes: int
+    database: Database, make: Any, after: timedelta, is_erased_again: bool
 ) -> None:
     event = upload("originals/acme/a.jpg")
     await fold_all(database, event, bare(event))
     before = len(await deletions(database))
-    late = make(event).model_copy(update={"occurred_at": NOON + timedelta(minutes=minutes)})
+    late = make(event).model_copy(update={"occurred_at": NOON + after})
     await fold_all(database, late)
-    assert len(await deletions(database)) - before == (1 if minutes == 2 else 0)
+    assert len(await deletions(database)) - before == is_erased_again
 
 
 async def test_a_photo_that_names_another_workspaces_original_is_deleted_without_it(database: Database) -> None:

@@ -90,7 +90,7 @@ async def frozen_broker(broker: EmbeddedBroker) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def locked_database(running: Running) -> AsyncIterator[None]:
-    path = running.settings.resolved_database_url.partition("///")[2]
+    path = running.settings.sqlite_file
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         yield

@@ -15,9 +15,9 @@ from sqlmodel import col
 from api import outbox
 from api.database import Database, open_database
 from api.leases import Lease
-from api.outbox import Relay
 from api.photos import upload_event_of
 from api.projection import project
+from api.relay import Relay
 from api.tables import OutboxRow, PhotoRow
 from groundwork.settings import Settings
 from polling import poll_async

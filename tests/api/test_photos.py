@@ -287,10 +287,12 @@ async def test_an_address_that_may_be_kept_for_ever_never_shows_other_bytes(lone
             }
         )
         rendered = ready(again)
-        small = rendered.thumbnails["small"].model_copy(update={"storage_key": f"thumbnails/small-{number}"})
+        small = rendered.thumbnails["small"].model_copy(
+            update={"storage_key": f"thumbnails/{WORKSPACE}/small-{number}"}
+        )
         rendered = rendered.model_copy(update={"thumbnails": {"small": small}})
         for key in (again.storage_key, small.storage_key):
-            await lonely_api.app[STORAGE].write(key, f"bytes {number}".encode())
+            await lonely_api.app[STORAGE].write(key, photo() + f"bytes {number}".encode())
         await fold(lonely_api, again, rendered)
         shown = await lonely_api.get(f"/{posted['id']}")
         for address in (shown["thumbnails"]["small"]["url"], shown["original_url"], *plain):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from aiokafka.errors import KafkaConnectionError
-from sqlalchemy import select
+from sqlalchemy import select, text
 from sqlmodel import col
 
 from api import projector
@@ -142,12 +142,16 @@ async def test_an_event_that_the_database_refuses_is_buried_and_all_around_it_ar
     assert "no such caption" in letter.reason
 
 
-async def test_postgresql_refuses_a_text_that_it_cannot_keep_and_the_event_is_buried(
+async def test_an_event_that_postgresql_refuses_to_keep_is_a_dead_letter_and_holds_up_no_other(
     settings: Settings, postgres_url: str
 ) -> None:
     good = upload()
-    bad = ready(upload()).model_copy(update={"recipe": "a\0b"})
+    bad = ready(upload()).model_copy(update={"recipe": "refused"})
     on_postgres = settings.model_copy(update={"database_url": postgres_url})
+    database = open_database(on_postgres)
+    await database.migrate()
+    await database.write(lambda session: session.execute(text("ALTER TABLE photos ADD CHECK (recipe <> 'refused')")))
+    await database.close()
     await produce(settings, bad, good)
     async with projecting(on_postgres) as database:
         (letter,) = map(letter_of, await buried(settings))

@@ -27,9 +27,9 @@ _ARGUMENTS: Final = (
 SLOW_MS: Final = 60_000
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def deployment(server_folder: Path) -> Iterator[Deployment]:
-    """Broker, one worker and one api that the tests of a module share; each test has a workspace of its own."""
+    """Broker, one worker and one api that the tests of this folder share; each test has a workspace of its own."""
     folder = server_folder / f"browser-{uuid4().hex[:8]}"
     folder.mkdir()
     with EmbeddedBroker(folder) as broker:

@@ -16,7 +16,7 @@ from pipeline.retry import Backoff, Retry, retry_headers, retry_of
 from polling import poll_async
 from schemas import topics
 from schemas.dead_letters import letter_of
-from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsReady
+from schemas.events import MAX_CAPTION, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsReady
 from schemas.faults import (
     Fault,
     Internal,
@@ -28,7 +28,7 @@ from schemas.faults import (
     TooManyPixels,
     Unreadable,
 )
-from schemas.records import Record, value_of
+from schemas.records import API_SOURCE, Record, value_of
 
 PHOTO = UUID("0198f0c2-2222-7000-8000-000000000000")
 UPLOAD = PhotoUploaded(
@@ -45,6 +45,7 @@ class ScriptedAnswerer:
         self.script = list(script) or [None]
         self.attempts: list[int] = []
         self.gets_its_slot = True
+        self.erased: list[PhotoDeleted] = []
 
     def _next(self) -> None:
         step = self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -78,6 +79,7 @@ class ScriptedAnswerer:
         )
 
     async def erase(self, deletion: PhotoDeleted) -> ThumbnailsDeleted:
+        self.erased.append(deletion)
         self._next()
         return ThumbnailsDeleted(
             event_id="erased-1",
@@ -233,7 +235,7 @@ async def test_a_record_that_is_too_large_for_a_letter_is_buried_without_its_val
 
 async def test_a_retry_is_no_larger_than_the_upload_however_long_its_caption():
     desk = Desk(Internal("x"), None)
-    upload = upload_record(value_of(UPLOAD.model_copy(update={"caption": "x" * 1_000_000})))
+    upload = upload_record(value_of(UPLOAD.model_copy(update={"caption": "x" * MAX_CAPTION})))
     await desk.deliver(upload)
     (retry,) = [record for record in desk.sent if record.topic == topics.RETRY]
     assert len(retry.value) + sum(len(name) + len(value) for name, value in retry.headers) < len(upload.value)
@@ -248,10 +250,21 @@ async def test_a_result_is_sent_until_kafka_has_it():
 
 
 async def test_a_photo_that_was_deleted_does_not_fail_afterwards():
-    desk = Desk(None, OriginalMissing("gone"))
+    desk = Desk(None, OriginalMissing("gone"), None)
     await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
     await desk.deliver(upload_record())
     assert desk.topics() == [topics.FILES_DELETED]
+
+
+async def test_an_original_that_came_after_its_photos_deletion_is_erased_when_the_photo_fails():
+    desk = Desk(None, None, Unreadable("broken"), None)
+    allowed = DELETION.model_copy(update={"erase_original": True})
+    by_the_api = [("ce_source", API_SOURCE.encode())]
+    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(allowed), tuple(by_the_api)))
+    await desk.attempts.deletion(Record(topics.DELETED, 0, 1, 0, b"k", value_of(DELETION)))
+    await desk.deliver(upload_record())
+    assert desk.topics() == [topics.FILES_DELETED, topics.FILES_DELETED]
+    assert [deletion.erase_original for deletion in desk.answerer.erased] == [True, False, True]
 
 
 @pytest.mark.parametrize(("source", "is_believed"), [("/thumbstream/api", True), ("/shop", False), (None, False)])
