@@ -8,7 +8,7 @@ long as one photo may take, if the group has a member at all. All else is a faul
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import structlog
@@ -19,7 +19,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
-from api.database import Database
+from api.database import Database, database_time
 from api.group_backlog import Backlog, GroupBacklog
 from api.tables import PhotoRow
 from groundwork import kafka
@@ -153,8 +153,8 @@ class ConsumerProgress:
         admin = AIOKafkaAdminClient(**kafka.client_options(self._settings))
         try:
             await admin.start()
-            (answer,) = await admin.describe_consumer_groups([self._group])
-            return len(answer.groups[0][5])
+            _, members = await kafka.describe_group(admin, self._group)
+            return len(members)
         except (KafkaError, OSError, IndexError, ValueError):
             return None
         finally:
@@ -170,8 +170,9 @@ class ConsumerProgress:
 
 async def is_a_photo_in_work(database: Database) -> bool:
     """Whether a worker has taken up a photo so lately that it may still be at it."""
-    taken = select(col(PhotoRow.id)).where(
-        col(PhotoRow.thumbnail_status) == "processing", col(PhotoRow.updated_at) > datetime.now(UTC) - _ONE_PHOTO
-    )
     async with database.reading() as session:
+        since = await database_time(session) - _ONE_PHOTO
+        taken = select(col(PhotoRow.id)).where(
+            col(PhotoRow.thumbnail_status) == "processing", col(PhotoRow.updated_at) > since
+        )
         return (await session.scalars(taken.limit(1))).first() is not None

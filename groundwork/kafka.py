@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -10,7 +10,13 @@ import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
-from aiokafka.errors import KafkaConnectionError, KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import (
+    GroupCoordinatorNotAvailableError,
+    KafkaConnectionError,
+    KafkaError,
+    TopicAlreadyExistsError,
+    for_code,
+)
 from aiokafka.helpers import create_ssl_context
 
 from groundwork.kafka_mends import impatient, mend_consumers
@@ -37,6 +43,7 @@ _QUIET_AFTER_SECONDS: Final = 10.0
 _ANSWER_MS: Final = 15_000
 
 _CONNECT_AGAIN_SECONDS: Final = 0.5
+_COORDINATOR_POLL_SECONDS: Final = 0.2
 
 
 def ssl_context(settings: Settings) -> ssl.SSLContext | None:
@@ -201,6 +208,27 @@ async def partitions_of(settings: Settings, *names: str) -> list[TopicPartition]
         ]
     finally:
         await client.close()
+
+
+async def describe_group(admin: AIOKafkaAdminClient, group: str) -> tuple[str, Sequence[Any]]:
+    """The state of a consumer group and its members, as the started ``admin`` is told.
+
+    Raises:
+        KafkaError: the brokers do not answer, or have no place for their groups yet.
+        IndexError, ValueError: the answer has another shape; the embedded broker answers less than Kafka does.
+    """
+    answers = await admin.describe_consumer_groups([group])
+    _, _, state, _, _, members, *_ = answers[0].groups[0]
+    return state, members
+
+
+async def describe_group_when_placed(admin: AIOKafkaAdminClient, group: str) -> tuple[str, Sequence[Any]]:
+    """As :func:`describe_group`; waits for a cluster that makes the place for its groups when it is first asked."""
+    while True:
+        try:
+            return await describe_group(admin, group)
+        except GroupCoordinatorNotAvailableError:
+            await asyncio.sleep(_COORDINATOR_POLL_SECONDS)
 
 
 def _text(path: object) -> str | None:

@@ -1,19 +1,16 @@
 """The doctor's questions to Kafka: do the brokers answer, are the topics as set, do workers and projectors live."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError, KafkaError
+from aiokafka.errors import KafkaError
 
-from groundwork.kafka import client_options
+from groundwork.kafka import client_options, describe_group_when_placed
 from groundwork.settings import Settings
 from schemas import topics
 from thumbstream.doctor import Finding, bad, first_line, note, ok, within
-
-_COORDINATOR_POLL_SECONDS: Final = 0.2
 
 
 async def examine_kafka(settings: Settings) -> AsyncIterator[Finding]:
@@ -78,17 +75,8 @@ async def examine_workers(admin: AIOKafkaAdminClient) -> Finding:
     """Whether anybody is in the workers' consumer group."""
     from pipeline.worker import GROUP
 
-    async def describe() -> Any:
-        while True:
-            try:
-                return await admin.describe_consumer_groups([GROUP])
-            except GroupCoordinatorNotAvailableError:
-                # A cluster makes the place for its groups when it is first asked for one.
-                await asyncio.sleep(_COORDINATOR_POLL_SECONDS)
-
     try:
-        answers = await within(describe())
-        _, _, state, _, _, members, *_ = answers[0].groups[0]
+        state, members = await within(describe_group_when_placed(admin, GROUP))
     except Exception as error:  # the embedded broker answers less than Kafka does
         return note("workers", f"cannot be told here: {first_line(error)}")
     if not members:

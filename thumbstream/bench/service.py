@@ -9,18 +9,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import GroupCoordinatorNotAvailableError
 
-from groundwork.kafka import client_options, create_topics
+from groundwork.kafka import client_options, create_topics, describe_group_when_placed
 from groundwork.settings import Settings, load_settings
 from thumbstream.children import Child, own_command, own_environment
 from thumbstream.dev_broker import BrokerFailed, broker_command, wait_until_broker_answers
 from thumbstream.output import Output
 
-_COORDINATOR_POLL_SECONDS: Final = 0.2
 _END_SECONDS: Final = 10.0
 _LAST_LINES: Final = 3
 
@@ -120,14 +118,8 @@ async def _has_workers(settings: Settings) -> bool:
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
-        while True:
-            try:
-                answers: Any = await admin.describe_consumer_groups([GROUP])
-            except GroupCoordinatorNotAvailableError:
-                # A cluster makes the place for its groups when it is first asked for one.
-                await asyncio.sleep(_COORDINATOR_POLL_SECONDS)
-            else:
-                return bool(answers[0].groups[0][5])
+        _, members = await describe_group_when_placed(admin, GROUP)
+        return bool(members)
     finally:
         await admin.close()
 
