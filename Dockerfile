@@ -8,7 +8,7 @@ COPY requirements.txt ./
 RUN pip install --require-hashes -r requirements.txt
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas ./schemas
-COPY groundwork ./groundwork
+COPY infra ./infra
 COPY imaging ./imaging
 COPY pipeline ./pipeline
 COPY api ./api

@@ -12,18 +12,18 @@ import structlog
 from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.auth import GATE, Gate, admin_key, guard
-from api.bells import Bells
-from api.handlers.dead import READING
-from api.handlers.feed import SOCKETS
-from api.handlers.health import timed
-from api.http_server import ApiRunner, limits_of_this_process
-from api.life import BACKGROUND, living
-from api.problems import problems
-from api.routes import add_routes
-from api.state import BELLS, SETTINGS
-from groundwork.settings import Settings
-from groundwork.watchdog import end_at_latest, end_when_stuck
+from api.http.app_keys import BELLS, SETTINGS
+from api.http.auth import GATE, Gate, admin_key, guard
+from api.http.handlers.dead import READING
+from api.http.handlers.feed import SOCKETS
+from api.http.handlers.health import timed
+from api.http.problems import problems
+from api.http.routes import add_routes
+from api.http.server import ApiRunner, limits_of_this_process
+from api.lifespan import BACKGROUND, living
+from api.store.wakeups import Bells
+from infra.settings import Settings
+from infra.watchdog import end_at_latest, end_when_stuck
 
 log = structlog.get_logger(__name__)
 

@@ -21,9 +21,9 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 
-from groundwork.kafka import ConsumerOfEmbedded, client_options, new_consumer, producer_options
-from groundwork.kafka_mends import impatient
-from groundwork.settings import Settings
+from infra.kafka.aiokafka_patches import impatient
+from infra.kafka.clients import ConsumerOfEmbedded, client_options, new_consumer, producer_options
+from infra.settings import Settings
 
 log = structlog.get_logger(__name__)
 

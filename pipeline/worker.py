@@ -14,15 +14,15 @@ import structlog
 from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 
-from groundwork.burial import LetterProducer
-from groundwork.kafka import HEARTBEAT_SECONDS, SESSION_TIMEOUT_SECONDS
-from groundwork.settings import Settings
-from pipeline.answer import Answerer
-from pipeline.attempts import Attempts
+from infra.kafka.clients import HEARTBEAT_SECONDS, SESSION_TIMEOUT_SECONDS
+from infra.kafka.dead_letters import LetterProducer
+from infra.settings import Settings
 from pipeline.breaker import StorageBreaker
 from pipeline.faust_driver import transport_for
-from pipeline.retry import Backoff
-from pipeline.window import Windows
+from pipeline.ordered_acks import Windows
+from pipeline.record_handler import Attempts
+from pipeline.retries import Backoff
+from pipeline.thumbnailer import Answerer
 from schemas import topics
 from schemas.records import Headers, Record
 

@@ -21,10 +21,10 @@ _ROOT: Final = Path(__file__).parents[1]
 _ARROWS: Final = {
     "schemas": set[str](),
     "imaging": {"schemas"},
-    "groundwork": {"schemas"},
-    "pipeline": {"schemas", "imaging", "groundwork"},
-    "api": {"schemas", "imaging", "groundwork"},
-    "thumbstream": {"schemas", "imaging", "groundwork", "pipeline", "api"},
+    "infra": {"schemas"},
+    "pipeline": {"schemas", "imaging", "infra"},
+    "api": {"schemas", "imaging", "infra"},
+    "thumbstream": {"schemas", "imaging", "infra", "pipeline", "api"},
 }
 
 #: Rooms that do no I/O of their own.

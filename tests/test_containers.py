@@ -10,8 +10,8 @@ import yaml
 from compose_pydantic import ComposeSpecification
 from typer.main import get_command
 
-from groundwork.settings import PREFIX, Settings
-from thumbstream.cli import app
+from infra.settings import PREFIX, Settings
+from thumbstream.commands.cli import app
 
 _ROOT: Final = Path(__file__).parents[1]
 _OURS: Final = ("api", "worker")

@@ -10,7 +10,7 @@ from typing import Any, Final, TextIO
 
 import structlog
 
-from groundwork.settings import LogFormat
+from infra.settings import LogFormat
 
 #: Libraries that say at INFO what only they care about.
 _CHATTY: Final = (

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from groundwork.settings import Settings
+from infra.settings import Settings
 from kafka_servers import EmbeddedBroker
 from running_api import Running, running_api
 from server_process import free_port

@@ -14,11 +14,10 @@ from aiokafka.errors import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api import dead_letters
-from api.dead_letters import Found, open_dead_letters, settle
-from api.documents import openapi
-from groundwork import kafka
-from groundwork.settings import Settings
+from api.http.documents import openapi
+from infra.kafka import clients, dead_letter_admin
+from infra.kafka.dead_letter_admin import Found, open_dead_letters, settle
+from infra.settings import Settings
 from kafka_servers import Broker
 from polling import poll_async
 from running_api import Running
@@ -42,8 +41,8 @@ def settings(tmp_path: Path, broker: Broker) -> Settings:
 
 @asynccontextmanager
 async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
-    await kafka.wait_for_topics(settings)
-    producer = kafka.new_producer(settings)
+    await clients.wait_for_topics(settings)
+    producer = clients.new_producer(settings)
     await producer.start()
     try:
         yield producer
@@ -70,14 +69,14 @@ async def listed(settings: Settings, **wish: Any) -> list[Found]:
         return [found async for found in dead.letters(survey, asked)]
 
 
-async def settled(settings: Settings, how: Any, **wish: Any) -> dead_letters.Settled:
+async def settled(settings: Settings, how: Any, **wish: Any) -> dead_letter_admin.Settled:
     asked = DeadWish(**wish)
     async with open_dead_letters(settings, asked.dead_topic) as dead:
         return await settle(settings, dead.letters(await dead.survey(asked), asked), how)
 
 
 async def records_of(settings: Settings, topic: str, count: int) -> list[Any]:
-    consumer: AIOKafkaConsumer = kafka.new_consumer(settings, topic, group=None)
+    consumer: AIOKafkaConsumer = clients.new_consumer(settings, topic, group=None)
     await consumer.start()
     found: list[Any] = []
 
@@ -99,7 +98,7 @@ def values(found: list[Found]) -> set[bytes | None]:
 
 async def test_every_letter_is_listed_once_however_many_and_also_where_none_are(settings: Settings) -> None:
     assert await listed(settings) == []
-    await kafka.wait_for_topics(settings)
+    await clients.wait_for_topics(settings)
     assert await listed(settings) == []
     sent = [f"letter {number}".encode() for number in range(1500)]
     async with producing(settings) as producer:
@@ -229,7 +228,7 @@ async def test_what_is_interrupted_between_replay_and_mark_goes_out_again_under_
         raise KafkaError("the brokers are away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(dead_letters, "_mark", away)
+        patched.setattr(dead_letter_admin, "_mark", away)
         with pytest.raises(KafkaError):
             await settled(settings, "replayed")
     assert values(await listed(settings)) == {b"one"}
@@ -243,7 +242,7 @@ async def test_a_letter_that_kafka_did_not_take_again_is_not_settled_and_the_oth
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await bury(settings, b"good", b"bad", b"fine")
-    really = dead_letters._replay
+    really = dead_letter_admin._replay
 
     async def refusing(producer: AIOKafkaProducer, letter: Any) -> None:
         if letter.record.value == b"bad":
@@ -251,7 +250,7 @@ async def test_a_letter_that_kafka_did_not_take_again_is_not_settled_and_the_oth
         await really(producer, letter)
 
     with monkeypatch.context() as patched:
-        patched.setattr(dead_letters, "_replay", refusing)
+        patched.setattr(dead_letter_admin, "_replay", refusing)
         with pytest.raises(KafkaError, match="refused"):
             await settled(settings, "replayed")
     assert values(await listed(settings)) == {b"bad"}
@@ -348,7 +347,7 @@ async def test_the_api_shows_and_settles_the_projectors_letters_when_asked_for_t
 async def test_the_api_reads_no_more_than_the_newest_records_and_says_so(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("api.handlers.dead.NEWEST_RECORDS", 3)
+    monkeypatch.setattr("api.http.handlers.dead.NEWEST_RECORDS", 3)
     await bury(running.settings, *[f"{number}".encode() for number in range(60)])
     async with running.client.get("/v1/dead") as response:
         answer = await response.json()

@@ -13,12 +13,12 @@ from aiohttp import ClientError, ClientSession
 from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api import arrivals
-from api.arrivals import Arrivals, GivenUp
-from api.database import Database, open_database
-from api.tables import ArrivalRow
+from api.photos import pending_uploads
+from api.photos.pending_uploads import Arrivals, GivenUp
+from api.store.database import Database, open_database
+from api.store.tables import ArrivalRow
 from deployment import ADMIN_KEY, ApiProcess
-from groundwork.settings import Settings
+from infra.settings import Settings
 from photos import photo
 from polling import poll_async
 from running_api import WORKSPACE, form
@@ -85,8 +85,8 @@ async def test_to_give_up_an_upload_waits_until_it_is_known_whether_it_was_writt
     for is_kept in (True, False):
         photo_id = await announced(database)
         async with database.reading() as session:
-            await arrivals.take_in(session, photo_id)
-            giving_up = asyncio.create_task(database.write(lambda each, of=photo_id: arrivals.give_up(each, of)))  # type: ignore[misc]
+            await pending_uploads.take_in(session, photo_id)
+            giving_up = asyncio.create_task(database.write(lambda each, of=photo_id: pending_uploads.give_up(each, of)))  # type: ignore[misc]
             await poll_async(lambda: waits_for_a_lock(database), what="it waits")
             await (session.commit() if is_kept else session.rollback())
         assert await giving_up is not is_kept
@@ -96,13 +96,13 @@ async def test_housekeeping_passes_by_what_is_being_written_down(database: Datab
     first, second = await announced(database), await announced(database)
     await database.write(lambda session: age(session, timedelta(hours=1)))
     async with database.reading() as session:
-        await arrivals.take_in(session, first)
-        given_up = await database.write(lambda each: arrivals.give_up_overdue(each, timedelta(minutes=2), 100))
+        await pending_uploads.take_in(session, first)
+        given_up = await database.write(lambda each: pending_uploads.give_up_overdue(each, timedelta(minutes=2), 100))
         assert given_up == 1
         await session.commit()
     async with database.reading() as session:
         with pytest.raises(GivenUp):
-            await arrivals.take_in(session, second)
+            await pending_uploads.take_in(session, second)
 
 
 async def test_arrivals_are_announced_together_and_each_hears_of_it(database: Database) -> None:

@@ -12,10 +12,10 @@ import pytest
 from aiokafka import ConsumerRecord
 from sqlalchemy import func, make_url, select
 
-from api.state import DATABASE
-from api.tables import OutboxRow
-from groundwork import kafka
-from groundwork.settings import Settings
+from api.http.app_keys import DATABASE
+from api.store.tables import OutboxRow
+from infra.kafka import clients
+from infra.settings import Settings
 from kafka_servers import Broker, EmbeddedBroker
 from polling import poll_async
 from result_events import erased, failed, ready, started
@@ -30,8 +30,8 @@ from tcp_proxy import TcpProxy
 @asynccontextmanager
 async def reading(settings: Settings, *names: str) -> AsyncIterator[list[ConsumerRecord]]:
     """The records of topics, as they come."""
-    await kafka.wait_for_topics(settings)
-    consumer = kafka.new_consumer(settings, *names, group=None)
+    await clients.wait_for_topics(settings)
+    consumer = clients.new_consumer(settings, *names, group=None)
     await consumer.start()
     found: list[ConsumerRecord] = []
 
@@ -79,8 +79,8 @@ async def test_an_upload_is_in_kafka_once_and_keyed_as_anyone_may_read_it(runnin
 
 async def test_a_photo_of_another_service_is_shown_with_the_least_that_it_may_send(running: Running) -> None:
     photo_id = str(ids.new_id())
-    producer = kafka.new_producer(running.settings)
-    await kafka.wait_for_topics(running.settings)
+    producer = clients.new_producer(running.settings)
+    await clients.wait_for_topics(running.settings)
     await producer.start()
     value = f'{{"photo_id": "{photo_id}", "workspace_id": "{WORKSPACE}", "storage_key": "their/cat.jpg"}}'
     await producer.send_and_wait(topics.UPLOADED, value.encode(), photo_id.encode())
@@ -99,8 +99,8 @@ async def shown_ids(running: Running) -> list[str]:
     ids=["empty", "cut", "list", "fields", "bytes", "deep", "null"],
 )
 async def test_a_record_that_is_no_event_holds_up_no_other(running: Running, poison: bytes | None) -> None:
-    await kafka.wait_for_topics(running.settings)
-    producer = kafka.new_producer(running.settings)
+    await clients.wait_for_topics(running.settings)
+    producer = clients.new_producer(running.settings)
     await producer.start()
     for topic in topics.PROJECTED:
         for partition in range(running.settings.partitions):
@@ -178,7 +178,7 @@ async def test_a_broker_that_has_forgotten_everything_is_taken_up_again(
         await running.produce(started(await running.upload_of(photo["id"])))
         await running.status_becomes(photo["id"], "processing")
     embedded_broker.restart()
-    await kafka.wait_for_topics(running.settings)
+    await clients.wait_for_topics(running.settings)
     await running.produce(*[ready(await running.upload_of(photo["id"])) for photo in before])
     for photo in before:
         await running.status_becomes(photo["id"], "ready", 40)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from api.auth import admin_key
-from api.handlers.session import DASHBOARD
-from groundwork.settings import Settings
+from api.http.auth import admin_key
+from api.http.handlers.session import DASHBOARD
+from infra.settings import Settings
 from running_api import Running, running_api
 from server_process import free_port
 

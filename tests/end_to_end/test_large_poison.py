@@ -12,8 +12,8 @@ import pytest
 from aiokafka.errors import MessageSizeTooLargeError
 
 from deployment import WORKSPACE, Deployment
-from groundwork.burial import new_letter_producer
-from groundwork.kafka import wait_for_topics
+from infra.kafka.clients import wait_for_topics
+from infra.kafka.dead_letters import new_letter_producer
 from photos import photo
 from polling import poll_async
 from result_events import ready

@@ -13,7 +13,7 @@ from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError
 
 from deployment import WORKSPACE, Deployment
-from groundwork import kafka
+from infra.kafka import clients
 from photos import photo
 from polling import poll_async
 from raw_batches import ZSTD, batch, produce, record
@@ -47,7 +47,7 @@ def dead_letters(deployment, *arguments):
 @pytest.mark.timeout(240)
 async def test_what_cannot_be_read_is_a_dead_letter_and_holds_up_nothing(deployment):
     settings = deployment.settings
-    await kafka.wait_for_topics(settings)
+    await clients.wait_for_topics(settings)
     await deployment.storage.write("incoming/cat.jpg", photo())
     good, refused = [], {}
 
@@ -59,7 +59,7 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_holds_up_nothing(deploym
         refused[topic, offset] = reason
 
     for codec in ("gzip", "snappy", "lz4", "zstd", None):
-        producer = kafka.new_producer(settings, compression_type=codec)
+        producer = clients.new_producer(settings, compression_type=codec)
         async with producer:
             photo_id, value = upload()
             await producer.send_and_wait(topics.UPLOADED, value, key=photo_id.encode())

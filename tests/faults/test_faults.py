@@ -17,7 +17,7 @@ import pytest
 import reaper
 from ailing_s3 import AilingS3
 from deployment import descendants_of
-from groundwork import kafka
+from infra.kafka import clients
 from load import Sent
 from pictures import black_interlaced_png
 from polling import poll_async
@@ -216,7 +216,7 @@ async def postgres_frozen(scene: S) -> None:
 async def poison_among_the_good(scene: S) -> None:
     since = await ends_of(scene.place.settings, *topics.DEAD_LETTERS)
     poison = [b"", b"\xff\x00", b"[]", b'{"photo_id": "x"}', b'{"photo_id": 1, "storage_key": "../passwd"}', None]
-    producer = kafka.new_producer(scene.place.settings)
+    producer = clients.new_producer(scene.place.settings)
     await producer.start()
     count = 0
     while not scene.load.middle_is_out.is_set() or count < 10:
@@ -250,7 +250,7 @@ async def hostile_tenant_with_bad_keys(scene: S) -> None:
     outages = _outages(place)
     workspace, since = f"hostile-{uuid4().hex[:8]}", await ends_of(place.settings, topics.DEAD)
     sent: dict[str, str | None] = {str(uuid4()): _BAD_KEYS[n % len(_BAD_KEYS)] for n in range(count)}
-    producer = kafka.new_producer(place.settings)
+    producer = clients.new_producer(place.settings)
     await producer.start()
     for number, (photo_id, key) in enumerate(sent.items()):
         named = f"originals/{scene.load.workspace}/{number}" if key is None else key.format(number)
@@ -355,7 +355,7 @@ async def test_events_that_come_again_and_in_any_order_change_nothing(servers):
         await scene.until_most_are_out()
         again = 2 * await records_since(scene.place.settings, since)
         scene.chance.shuffle(again)
-        producer = kafka.new_producer(scene.place.settings)
+        producer = clients.new_producer(scene.place.settings)
         await producer.start()
         await asyncio.gather(
             *(
@@ -406,7 +406,7 @@ async def test_what_transactions_take_back_makes_no_photo_whatever_it_is_compres
     async def compressed_and_transactional_producers(scene: S) -> None:
         codecs = ("gzip", "snappy", "lz4", "zstd", None)
         producers = [
-            kafka.new_producer(scene.place.settings, compression_type=codec, transactional_id=f"tests-{n}")
+            clients.new_producer(scene.place.settings, compression_type=codec, transactional_id=f"tests-{n}")
             for n, codec in enumerate(codecs)
         ]
         for producer in producers:

@@ -7,10 +7,10 @@ from uuid import uuid4
 
 from faust.types import TP
 
-from groundwork.kafka import new_consumer, new_producer, wait_for_topics
-from groundwork.settings import Settings
+from infra.kafka.clients import new_consumer, new_producer, wait_for_topics
+from infra.settings import Settings
 from pipeline.breaker import StorageBreaker
-from pipeline.retry import Backoff
+from pipeline.retries import Backoff
 from pipeline.worker import GROUP, Worker
 from polling import poll_async
 from schemas import topics

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 import aiohttp
 
-from groundwork.kafka import new_consumer, new_producer, wait_for_topics
-from groundwork.settings import load_settings
-from groundwork.storage import Storage, open_storage
+from infra.kafka.clients import new_consumer, new_producer, wait_for_topics
+from infra.settings import load_settings
+from infra.storage.client import Storage, open_storage
 from kafka_servers import Broker
 from polling import poll, poll_async
 from schemas import topics

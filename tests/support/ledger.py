@@ -12,8 +12,8 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from api import projector
-from api.tables import PhotoRow
+from api.projection import consumer
+from api.store.tables import PhotoRow
 from load import Load, Sent
 from pipeline import worker
 from schemas import topics
@@ -131,7 +131,7 @@ async def all_settled(load: Load, deadline_seconds: float, *, deleted: int = 0) 
 async def _is_quiet(place: Place) -> bool:
     if await lag_of(place.settings, worker.GROUP, _WORKED_OFF):
         return False
-    return not await lag_of(place.settings, projector.GROUP, topics.PROJECTED)
+    return not await lag_of(place.settings, consumer.GROUP, topics.PROJECTED)
 
 
 async def account(fault: str, load: Load, since: Offsets, *, deleted: Iterable[str] = ()) -> Findings:

@@ -12,7 +12,7 @@ import aiohttp
 from aiokafka.errors import KafkaError
 
 from deployment import ADMIN_KEY, ApiProcess
-from groundwork import kafka
+from infra.kafka import clients
 from photos import photo, truncated_photo
 from schemas import topics
 from surroundings import Place
@@ -170,7 +170,7 @@ class Load:
             assert answer.status == 204, await answer.text()
 
     async def _new_producer(self) -> None:
-        producer = kafka.new_producer(self.place.settings)
+        producer = clients.new_producer(self.place.settings)
         self._producers.append(producer)
         while True:
             try:

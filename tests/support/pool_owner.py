@@ -8,7 +8,7 @@ import sys
 from multiprocessing import forkserver, resource_tracker
 from pathlib import Path
 
-from pipeline.pool import RenderPool
+from pipeline.render_pool.pool import RenderPool
 from schemas.renditions import DEFAULT_RENDITIONS
 
 

@@ -13,8 +13,8 @@ from aiokafka.errors import NoError, for_code
 from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.util import calc_crc32c
 
-from groundwork import kafka
-from groundwork.settings import Settings
+from infra.kafka import clients
+from infra.settings import Settings
 
 GZIP: Final = 1
 SNAPPY: Final = 2
@@ -78,7 +78,7 @@ async def produce(settings: Settings, partition: TopicPartition, content: bytes)
     Raises:
         KafkaError: the broker refuses it.
     """
-    client = AIOKafkaClient(**kafka.client_options(settings))
+    client = AIOKafkaClient(**clients.client_options(settings))
     try:
         await client.bootstrap()
         await client.force_metadata_update()

@@ -11,14 +11,14 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api.app import build_api
-from api.auth import COOKIE, GATE, admin_key
-from api.http_server import ApiRunner, Limits
-from api.photos import upload_event_of
-from api.sessions import SESSIONS
-from api.state import DATABASE, STORAGE
-from api.tables import PhotoRow
-from groundwork import kafka
-from groundwork.settings import Settings
+from api.http.app_keys import DATABASE, STORAGE
+from api.http.auth import COOKIE, GATE, admin_key
+from api.http.server import ApiRunner, Limits
+from api.http.sessions import SESSIONS
+from api.photos.commands import upload_event_of
+from api.store.tables import PhotoRow
+from infra.kafka import clients
+from infra.settings import Settings
 from photos import photo
 from polling import poll_async
 from schemas import records
@@ -81,7 +81,7 @@ class Running:
 
     async def produce(self, *events: Event) -> None:
         """Events as some other service would send them."""
-        producer = kafka.new_producer(self.settings)
+        producer = clients.new_producer(self.settings)
         await producer.start()
         try:
             for event in events:

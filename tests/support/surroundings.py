@@ -9,11 +9,11 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlmodel import col
 
-from api.database import Database, open_database
-from api.tables import PhotoRow
+from api.store.database import Database, open_database
+from api.store.tables import PhotoRow
 from deployment import Deployment
-from groundwork.settings import Settings, load_settings
-from groundwork.storage import Storage, open_storage
+from infra.settings import Settings, load_settings
+from infra.storage.client import Storage, open_storage
 from kafka_servers import ApacheKafka, Broker
 from postgres_server import PostgreSQL
 from s3_server import S3Server

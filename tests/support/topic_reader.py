@@ -6,17 +6,17 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from api.group_backlog import GroupBacklog
-from groundwork import kafka
-from groundwork.settings import Settings
+from infra.kafka import clients
+from infra.kafka.group_backlog import GroupBacklog
+from infra.settings import Settings
 
 Offsets = dict[TopicPartition, int]
 
 
 async def ends_of(settings: Settings, *names: str) -> Offsets:
     """The end of every partition of the topics ``names``, now."""
-    partitions = await kafka.partitions_of(settings, *names)
-    consumer = kafka.new_consumer(settings, group=None)
+    partitions = await clients.partitions_of(settings, *names)
+    consumer = clients.new_consumer(settings, group=None)
     try:
         await consumer.start()
         ends: Offsets = await consumer.end_offsets(partitions)
@@ -27,7 +27,7 @@ async def ends_of(settings: Settings, *names: str) -> Offsets:
 
 async def records_since(settings: Settings, begin: Offsets) -> list[Any]:
     """All records from ``begin`` up to the present end, in the order of each partition."""
-    consumer = kafka.new_consumer(settings, group=None)
+    consumer = clients.new_consumer(settings, group=None)
     try:
         await consumer.start()
         ends: Offsets = await consumer.end_offsets(list(begin))

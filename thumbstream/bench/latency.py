@@ -17,9 +17,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from uuid6 import uuid7
 
-from groundwork.kafka import new_consumer, new_producer
-from groundwork.settings import Settings
-from groundwork.storage import Storage, open_storage
+from infra.kafka.clients import new_consumer, new_producer
+from infra.settings import Settings
+from infra.storage.client import Storage, open_storage
 from schemas import topics
 from schemas.events import PhotoDeleted, PhotoUploaded
 from schemas.faults import StorageUnavailable

@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from imaging.formats import MAX_JPEG_SCANS
-from pipeline.deadline import TimeLimits
-from pipeline.pool import RenderPool
+from pipeline.render_pool.deadline import TimeLimits
+from pipeline.render_pool.pool import RenderPool
 from schemas.faults import RenderTimeout
 from schemas.renditions import DEFAULT_RENDITIONS
 from thumbstream.bench.sample_photos import encoded, photo_like

@@ -13,11 +13,11 @@ from typing import Final
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from groundwork.kafka import client_options, create_topics, describe_group_when_placed
-from groundwork.settings import Settings, load_settings
-from thumbstream.children import Child, own_command, own_environment
-from thumbstream.dev_broker import BrokerFailed, broker_command, wait_until_broker_answers
-from thumbstream.output import Output
+from infra.kafka.clients import client_options, create_topics, describe_group_when_placed
+from infra.settings import Settings, load_settings
+from thumbstream.supervisor.embedded_broker import BrokerFailed, broker_command, wait_until_broker_answers
+from thumbstream.supervisor.output import Output
+from thumbstream.supervisor.processes import Child, own_command, own_environment
 
 _END_SECONDS: Final = 10.0
 _LAST_LINES: Final = 3

@@ -16,7 +16,7 @@ from typing import Any, Final
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.pool import RenderPool
+from pipeline.render_pool.pool import RenderPool
 from schemas.renditions import DEFAULT_RENDITIONS
 from thumbstream.bench.sample_photos import encoded, photo_like
 from thumbstream.bench.service import CannotMeasure

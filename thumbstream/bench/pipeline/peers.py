@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from thumbstream.bench.service import free_port
-from thumbstream.children import own_environment
+from thumbstream.supervisor.processes import own_environment
 
 _HERE: Final = Path(__file__).parent
 _START_SECONDS: Final = 30.0

@@ -38,8 +38,8 @@ def raw_rate(photos: Sequence[Path], renditions: Sequence[Rendition], max_pixels
 
 def prepare() -> None:
     """Import every decoder: what a render process does before its first photo."""
-    import pipeline.render_process  # noqa: F401  # with every decoder, as the pool's processes
-    from pipeline.allocator import keep_freed_memory
+    import pipeline.render_pool.render_process  # noqa: F401  # with every decoder, as the pool's processes
+    from pipeline.render_pool.malloc_tuning import keep_freed_memory
 
     keep_freed_memory()
 

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from rich.console import Console
 from rich.table import Table
 
-from groundwork.settings import Settings
+from infra.settings import Settings
 from schemas.faults import StorageUnavailable
 from schemas.renditions import DEFAULT_RENDITIONS
 from thumbstream.bench.latency import percentile

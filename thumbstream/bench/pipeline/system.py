@@ -16,20 +16,20 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from uuid6 import uuid7
 
-from groundwork.kafka import new_consumer, new_producer
-from groundwork.settings import Settings, load_settings
-from groundwork.storage import open_storage
+from infra.kafka.clients import new_consumer, new_producer
+from infra.settings import Settings, load_settings
+from infra.storage.client import open_storage
 from schemas import topics
 from schemas.events import PhotoUploaded
 from schemas.records import headers_of, key_of, value_of
-from thumbstream.access import Access, local_url
-from thumbstream.answers import Hello, PhotoChanged
 from thumbstream.bench.latency import SOURCE, WORKSPACE
 from thumbstream.bench.pipeline.cpu_time import cpu_seconds, listener_of, memory_bytes
 from thumbstream.bench.service import CannotMeasure, free_port
-from thumbstream.children import Child, own_command, own_environment
-from thumbstream.client import Client, open_client
-from thumbstream.output import Output
+from thumbstream.client.access import Access, local_url
+from thumbstream.client.client import Client, open_client
+from thumbstream.client.models import Hello, PhotoChanged
+from thumbstream.supervisor.output import Output
+from thumbstream.supervisor.processes import Child, own_command, own_environment
 
 _START_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 45.0

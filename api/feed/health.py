@@ -1,0 +1,110 @@
+"""Tells the watchers of the feed which part of the pipeline does not do its work, and when it does again.
+
+Each part is judged by what it has done lately, never by whether it says that it runs: the broker by its last answer,
+the workers by their heartbeats, the database by a write that went through, storage by a file that was written, the
+projector by a batch that was folded.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from aiokafka.errors import KafkaError
+
+from api.feed.subscribers import Feed
+from api.store.photo_json import time_json
+from infra.kafka.worker_heartbeat import HeartbeatReader
+from infra.readiness import CannotTell, Check, NotWorking, reason_of
+
+log = structlog.get_logger(__name__)
+
+_EVERY_SECONDS: Final = 2.0
+#: To look at storage is to write a file, which costs something in a bucket.
+_STORAGE_EVERY_SECONDS: Final = 5.0
+#: What changes at about the same time goes out as one message.
+_GATHER_SECONDS: Final = 0.25
+_READ_AGAIN_SECONDS: Final = 1.0
+
+
+class Health:
+    """Looks at each part while someone watches, and publishes what has changed."""
+
+    def __init__(self, feed: Feed, checks: Mapping[str, Check]) -> None:
+        """``checks`` by the names that watchers read; each raises when its part does not do its work."""
+        self._feed = feed
+        self._checks = checks
+        self._parts: dict[str, dict[str, Any]] = {}
+        self._changed = asyncio.Event()
+
+    async def run(self) -> None:
+        """Look and publish until cancelled; costs nothing while no one watches."""
+        async with asyncio.TaskGroup() as looking:
+            for name, check in self._checks.items():
+                looking.create_task(self._look(name, check))
+            while True:
+                await self._changed.wait()
+                await asyncio.sleep(_GATHER_SECONDS)
+                self._changed.clear()
+                if message := self.last():
+                    for workspace_id in self._feed.watched():
+                        self._feed.publish(workspace_id, message)
+
+    def last(self) -> dict[str, Any] | None:
+        """The state of each part that is known, for one who has just come; None while none is."""
+        return {"type": "health", "parts": dict(self._parts)} if self._parts else None
+
+    async def _look(self, name: str, check: Check) -> None:
+        every_seconds = _STORAGE_EVERY_SECONDS if name == "storage" else _EVERY_SECONDS
+        while True:
+            if not self._feed.subscriber_count():
+                self._parts.pop(name, None)
+                await self._feed.until_watched()
+            try:
+                reason = await reason_of(check)
+                self._take(name, ok=not reason, reason=reason or None)
+            except CannotTell as error:
+                self._take(name, ok=None, reason=str(error))
+            await asyncio.sleep(every_seconds)
+
+    def _take(self, name: str, *, ok: bool | None, reason: str | None) -> None:
+        before = self._parts.get(name)
+        if before and (before["ok"], before["reason"]) == (ok, reason):
+            return
+        if before and before["ok"] is not ok:
+            level = log.warning if ok is False else log.info
+            level("a part of the pipeline has changed", part=name, ok=ok, reason=reason)
+        since = before["since"] if before and before["ok"] is ok else time_json(datetime.now(UTC))
+        self._parts[name] = {"ok": ok, "reason": reason, "since": since}
+        self._changed.set()
+
+
+class Workers:
+    """Whether any worker lives, by the heartbeats that they leave at the broker; read while someone watches."""
+
+    def __init__(self, reader: HeartbeatReader, feed: Feed) -> None:
+        self._reader = reader
+        self._feed = feed
+
+    async def run(self) -> None:
+        """Read heartbeats until cancelled."""
+        while True:
+            await self._feed.until_watched()
+            with contextlib.suppress(KafkaError, OSError):
+                await self._reader.read(is_wanted=lambda: self._feed.subscriber_count() > 0)
+            await asyncio.sleep(_READ_AGAIN_SECONDS)
+
+    async def check(self) -> None:
+        """Raise unless a worker has given a sign of life lately.
+
+        Raises:
+            CannotTell: the broker does not answer, or was asked for the first time a moment ago.
+            NotWorking: no worker has.
+        """
+        match self._reader.is_alive:
+            case None:
+                raise CannotTell("not known yet, or the broker does not answer")
+            case False:
+                raise NotWorking("no worker gives a sign of life")

@@ -1,0 +1,212 @@
+"""The feed: the journal as it grows, to every WebSocket of its workspace. It knows no HTTP."""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict, deque
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any, Final
+
+import structlog
+from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col
+
+from api.store.database import Database
+from api.store.tables import JournalIdentityRow, JournalRow
+from api.store.wakeups import heard
+from schemas import topics
+
+log = structlog.get_logger(__name__)
+
+Message = dict[str, Any]
+
+#: What other instances have committed is seen after this at the latest.
+_LOOK_AGAIN_SECONDS: Final = 0.25
+_PAGE_ROWS: Final = 500
+_QUEUE_MESSAGES: Final = 1000
+_RATE_WINDOW_SECONDS: Final = 5.0
+#: It looks four times a second, so that this is no matter of load.
+_STILL_SECONDS: Final = 30.0
+
+
+class TooSlow(Exception):
+    """The subscriber's queue is full; it may come back with its cursor."""
+
+
+class FeedStandsStill(Exception):
+    """The feed does not get on with the journal."""
+
+
+class Subscriber:
+    """One WebSocket's bounded queue."""
+
+    def __init__(self) -> None:
+        self._queue: deque[Message] = deque()
+        self._filled = asyncio.Event()
+        self._overflowed = False
+
+    def offer(self, message: Message) -> None:
+        """Queue a message; the one that does not fit ends the subscription."""
+        if len(self._queue) >= _QUEUE_MESSAGES:
+            self._overflowed = True
+        else:
+            self._queue.append(message)
+        self._filled.set()
+
+    async def next(self) -> Message:
+        """The next message.
+
+        Raises:
+            TooSlow: some did not fit.
+        """
+        while not self._queue and not self._overflowed:
+            self._filled.clear()
+            await self._filled.wait()
+        if self._overflowed:
+            raise TooSlow
+        return self._queue.popleft()
+
+
+class Feed:
+    """Tails the journal and hands each row to the subscribers of its workspace."""
+
+    def __init__(self, database: Database, bell: asyncio.Event) -> None:
+        self._database = database
+        self._bell = bell
+        self._subscribers: dict[str, set[Subscriber]] = defaultdict(set)
+        self._done_at: dict[str, deque[float]] = defaultdict(deque)
+        self._is_watched = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._identity = ""
+        #: The last journal row that has been handed out.
+        self.position = 0
+        self._got_on_at = time.monotonic()
+
+    async def start(self) -> None:
+        """Begin at the end of the journal."""
+        async with self._database.reading() as session:
+            self._identity = (await session.scalars(select(col(JournalIdentityRow.identity)))).one()
+            self.position = (await session.scalar(select(func.max(col(JournalRow.seq))))) or 0
+
+    async def run(self) -> None:
+        """Hand out rows until cancelled."""
+        said = ""
+        while True:
+            await heard(self._bell, at_most_seconds=_LOOK_AGAIN_SECONDS)
+            try:
+                await self.catch_up()
+                said = ""
+            except (SQLAlchemyError, OSError) as error:
+                if (reason := type(error).__name__) != said:
+                    said = reason
+                    log.warning("the feed waits for the database", reason=str(error)[:500])
+
+    async def catch_up(self) -> None:
+        """Hand out what the journal has by now."""
+        async with self._turn:
+            more = True
+            while more:
+                async with self._database.reading() as session:
+                    newer = select(JournalRow).where(col(JournalRow.seq) > self.position)
+                    page = (await session.scalars(newer.order_by(col(JournalRow.seq)).limit(_PAGE_ROWS))).all()
+                for row in page:
+                    self._hand_out(row)
+                self._got_on_at = time.monotonic()
+                more = len(page) == _PAGE_ROWS
+
+    async def check(self) -> None:
+        """Raise if it has neither handed out a row nor reached the journal's end for a while.
+
+        Raises:
+            FeedStandsStill: it has not.
+        """
+        if (seconds := time.monotonic() - self._got_on_at) > _STILL_SECONDS:
+            raise FeedStandsStill(f"it has handed out nothing since {seconds:.0f} s, at row {self.position}")
+
+    @contextlib.contextmanager
+    def subscribed(self, workspace_id: str) -> Iterator[Subscriber]:
+        """Receive every row after ``position`` for as long as the context lasts."""
+        subscriber = Subscriber()
+        self._subscribers[workspace_id].add(subscriber)
+        self._is_watched.set()
+        try:
+            yield subscriber
+        finally:
+            self._subscribers[workspace_id].discard(subscriber)
+            if not self._subscribers[workspace_id]:
+                del self._subscribers[workspace_id]
+            if not self._subscribers:
+                self._is_watched.clear()
+
+    def publish(self, workspace_id: str, message: Message) -> None:
+        """Hand a message that is no journal row to every subscriber of a workspace."""
+        for subscriber in self._subscribers.get(workspace_id, ()):
+            subscriber.offer(message)
+
+    def cursor_at(self, position: int) -> str:
+        """Names a position in this journal; opaque to clients."""
+        return f"j{position}-{self._identity}"
+
+    async def position_of(self, cursor: str | None) -> int | None:
+        """The position that a cursor names; None where the journal cannot go on from there."""
+        number, _, identity = (cursor or "").removeprefix("j").partition("-")
+        if identity != self._identity or not (number.isascii() and number.isdigit()) or len(number) > 18:
+            return None
+        position = int(number)
+        if position > self.position:
+            await self.catch_up()
+        async with self._database.reading() as session:
+            first = await session.scalar(select(func.min(col(JournalRow.seq))))
+        oldest = first - 1 if first is not None else self.position
+        return position if oldest <= position <= self.position else None
+
+    async def replay(self, workspace_id: str, position: int) -> AsyncIterator[Message]:
+        """What the workspace missed since ``position``. When it ends, nothing lies between it and a subscription."""
+        while position < self.position:
+            until = self.position
+            async with self._database.reading() as session:
+                missed = select(JournalRow).where(
+                    col(JournalRow.workspace_id) == workspace_id,
+                    col(JournalRow.seq) > position,
+                    col(JournalRow.seq) <= until,
+                )
+                page: Sequence[JournalRow] = (
+                    await session.scalars(missed.order_by(col(JournalRow.seq)).limit(_PAGE_ROWS))
+                ).all()
+            for row in page:
+                yield self._message(row)
+            position = page[-1].seq or until if len(page) == _PAGE_ROWS else until
+
+    def watched(self) -> list[str]:
+        """The workspaces that have subscribers."""
+        return list(self._subscribers)
+
+    async def until_watched(self) -> None:
+        """Return when there is a subscriber."""
+        await self._is_watched.wait()
+
+    def subscriber_count(self) -> int:
+        """How many WebSockets there are."""
+        return sum(map(len, self._subscribers.values()))
+
+    def photos_per_second(self, workspace_id: str) -> float:
+        """How many photos have become ready or failed lately, a second."""
+        done_at = self._done_at[workspace_id]
+        while done_at and done_at[0] < time.monotonic() - _RATE_WINDOW_SECONDS:
+            done_at.popleft()
+        if not done_at:
+            del self._done_at[workspace_id]
+        return round(len(done_at) / _RATE_WINDOW_SECONDS, 1)
+
+    def _hand_out(self, row: JournalRow) -> None:
+        assert row.seq is not None
+        self.position = row.seq
+        if row.event in (topics.READY, topics.FAILED) and row.workspace_id in self._subscribers:
+            self._done_at[row.workspace_id].append(time.monotonic())
+        if row.workspace_id in self._subscribers:
+            self.publish(row.workspace_id, self._message(row))
+
+    def _message(self, row: JournalRow) -> Message:
+        assert row.seq is not None
+        return {"type": "photo", "event": row.event, "cursor": self.cursor_at(row.seq), "photo": row.photo}

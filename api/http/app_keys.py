@@ -1,0 +1,23 @@
+"""What the handlers find in the application."""
+
+from typing import Final
+
+from aiohttp import web
+
+from api.feed.health import Health
+from api.feed.stats import Stats
+from api.feed.subscribers import Feed
+from api.photos.uploads import Intake
+from api.store.database import Database
+from api.store.wakeups import Bells
+from infra.settings import Settings
+from infra.storage.client import Storage
+
+SETTINGS: Final = web.AppKey("settings", Settings)
+DATABASE: Final = web.AppKey("database", Database)
+STORAGE: Final = web.AppKey("storage", Storage)
+BELLS: Final = web.AppKey("bells", Bells)
+INTAKE: Final = web.AppKey("intake", Intake)
+HEALTH: Final = web.AppKey("health", Health)
+FEED: Final = web.AppKey("feed", Feed)
+STATS: Final = web.AppKey("stats", Stats)

@@ -1,0 +1,44 @@
+"""Many originals at once."""
+
+from typing import Final
+
+from aiohttp import hdrs, web
+
+from api.http.app_keys import DATABASE, STORAGE
+from api.http.handlers.files import send_pieces
+from api.http.params import parse_uuid, workspace_of
+from api.http.problems import Problem, bad_field, not_found
+from api.photos import commands
+from api.photos.archive import archive
+from infra.storage.faults import Missing
+from schemas.storage_keys import is_key_of_workspace
+
+_MAX_PHOTOS: Final = 500
+
+
+async def get_archive(request: web.Request) -> web.StreamResponse:
+    """``GET /v1/workspaces/{ws}/photos/download?ids=``: a zip, as it is made."""
+    workspace_id = workspace_of(request)
+    ids = list(dict.fromkeys(parse_uuid("ids", part) for part in request.query.get("ids", "").split(",")))
+    if len(ids) > _MAX_PHOTOS:
+        raise bad_field("ids", f"must not be over {_MAX_PHOTOS}")
+    async with request.app[DATABASE].reading() as session:
+        rows = [await commands.find_photo(session, workspace_id, photo_id) for photo_id in ids]
+    storage = request.app[STORAGE]
+    for row in rows:
+        if row.storage_key is None:
+            raise Problem(404, f"the upload of {row.id} has not been seen yet")
+        if not is_key_of_workspace(row.storage_key, row.workspace_id):
+            raise not_found("file")
+        try:
+            await storage.info(row.storage_key)
+        except Missing as error:
+            raise not_found("file") from error
+    response = web.StreamResponse(
+        headers={
+            hdrs.CONTENT_TYPE: "application/zip",
+            hdrs.CONTENT_DISPOSITION: 'attachment; filename="photos.zip"',
+            hdrs.CACHE_CONTROL: "private, no-store",
+        }
+    )
+    return await send_pieces(request, response, archive(storage, rows))

@@ -1,0 +1,180 @@
+"""Photos: list, one, change, delete, render again."""
+
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.http.app_keys import BELLS, DATABASE, SETTINGS
+from api.http.params import body_of, must_be_admin, photo_id_of, trace_of, workspace_of
+from api.http.problems import Problem, not_found
+from api.photos import commands
+from api.photos.listing import list_photos, wish_of
+from api.photos.rerender import Again, RetryWish, count_photos, rerender
+from api.store.database import database_time
+from api.store.locks import lock_photos, lock_photos_and_places
+from api.store.photo_json import photo_json
+from api.store.tables import PhotoRow
+from schemas.events import MAX_CAPTION
+from schemas.renditions import recipe_of
+
+Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"^[^\x00]*$")]
+
+#: How many photos one bulk request may name.
+_MAX_BULK = 500
+
+
+def _without_defaults(schema: dict[str, Any]) -> None:
+    """Generated clients send defaults, and would change what their caller has left out."""
+    for described in schema["properties"].values():
+        described.pop("default", None)
+
+
+class PhotoChange(BaseModel):
+    """What to change of a photo; a field that is absent stays as it is, so no field has a default that is sent."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+
+    caption: Caption | None = None
+    is_primary: Literal[True] = True
+
+
+class BulkDelete(BaseModel):
+    """Which photos to delete."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    photo_ids: list[UUID] = Field(min_length=1, max_length=_MAX_BULK)
+
+
+class BulkCaption(BaseModel):
+    """Which photos get which caption; null clears it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    photo_ids: list[UUID] = Field(min_length=1, max_length=_MAX_BULK)
+    caption: Caption | None
+
+
+async def get_photos(request: web.Request) -> web.Response:
+    """``GET /v1/workspaces/{ws}/photos``."""
+    workspace_id, wish = workspace_of(request), wish_of(request.query)
+    async with request.app[DATABASE].reading() as session:
+        rows, cursor = await list_photos(session, workspace_id, wish)
+    return web.json_response({"items": [photo_json(row) for row in rows], "next_cursor": cursor})
+
+
+async def get_photo(request: web.Request) -> web.Response:
+    """``GET /v1/workspaces/{ws}/photos/{id}``."""
+    workspace_id, photo_id = workspace_of(request), photo_id_of(request)
+    async with request.app[DATABASE].reading() as session:
+        row = await commands.find_photo(session, workspace_id, photo_id)
+    return web.json_response(photo_json(row))
+
+
+async def patch_photo(request: web.Request) -> web.Response:
+    """``PATCH /v1/workspaces/{ws}/photos/{id}``."""
+    workspace_id, photo_id = workspace_of(request), photo_id_of(request)
+    change = await body_of(request, PhotoChange)
+    if not change.model_fields_set:
+        raise Problem(400, "nothing to change: give caption or is_primary")
+    wanted = change.model_dump(exclude_unset=True)
+
+    async def work(session: AsyncSession) -> PhotoRow:
+        rows = await lock_photos_and_places(session, workspace_id, [photo_id])
+        if not rows:
+            raise not_found()
+        await commands.change_photo(session, rows[0], **wanted)
+        return rows[0]
+
+    return web.json_response(photo_json(await request.app[DATABASE].write(work)))
+
+
+async def delete_photo(request: web.Request) -> web.Response:
+    """``DELETE /v1/workspaces/{ws}/photos/{id}``."""
+    workspace_id, photo_id, trace = workspace_of(request), photo_id_of(request), trace_of(request)
+
+    async def work(session: AsyncSession) -> None:
+        rows = await lock_photos_and_places(session, workspace_id, [photo_id])
+        if not rows:
+            raise not_found()
+        await commands.delete_photos(session, rows, trace)
+
+    await request.app[DATABASE].write(work)
+    request.app[BELLS].ring()
+    return web.Response(status=204)
+
+
+async def bulk_delete(request: web.Request) -> web.Response:
+    """``POST /v1/workspaces/{ws}/photos/bulk-delete``: 200 with a result for each id."""
+    workspace_id, trace = workspace_of(request), trace_of(request)
+    wanted = (await body_of(request, BulkDelete)).photo_ids
+
+    async def work(session: AsyncSession) -> set[UUID]:
+        rows = await lock_photos_and_places(session, workspace_id, wanted)
+        await commands.delete_photos(session, rows, trace)
+        return {row.id for row in rows}
+
+    found = await request.app[DATABASE].write(work)
+    request.app[BELLS].ring()
+    return _results(wanted, found, "deleted")
+
+
+async def bulk_caption(request: web.Request) -> web.Response:
+    """``POST /v1/workspaces/{ws}/photos/bulk-caption``: 200 with a result for each id."""
+    workspace_id = workspace_of(request)
+    wish = await body_of(request, BulkCaption)
+
+    async def work(session: AsyncSession) -> set[UUID]:
+        rows = [row for row in await lock_photos(session, wish.photo_ids) if row.workspace_id == workspace_id]
+        now = await database_time(session)
+        for row in rows:
+            await commands.change_photo(session, row, caption=wish.caption, now=now)
+        return {row.id for row in rows}
+
+    return _results(wish.photo_ids, await request.app[DATABASE].write(work), "changed")
+
+
+async def retry_photo(request: web.Request) -> web.Response:
+    """``POST /v1/workspaces/{ws}/photos/{id}/retry``: 202 with the photo, pending again."""
+    workspace_id, photo_id, trace = workspace_of(request), photo_id_of(request), trace_of(request)
+
+    async def work(session: AsyncSession) -> PhotoRow:
+        row = await commands.find_photo(session, workspace_id, photo_id, lock=True)
+        if not await commands.render_again(session, [row], trace):
+            raise Problem(409, "the photo's upload has not been seen yet")
+        return row
+
+    row = await request.app[DATABASE].write(work)
+    request.app[BELLS].ring()
+    return web.json_response(photo_json(row), status=202)
+
+
+async def retry_photos(request: web.Request) -> web.Response:
+    """``POST /v1/workspaces/{ws}/photos/retry``: 202 with how many, and where to go on."""
+    return await _retry_in(request, workspace_of(request))
+
+
+async def retry_everywhere(request: web.Request) -> web.Response:
+    """``POST /v1/photos/retry``: the same in every workspace, for admins."""
+    must_be_admin(request)
+    return await _retry_in(request, None)
+
+
+async def _retry_in(request: web.Request, workspace_id: str | None) -> web.Response:
+    wish, database = await body_of(request, RetryWish), request.app[DATABASE]
+    recipe = recipe_of(request.app[SETTINGS].renditions)
+    if wish.dry_run:
+        again = Again(await count_photos(database, workspace_id, wish, recipe), None)
+    else:
+        again = await rerender(database, workspace_id, wish, recipe, trace_of(request))
+        request.app[BELLS].ring()
+    cursor = None if again.next_cursor is None else str(again.next_cursor)
+    return web.json_response({"count": again.count, "next_cursor": cursor}, status=202)
+
+
+def _results(wanted: list[UUID], found: set[UUID], word: str) -> web.Response:
+    results = [{"id": str(photo_id), "result": word if photo_id in found else "not_found"} for photo_id in wanted]
+    return web.json_response({"results": results})

@@ -1,0 +1,128 @@
+"""Signing in, signing out, and the page."""
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from string import Template
+from typing import Any, Final
+
+import structlog
+from aiohttp import hdrs, web
+from sqlalchemy.exc import SQLAlchemyError
+from yarl import URL
+
+from api.http.auth import COOKIE, GATE, caller_of, is_same_origin
+from api.http.problems import Problem
+from api.http.sessions import LASTS, SESSIONS
+
+log = structlog.get_logger(__name__)
+
+DASHBOARD: Final = Path(__file__).parents[2] / "dashboard"
+
+#: By name: what a request asks for never becomes a path.
+_FILES: Final = {file.relative_to(DASHBOARD).as_posix(): file for file in DASHBOARD.rglob("*") if file.is_file()}
+
+_SIGN_IN: Final = Template(Path(__file__).with_name("sign_in.html").read_text())
+_PAGE_HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; "
+        "form-action 'self'; frame-ancestors 'none'"
+    ),
+    hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
+    # Not no-referrer: with it a browser sends the sign-in form with `Origin: null`, as a hostile page's would come.
+    "Referrer-Policy": "same-origin",
+    hdrs.CACHE_CONTROL: "no-cache",
+}
+
+#: What the page's address may ask for; it is kept through signing in.
+_PAGE_QUERY: Final = ("workspace", "status", "photo")
+_MAX_QUERY_VALUE: Final = 255
+
+_UNKNOWN_KEY: Final = "That key is not known here."
+
+
+async def get_page(request: web.Request) -> web.StreamResponse:
+    """``GET /``: the dashboard; ``?key=`` signs in first, so that a link is enough and the key leaves the address."""
+    key = request.query.get("key")
+    if key is not None:
+        if request.app[GATE].knows(key.strip()):
+            return await _signed_in(request, request.query)
+        return _sign_in_page(request.query, _UNKNOWN_KEY)
+    if await _may_see_page(request):
+        return web.FileResponse(_FILES["index.html"], headers=_PAGE_HEADERS)
+    return _sign_in_page(request.query)
+
+
+async def post_session(request: web.Request) -> web.Response:
+    """``POST /session``: trades a key for the session cookie."""
+    form = await request.post()
+    if hdrs.ORIGIN in request.headers and not is_same_origin(request):
+        return _sign_in_page({}, "Sign in here: the form was sent by a page of another site.", status=403)
+    if not request.app[GATE].knows(str(form.get("key", "")).strip()):
+        return _sign_in_page(form, _UNKNOWN_KEY)
+    return await _signed_in(request, form)
+
+
+async def delete_session(request: web.Request) -> web.Response:
+    """``DELETE /session``: signs out; the cookie is worthless from now on, wherever a copy of it may be."""
+    await caller_of(request)  # refuses what another site's page asks for
+    if token := request.cookies.get(COOKIE):
+        await request.app[SESSIONS].close(token)
+    response = web.Response(status=204)
+    response.del_cookie(COOKIE, path="/")
+    return response
+
+
+async def get_static(request: web.Request) -> web.StreamResponse:
+    """``GET /dashboard/…``: the page's own files."""
+    file = _FILES.get(request.match_info["file"])
+    if file is None:
+        raise Problem(404, f"there is nothing at {request.path}")
+    return web.FileResponse(file, headers=_PAGE_HEADERS)
+
+
+async def _may_see_page(request: web.Request) -> bool:
+    """Whether to send the page. It holds nothing by itself: what it shows it asks for, with the cookie."""
+    if request.headers.get("Sec-Fetch-Site") == "cross-site":
+        return True  # a link on another site: the browser keeps the cookie back now, and sends it with what follows
+    try:
+        return await caller_of(request) is not None
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("could not look up a session", reason=str(error)[:500])
+        return True  # the page says better what is wrong
+
+
+async def _signed_in(request: web.Request, wanted: Mapping[str, Any]) -> web.Response:
+    try:
+        token = await request.app[SESSIONS].open(request.app[GATE].key_id, "admin", None)
+    except (SQLAlchemyError, OSError) as error:
+        log.warning("could not open a session", reason=str(error)[:500])
+        return _sign_in_page(wanted, "The database does not answer. Try again in a moment.", status=503)
+    headers = {hdrs.LOCATION: str(URL("/").with_query(_page_query(wanted))), hdrs.CACHE_CONTROL: "no-store"}
+    response = web.Response(status=303, headers=headers)
+    response.set_cookie(
+        COOKIE,
+        token,
+        max_age=int(LASTS.total_seconds()),
+        path="/",
+        httponly=True,
+        samesite="Strict",
+        secure=request.secure,
+    )
+    return response
+
+
+def _sign_in_page(wanted: Mapping[str, Any], failure: str = "", *, status: int = 401) -> web.Response:
+    headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: "no-store", hdrs.WWW_AUTHENTICATE: 'Bearer realm="thumbstream"'}
+    kept = "".join(
+        f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in _page_query(wanted).items()
+    )
+    text = _SIGN_IN.substitute(kept=kept, failure=escape(failure))
+    return web.Response(status=status, text=text, content_type="text/html", headers=headers)
+
+
+def _page_query(wanted: Mapping[str, Any]) -> dict[str, str]:
+    found = {name: wanted.get(name) for name in _PAGE_QUERY}
+    return {
+        name: value for name, value in found.items() if isinstance(value, str) and 0 < len(value) <= _MAX_QUERY_VALUE
+    }

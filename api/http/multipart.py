@@ -1,0 +1,205 @@
+"""An upload on its way in: multipart, streamed to a temporary file, hashed and counted as it comes."""
+
+import contextlib
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+from uuid import uuid4
+
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
+
+from api.http.content_disposition import parse_content_disposition
+from api.http.params import parse_text
+from api.http.problems import Problem, bad_field, problem_of_fault
+from imaging.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
+from infra.settings import Settings
+from infra.storage.client import Storage
+from schemas.events import MAX_CAPTION, MAX_ITEM_ID
+from schemas.faults import OriginalTooLarge, StorageUnavailable, TooManyPixels, Unreadable, UnsupportedFormat
+from schemas.storage_keys import TEMPORARY_PREFIX
+
+_CHUNK_BYTES: Final = 256 * 1024
+_MAX_FILENAME: Final = 255
+#: What the parts around the photo may take: boundaries, headers, caption.
+_ENVELOPE_BYTES: Final = 64 * 1024
+_MAX_PARTS: Final = 16
+#: Longer than UTF-8 needs for the longest field.
+_MAX_FIELD_BYTES: Final = 4 * MAX_CAPTION
+
+#: Those of ASCII and of Latin-1, and what breaks a line.
+_CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_TEXT_FIELDS: Final = {"item_id": MAX_ITEM_ID, "caption": MAX_CAPTION}
+
+
+@dataclass
+class Received:
+    """What an upload brought."""
+
+    path: Path
+    filename: str | None = None
+    #: Bytes.
+    file_size: int = 0
+    checksum: str = ""
+    first_bytes: bytes = b""
+    fields: dict[str, str] = field(default_factory=dict)
+
+
+@contextlib.asynccontextmanager
+async def received(request: web.Request, settings: Settings, storage: Storage) -> AsyncIterator[Received]:
+    """The upload in a temporary file, which is gone when the context ends.
+
+    Raises:
+        Problem: 400 without a photo, 413 over the limit (as soon as it shows), 415 when it is no image.
+    """
+    limit = settings.max_upload_bytes
+    if (request.content_length or 0) > limit + _ENVELOPE_BYTES:
+        raise _too_large(limit)
+    if request.content_type != "multipart/form-data":
+        raise bad_field("photo", "must be sent as multipart/form-data")
+    upload = Received(await storage.incoming_folder() / f"{TEMPORARY_PREFIX}{uuid4().hex}")
+    try:
+        await _read_parts(request, upload, limit, storage)
+        yield upload
+    finally:
+        with contextlib.suppress(StorageUnavailable):  # housekeeping erases it later
+            await storage.in_thread(upload.path.unlink, True, what="erasing a temporary file")
+
+
+def clear_incoming(folder: Path, older_than_seconds: float) -> int:
+    """Erase temporary files of uploads whose api was killed, told by when they were last written. Returns how many."""
+    before, count = time.time() - older_than_seconds, 0
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's in a folder for all
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+    return count
+
+
+async def header_of(upload: Received, settings: Settings, storage: Storage) -> Header:
+    """What the photo says about itself.
+
+    Raises:
+        Problem: 415 when it is no image, 422 when it is broken or has too many pixels.
+    """
+    try:
+        read = partial(read_header, upload.path, max_pixels=settings.max_pixels)
+        return await storage.in_thread(read, what="reading the header of an upload")
+    except UnsupportedFormat as fault:
+        raise problem_of_fault(415, fault) from fault
+    except (Unreadable, TooManyPixels) as fault:
+        raise problem_of_fault(422, fault) from fault
+
+
+async def _read_parts(request: web.Request, upload: Received, limit: int, storage: Storage) -> None:
+    try:
+        reader = _FormReader(request.headers, request.content)
+        count, has_photo = 0, False
+        while (part := await reader.next()) is not None:
+            count += 1
+            if not isinstance(part, BodyPartReader) or count > _MAX_PARTS:
+                raise Problem(400, "the multipart body has parts that are not expected")
+            name, filename = parse_content_disposition(part.headers.get(hdrs.CONTENT_DISPOSITION, ""))
+            if name == "photo" and not has_photo:
+                has_photo = True
+                upload.filename = plain_filename(filename)
+                await _read_photo(part, upload, limit, storage)
+            elif name in _TEXT_FIELDS:
+                await _read_field(part, name, upload)
+            else:
+                await _skip(part, name or "")
+    except (ValueError, AssertionError) as error:
+        raise Problem(400, "the multipart body is malformed") from error
+    if not has_photo:
+        raise bad_field("photo", "is missing")
+    if upload.file_size == 0:
+        raise bad_field("photo", "is empty")
+
+
+class _PartReader(BodyPartReader):
+    """A part of a form, which may not say its own length: RFC 7578, section 4.8."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **{**options, "subtype": "form-data"})
+
+
+class _FormReader(MultipartReader):
+    """Splits a form into its parts and leaves their names to us: aiohttp's parser refuses names with two ``;``."""
+
+    part_reader_cls = _PartReader
+    multipart_reader_cls = MultipartReader
+
+    def __init__(self, headers: Mapping[str, str], content: StreamReader) -> None:
+        # By another subtype, under which aiohttp does not look into the names of its parts.
+        kind = re.sub("(?i)^multipart/form-data", "multipart/mixed", headers[hdrs.CONTENT_TYPE].strip())
+        super().__init__({hdrs.CONTENT_TYPE: kind}, content)
+
+
+async def _read_photo(part: BodyPartReader, upload: Received, limit: int, storage: Storage) -> None:
+    digest = sha256()
+    file = await storage.in_thread(upload.path.open, "wb", what="opening a temporary file")
+    try:
+        while chunk := bytes(await part.read_chunk(_CHUNK_BYTES)):
+            upload.file_size += len(chunk)
+            if upload.file_size > limit:
+                raise _too_large(limit)
+            if len(upload.first_bytes) < SNIFF_BYTES:
+                upload.first_bytes += chunk[:SNIFF_BYTES]
+                _refuse_what_is_no_image(upload.first_bytes)
+            await storage.in_thread(_take, digest, file, chunk, what="writing a temporary file")
+    finally:
+        await storage.in_thread(file.close, what="closing a temporary file")
+    _refuse_what_is_no_image(upload.first_bytes, whole=True)
+    upload.checksum = f"sha256:{digest.hexdigest()}"
+
+
+async def _read_field(part: BodyPartReader, name: str, upload: Received) -> None:
+    content = bytearray()
+    while chunk := await part.read_chunk(8192):
+        content += chunk
+        if len(content) > _MAX_FIELD_BYTES:
+            raise bad_field(name, f"must not be over {_TEXT_FIELDS[name]} characters")
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise bad_field(name, "must be UTF-8") from error
+    if text:
+        upload.fields[name] = parse_text(name, text, _TEXT_FIELDS[name])
+
+
+async def _skip(part: BodyPartReader, name: str) -> None:
+    passed = 0
+    while chunk := await part.read_chunk(8192):
+        passed += len(chunk)
+        if passed > _ENVELOPE_BYTES:
+            raise bad_field(name, "is no field of an upload")
+
+
+def plain_filename(name: str | None) -> str | None:
+    """The name without folders and control characters, of a bounded length; names are data, never paths.
+
+    What turns the direction of text stays: names of right-to-left languages have it. Who shows a name isolates it.
+    """
+    if name is None:
+        return None
+    last = re.split(r"[/\\]", name)[-1].encode(errors="ignore").decode()
+    return _CONTROL_CHARACTERS.sub("", last).strip()[-_MAX_FILENAME:] or None
+
+
+def _take(digest: Any, file: BinaryIO, chunk: bytes) -> None:
+    digest.update(chunk)
+    file.write(chunk)
+
+
+def _refuse_what_is_no_image(first_bytes: bytes, *, whole: bool = False) -> None:
+    if (whole or len(first_bytes) >= SNIFF_BYTES) and first_bytes and format_of(first_bytes) is None:
+        raise problem_of_fault(415, unsupported())
+
+
+def _too_large(limit: int) -> Problem:
+    return problem_of_fault(413, OriginalTooLarge(f"the photo is over the limit of {limit} bytes"))

@@ -1,0 +1,113 @@
+"""What a request asks: its path, query, body and headers, checked; what is wrong is a problem that names the field."""
+
+import re
+from datetime import UTC, datetime
+from typing import Annotated, Final, TypeVar
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ValidationError
+
+from api.http.auth import CALLER
+from api.http.problems import Problem, bad_field, not_found, problem_of_validation
+from schemas.events import MAX_ITEM_ID
+from schemas.storage_keys import WORKSPACE_PATTERN
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must be in the years 1 to 9999 in UTC too") from error
+
+
+#: A time with a zone, in UTC: at the ends of the calendar the change of zone can fail.
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+
+_UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
+
+
+def workspace_of(request: web.Request) -> str:
+    """The workspace in the path, if the caller may see it."""
+    workspace_id = request.match_info["workspace"]
+    if not re.fullmatch(WORKSPACE_PATTERN, workspace_id):
+        raise bad_field("workspace_id", "must begin with a letter or digit and have only letters, digits and . _ @ + -")
+    caller = request[CALLER]
+    if caller.workspace_id not in (None, workspace_id):
+        raise not_found("workspace")
+    return workspace_id
+
+
+def must_be_admin(request: web.Request) -> None:
+    """Refuse who may not see every workspace."""
+    caller = request[CALLER]
+    if caller.role != "admin" or caller.workspace_id is not None:
+        raise Problem(403, "this is for admins")
+
+
+def photo_id_of(request: web.Request) -> UUID:
+    """The photo id in the path."""
+    return parse_uuid("id", request.match_info["photo"])
+
+
+def item_id_of(request: web.Request) -> str:
+    """The item id in the path."""
+    return parse_text("item_id", request.match_info["item"], MAX_ITEM_ID)
+
+
+def parse_uuid(field: str, text: str) -> UUID:
+    """A UUID in its 36-character form."""
+    if not _UUID_TEXT.fullmatch(text):
+        raise bad_field(field, "must be a UUID")
+    return UUID(text)
+
+
+def parse_text(field: str, text: str, max_length: int) -> str:
+    """Text that is there and can be kept."""
+    if not text:
+        raise bad_field(field, "must not be empty")
+    if len(text) > max_length:
+        raise bad_field(field, f"must not be over {max_length} characters")
+    if "\0" in text or not _is_unicode(text):
+        raise bad_field(field, "must be plain text")
+    return text
+
+
+async def body_of(request: web.Request, model: type[Model]) -> Model:
+    """The JSON body as ``model``."""
+    content = await request.read()
+    try:
+        return model.model_validate_json(content)
+    except ValidationError as error:
+        raise problem_of_validation(error) from error
+
+
+def trace_of(request: web.Request) -> list[tuple[str, bytes]]:
+    """The trace that the request is part of, for the events that it causes. Source: W3C Trace Context."""
+    parent = request.headers.get("traceparent", "")
+    if not _TRACEPARENT.fullmatch(parent):
+        return []
+    state = request.headers.get("tracestate")
+    trace = [("traceparent", parent.encode("ascii"))]
+    return [*trace, ("tracestate", state.encode("latin-1", "replace"))] if state else trace
+
+
+def idempotency_key_of(request: web.Request) -> str | None:
+    """The Idempotency-Key header."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return None
+    if not key.isascii():
+        raise Problem(400, "Idempotency-Key must be ASCII", fields={"Idempotency-Key": "must be ASCII"})
+    return parse_text("Idempotency-Key", key, 255)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -1,0 +1,152 @@
+"""The life of the application: what it opens and starts, and how it stops without leaving work behind."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable
+from functools import partial
+from typing import Final
+
+import structlog
+from aiohttp import web
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import KafkaError
+from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
+
+from api.background import Background
+from api.feed.health import Health, Workers
+from api.feed.stats import WORKER_GROUP, Lag, Stats
+from api.feed.subscribers import Feed
+from api.http.app_keys import BELLS, DATABASE, FEED, HEALTH, INTAKE, STATS, STORAGE
+from api.http.handlers.health import READINESS
+from api.http.sessions import SESSIONS, Sessions
+from api.photos.housekeeping import Housekeeping
+from api.photos.uploads import Intake
+from api.projection.consumer import GROUP as PROJECTOR_GROUP
+from api.projection.consumer import Projector
+from api.publishing.consumer_progress import ConsumerProgress, is_a_photo_in_work
+from api.publishing.reconciler import Reconciler
+from api.publishing.relay import Relay
+from api.publishing.republish import mark_lost
+from api.publishing.topic_loss import BrokerMemory
+from api.store.database import Database, DatabaseUnavailable, open_database
+from api.store.leases import Lease
+from infra.kafka import clients
+from infra.kafka.worker_heartbeat import HeartbeatReader
+from infra.readiness import Readiness
+from infra.settings import Settings
+from infra.storage.client import open_storage
+from schemas import topics
+
+log = structlog.get_logger(__name__)
+
+BACKGROUND: Final = web.AppKey("background", Background)
+
+_PUBLISH_AT_STOP_SECONDS: Final = 5.0
+_PROJECT_AT_STOP_SECONDS: Final = 10.0
+_DATABASE_AGAIN_SECONDS: Final = 1.0
+
+
+@contextlib.asynccontextmanager
+async def living(app: web.Application, settings: Settings, *, republish: bool) -> AsyncIterator[None]:
+    """Database, storage and the tasks beside HTTP, for as long as the context lasts."""
+    async with contextlib.AsyncExitStack() as stack:
+        database = app[DATABASE] = open_database(settings)
+        stack.push_async_callback(database.close)
+        storage = app[STORAGE] = open_storage(settings)
+        stack.push_async_callback(storage.close)
+        await _migrated(database)
+        if republish and (count := await mark_lost(database)):
+            log.info("unfinished photos go out again", count=count)
+        app[SESSIONS] = Sessions(database)
+        app[INTAKE] = Intake(settings, database, storage, app[BELLS])
+        feed = app[FEED] = Feed(database, app[BELLS].journal)
+        await feed.start()
+        lease = Lease(database, "relay")
+        memory = BrokerMemory(settings, database)
+        relay = Relay(settings, database, app[BELLS].outbox, lease, memory.check)
+        reconciler = Reconciler(settings, database, lease, app[BELLS], memory)
+        projector = Projector(settings, database, app[BELLS])
+        lag = Lag(settings, feed)
+        stats = app[STATS] = Stats(database, feed, lag)
+        workers = Workers(HeartbeatReader(settings), feed)
+        health = app[HEALTH] = Health(
+            feed,
+            {
+                "broker": lag.check,
+                "worker": workers.check,
+                "database": lambda: _check_database(database, lease),
+                "storage": storage.check,
+                "projector": projector.progress.check,
+            },
+        )
+        background = app[BACKGROUND] = Background()
+        waits = {topics.UPLOADED: 0.0, topics.DELETED: 0.0, topics.RETRY: settings.retry_longest_seconds}
+        worker_progress = ConsumerProgress(settings, WORKER_GROUP, waits, is_busy=partial(is_a_photo_in_work, database))
+        projector_progress = ConsumerProgress(settings, PROJECTOR_GROUP, dict.fromkeys(topics.PROJECTED, 0.0))
+        app[READINESS] = Readiness(
+            {
+                "database": database.check,
+                "kafka": lambda: _check_kafka(settings),
+                "storage": storage.check_rights,
+                "tasks": background.check,
+                "worker": worker_progress.check,
+                "projector": projector_progress.check,
+                "feed": feed.check,
+            }
+        )
+        stack.push_async_callback(_give_back, lease)
+        stack.push_async_callback(background.stop)
+        background.start("lease", lease.run())
+        background.start("relay", relay.run())
+        background.start("reconciler", reconciler.run())
+        background.start("projector", projector.run())
+        background.start("progress of workers", worker_progress.run())
+        background.start("progress of projectors", projector_progress.run())
+        background.start("feed", feed.run())
+        background.start("lag", lag.run())
+        background.start("stats", stats.run())
+        background.start("workers", workers.run())
+        background.start("health", health.run())
+        background.start("housekeeping", Housekeeping(settings, database, storage, lease).run())
+        yield
+        await _at_most(_PUBLISH_AT_STOP_SECONDS, relay.drain())
+        await _at_most(_PROJECT_AT_STOP_SECONDS, projector.catch_up())
+
+
+async def _migrated(database: Database) -> None:
+    """Bring the tables up to date as soon as the database answers."""
+    said = ""
+    while True:
+        try:
+            await database.migrate()
+            return
+        except (OperationalError, InterfaceError, DatabaseUnavailable, OSError) as error:
+            if str(error) != said:
+                said = str(error)
+                log.warning("waiting for the database", reason=said[:500])
+            await asyncio.sleep(_DATABASE_AGAIN_SECONDS)
+
+
+async def _check_kafka(settings: Settings) -> None:
+    client = AIOKafkaClient(**clients.client_options(settings))
+    try:
+        await client.bootstrap()
+    finally:
+        await client.close()
+
+
+async def _check_database(database: Database, lease: Lease) -> None:
+    """Raise unless the database answers, and a write went through lately: a locked file can still be read."""
+    await database.check()
+    await lease.writes.check()
+
+
+async def _give_back(lease: Lease) -> None:
+    with contextlib.suppress(SQLAlchemyError, OSError):
+        await lease.give_back()
+
+
+async def _at_most(seconds: float, work: Awaitable[None]) -> None:
+    with contextlib.suppress(TimeoutError, KafkaError, SQLAlchemyError, OSError):
+        async with asyncio.timeout(seconds):
+            await work

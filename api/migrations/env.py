@@ -1,8 +1,0 @@
-"""How Alembic reaches the tables: through the connection, and in the transaction, that the api hands it."""
-
-from alembic import context
-
-from api import tables
-
-context.configure(connection=context.config.attributes["connection"], target_metadata=tables.PhotoRow.metadata)
-context.run_migrations()

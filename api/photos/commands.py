@@ -1,0 +1,231 @@
+"""What people and programs may do with photos, each in one transaction: the row, the event, the journal."""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Final, Self
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api.http.problems import Problem, not_found
+from api.projection.apply import write_photo
+from api.projection.photo_state import Generation, Photo, fold
+from api.store import journal, originals, outbox
+from api.store.database import database_time
+from api.store.items import close_gaps, place_last
+from api.store.locks import lock_item, lock_items
+from api.store.photo_json import photo_json
+from api.store.tables import DeletedPhotoRow, IdempotencyKeyRow, PhotoRow
+from schemas import ids, topics
+from schemas.events import MAX_CAPTION, PhotoDeleted, PhotoUploaded
+from schemas.storage_keys import is_key_of_workspace
+from schemas.times import LATEST
+
+Trace = Iterable[tuple[str, bytes]]
+
+_UNSET: Final = object()
+
+
+@dataclass(frozen=True)
+class Idempotency:
+    """The key that a caller gave to a request, and what the request asked for."""
+
+    key: str
+    fingerprint: str
+
+    @classmethod
+    def of(cls, key: str, event: PhotoUploaded) -> Self:
+        """The same for a repeated request, whatever ids its event has got and however its multipart body is cut."""
+        asked_for = (event.checksum, event.file_size, event.item_id, event.caption, event.filename)
+        return cls(key, sha256(json.dumps(asked_for).encode()).hexdigest())
+
+
+async def add_photo(
+    session: AsyncSession, event: PhotoUploaded, *, idempotency: Idempotency | None = None, trace: Trace = ()
+) -> PhotoRow:
+    """A new photo of which ``event`` tells. Its original must lie in storage already.
+
+    Raises:
+        IntegrityError: the idempotency key has been used in the meantime.
+    """
+    photo = fold(None, event)
+    assert isinstance(photo, Photo)
+    row = PhotoRow(id=event.photo_id, workspace_id=event.workspace_id)
+    write_photo(row, photo)
+    row.updated_at = await database_time(session)
+    if row.item_id is not None:
+        await lock_items(session, [(row.workspace_id, row.item_id)])
+    await place_last(session, row)
+    session.add(row)
+    if idempotency is not None:
+        session.add(
+            IdempotencyKeyRow(
+                workspace_id=event.workspace_id,
+                key=idempotency.key,
+                photo_id=event.photo_id,
+                fingerprint=idempotency.fingerprint,
+            )
+        )
+    outbox.enqueue(session, event, trace)
+    await journal.append(session, [journal.entry(topics.UPLOADED, row)])
+    return row
+
+
+async def find_by_idempotency_key(
+    session: AsyncSession, workspace_id: str, idempotency: Idempotency
+) -> PhotoRow | None:
+    """The photo that the first request with this key made, if there was one.
+
+    Raises:
+        Problem: 422 if that asked for something else, 409 if its photo has been deleted since.
+    """
+    used = await session.get(IdempotencyKeyRow, (workspace_id, idempotency.key))
+    if used is None:
+        return None
+    if used.fingerprint not in (None, idempotency.fingerprint):
+        message = "has been used for another upload: file, file name, caption or item differ"
+        raise Problem(422, f"this Idempotency-Key {message}", fields={"Idempotency-Key": message})
+    row = await session.get(PhotoRow, used.photo_id)
+    if row is None:
+        raise Problem(409, "the photo that this Idempotency-Key made has been deleted")
+    return row
+
+
+async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *, lock: bool = False) -> PhotoRow:
+    """The photo, if this workspace has it. To change its place, lock by :func:`api.store.locks.lock_photos_and_places`.
+
+    Raises:
+        Problem: 404.
+    """
+    row = await session.get(PhotoRow, photo_id, with_for_update=lock or None)
+    if row is None or row.workspace_id != workspace_id:
+        raise not_found()
+    return row
+
+
+async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> None:
+    """Delete photos, which must be locked with their places: gone from now on, their files in a while."""
+    entries, now = [], await database_time(session)
+    keys = {row.id: originals.key_of(row) for row in rows}
+    unused = await originals.unused_keys(session, keys)
+    for row in rows:
+        event = originals.deletion_of(row, keys[row.id], event_id=str(ids.new_id()), at=now, unused=unused)
+        snapshot = photo_json(row)
+        session.add(_tombstone(event, snapshot))
+        await session.delete(row)
+        outbox.enqueue(session, event, trace)
+        entries.append(journal.entry_of_snapshot(topics.DELETED, row.workspace_id, row.id, snapshot))
+    await session.flush()
+    for workspace_id, item_id in sorted({(row.workspace_id, row.item_id) for row in rows if row.item_id}):
+        await close_gaps(session, workspace_id, item_id)
+    await journal.append(session, entries)
+
+
+async def delete_item(session: AsyncSession, workspace_id: str, item_id: str, trace: Trace = ()) -> int:
+    """Delete every photo of an item. Returns how many there were."""
+    rows = await lock_item(session, workspace_id, item_id)
+    await delete_photos(session, rows, trace)
+    return len(rows)
+
+
+async def change_photo(
+    session: AsyncSession,
+    row: PhotoRow,
+    *,
+    caption: object = _UNSET,
+    is_primary: bool = False,
+    now: datetime | None = None,
+) -> None:
+    """Change a photo's caption (None clears it), or make it the primary one of its item, locked with its places."""
+    if caption is not _UNSET:
+        assert caption is None or isinstance(caption, str)
+        row.caption = caption
+    if is_primary:
+        if row.item_id is None:
+            raise Problem(400, "is_primary: the photo has no item", fields={"is_primary": "the photo has no item"})
+        others = [col(PhotoRow.workspace_id) == row.workspace_id, col(PhotoRow.item_id) == row.item_id]
+        for primary in await session.scalars(select(PhotoRow).where(*others, col(PhotoRow.is_primary))):
+            primary.is_primary = False
+        row.is_primary = True
+    row.updated_at = now or await database_time(session)
+
+
+async def order_item(session: AsyncSession, workspace_id: str, item_id: str, photo_ids: Sequence[UUID]) -> None:
+    """Put the photos of an item into this order.
+
+    Raises:
+        Problem: 404 without such an item, 400 unless ``photo_ids`` are exactly its photos, each once.
+    """
+    rows = await lock_item(session, workspace_id, item_id)
+    if not rows:
+        raise not_found("item")
+    by_id = {row.id: row for row in rows}
+    if len(photo_ids) != len(by_id) or set(photo_ids) != set(by_id):
+        message = "must be exactly the item's photos, each once"
+        raise Problem(400, f"photo_ids {message}", fields={"photo_ids": message})
+    for place, photo_id in enumerate(photo_ids):
+        by_id[photo_id].display_order = place
+
+
+async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> int:
+    """Have photos, which must be locked, rendered anew. Returns how many: those whose upload is known."""
+    entries, now = [], await database_time(session)
+    for row in rows:
+        if row.storage_key is None or not is_key_of_workspace(row.storage_key, row.workspace_id):
+            continue
+        occurred_at, event_id = _next_generation(row, now)
+        event = upload_event_of(row, event_id=event_id, occurred_at=occurred_at)
+        row.uploaded_at, row.upload_event_id = event.occurred_at, event.event_id
+        row.status_at, row.status_event_id = event.occurred_at, event.event_id
+        row.thumbnail_status, row.attempts, row.status_changed_at = "pending", 0, event.occurred_at
+        row.is_lost, row.republications, row.republished_at = False, 0, None
+        row.error_code = row.error_message = None
+        row.updated_at = now
+        outbox.enqueue(session, event, trace)
+        entries.append(journal.entry(topics.UPLOADED, row))
+    await journal.append(session, entries)
+    return len(entries)
+
+
+def _next_generation(row: PhotoRow, now: datetime) -> Generation:
+    """When a photo is uploaded anew, and under which event id: after all that is known of it."""
+    latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
+    event_id = str(ids.new_id())
+    if latest < LATEST:
+        return max(now, latest + timedelta(microseconds=1)), event_id
+    return LATEST, f"~{event_id}"  # no moment is later: of the same moment, the greater id is
+
+
+def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> PhotoUploaded:
+    """The upload event that would make this row."""
+    return PhotoUploaded(
+        event_id=event_id,
+        occurred_at=occurred_at,
+        photo_id=row.id,
+        workspace_id=row.workspace_id,
+        storage_key=row.storage_key or "",
+        item_id=row.item_id,
+        filename=row.filename,
+        # What older versions took from Kafka may be longer than an event may be today.
+        caption=row.caption[:MAX_CAPTION] if row.caption else row.caption,
+        uploaded_by=row.uploaded_by,
+        content_type=row.content_type,
+        file_size=row.file_size,
+        checksum=row.checksum,
+    )
+
+
+def _tombstone(event: PhotoDeleted, snapshot: dict[str, Any]) -> DeletedPhotoRow:
+    return DeletedPhotoRow(
+        photo_id=event.photo_id,
+        workspace_id=event.workspace_id,
+        storage_key=event.storage_key,
+        event_id=event.event_id,
+        deleted_at=event.occurred_at,
+        snapshot=snapshot,
+    )

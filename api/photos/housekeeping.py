@@ -1,0 +1,127 @@
+"""What is kept for a while only: journal rows, idempotency keys, sessions, originals of failed uploads."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import delete, func, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api.http.multipart import clear_incoming
+from api.photos import pending_uploads
+from api.store.database import LONG_SECONDS, Database, database_time
+from api.store.leases import Lease
+from api.store.tables import ArrivalRow, IdempotencyKeyRow, JournalRow, SessionRow
+from infra.settings import Settings
+from infra.storage.client import Storage
+from schemas.faults import StorageUnavailable
+
+log = structlog.get_logger(__name__)
+
+JOURNAL_KEPT: Final = timedelta(days=1)
+#: So many journal rows are kept however old they are, so that a quiet feed can still be resumed.
+JOURNAL_KEPT_ROWS: Final = 10_000
+#: A temporary file is written to at least every minute while its upload comes in.
+INCOMING_KEPT: Final = timedelta(hours=1)
+IDEMPOTENCY_KEYS_KEPT: Final = timedelta(days=7)
+
+_PRUNE_EVERY_SECONDS: Final = 60.0
+_ARRIVALS_EVERY_SECONDS: Final = 5.0
+#: Erased at once; while storage is away, so many are tried in vain each time.
+_PAGE_FILES: Final = 16
+#: A long delete would make every writer wait.
+_PAGE_ROWS: Final = 5_000
+
+
+class Housekeeping:
+    """Prunes on the one instance that holds the lease; each clears its own machine."""
+
+    def __init__(self, settings: Settings, database: Database, storage: Storage, lease: Lease) -> None:
+        self._database = database
+        self._storage = storage
+        self._lease = lease
+        self._limit = timedelta(seconds=settings.store_within_seconds)
+        self._said = ""
+
+    async def run(self) -> None:
+        """Prune now and then until cancelled; database and storage may come and go."""
+        loop = asyncio.get_running_loop()
+        prune_at = loop.time() + _PRUNE_EVERY_SECONDS
+        while True:
+            await asyncio.sleep(min(_ARRIVALS_EVERY_SECONDS, self._limit.total_seconds() / 2))
+            try:
+                is_time, is_first = loop.time() >= prune_at, self._lease.is_held
+                if is_time:
+                    prune_at = loop.time() + _PRUNE_EVERY_SECONDS
+                    await self._clear_incoming()  # a folder of this machine, which no other instance may see
+                if is_time and is_first:
+                    while await self._database.write(_prune_now, seconds=LONG_SECONDS):
+                        pass
+                if is_first:
+                    await self.clear_arrivals()
+                self._say("")
+            except (SQLAlchemyError, StorageUnavailable, OSError) as error:
+                self._say(f"{type(error).__name__}: {error}")
+
+    async def clear_arrivals(self) -> None:
+        """Give up the uploads that are overdue, and erase what is left of those that were given up.
+
+        Raises:
+            StorageUnavailable: some could not be erased; they wait, and others come first the next time.
+        """
+        while count := await self._database.write(self._give_up_overdue):
+            log.warning("gave up uploads that were not written down in time", count=count)
+        while page := await self._due():
+            await self._erase(page)
+
+    async def _clear_incoming(self) -> None:
+        folder, age = await self._storage.incoming_folder(), self._limit + INCOMING_KEPT
+        what = "erasing old temporary files"
+        if count := await self._storage.in_thread(clear_incoming, folder, age.total_seconds(), what=what):
+            log.warning("erased temporary files of uploads that were broken off", count=count)
+
+    async def _give_up_overdue(self, session: AsyncSession) -> int:
+        return await pending_uploads.give_up_overdue(session, self._limit, _PAGE_FILES)
+
+    async def _due(self) -> Sequence[ArrivalRow]:
+        async with self._database.reading() as session:
+            return await pending_uploads.due(session, _PAGE_FILES)
+
+    async def _erase(self, page: Sequence[ArrivalRow]) -> None:
+        photos = await self._database.write(lambda session: pending_uploads.forget_photos(session, page))
+        rows = [row for row in page if row.photo_id not in photos]
+        outcomes = await asyncio.gather(
+            *(self._storage.erase([row.storage_key]) for row in rows), return_exceptions=True
+        )
+        failures = [each for each in outcomes if isinstance(each, BaseException)]
+        erased = {row.photo_id: not isinstance(each, BaseException) for row, each in zip(rows, outcomes, strict=True)}
+        await self._database.write(lambda session: pending_uploads.put_off(session, rows, erased, self._limit))
+        if failures:
+            raise failures[0]
+
+    def _say(self, reason: str) -> None:
+        if reason and reason != self._said:
+            log.warning("could not prune", reason=reason[:500])
+        self._said = reason
+
+
+async def _prune_now(session: AsyncSession) -> bool:
+    return await prune(session, await database_time(session))
+
+
+async def prune(session: AsyncSession, now: datetime) -> bool:
+    """Forget one page of what is old. Returns whether there may be more."""
+    last = await session.scalar(select(func.max(col(JournalRow.seq)))) or 0
+    first = await session.scalar(select(func.min(col(JournalRow.seq)))) or 0
+    until = min(last - JOURNAL_KEPT_ROWS, first + _PAGE_ROWS)
+    journal = delete(JournalRow).where(col(JournalRow.seq) <= until, col(JournalRow.created_at) < now - JOURNAL_KEPT)
+    keys = delete(IdempotencyKeyRow).where(col(IdempotencyKeyRow.created_at) < now - IDEMPOTENCY_KEYS_KEPT)
+    pruned = await session.scalars(journal.returning(col(JournalRow.seq)))
+    count = len(pruned.all())
+    await session.execute(keys)
+    await session.execute(delete(SessionRow).where(col(SessionRow.expires_at) < now))
+    return count > 0

@@ -1,0 +1,127 @@
+"""Rendering again what was rendered or failed before: many photos, a page at a time, and no more than the wish says."""
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from sqlalchemy import ColumnElement, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api.http.params import Moment
+from api.photos.commands import Trace, render_again
+from api.projection.photo_state import Status
+from api.store.database import LONG_SECONDS, Database
+from api.store.tables import UNFINISHED, PhotoRow
+from schemas.events import ItemId
+from schemas.faults import FaultCode
+
+#: One transaction's worth: it holds the locks of so many rows.
+_PAGE_ROWS: Final = 500
+_MOST_AT_ONCE: Final = 10_000
+_BEFORE_ALL: Final = UUID(int=0)
+
+
+class RetryWish(BaseModel):
+    """Which photos to render again: those that meet every condition that is given."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["pending", "processing", "ready", "failed"] | None = None
+    code: FaultCode | None = Field(default=None, description="why they failed")
+    item_id: Annotated[ItemId, StringConstraints(pattern=r"^[^\x00]*$")] | None = None
+    created_after: Moment | None = Field(default=None, description="at or after")
+    created_before: Moment | None = None
+    recipe: Literal["stale"] | None = Field(
+        default=None, description="stale: only those whose thumbnails were made for other renditions than today's"
+    )
+
+    limit: int = Field(default=_MOST_AT_ONCE, ge=1, le=_MOST_AT_ONCE, description="how many photos at most")
+    cursor: UUID | None = Field(default=None, description="the next_cursor of the answer before")
+    max_unfinished: int | None = Field(
+        default=None,
+        ge=1,
+        description="stop while so many photos of all have no result yet: new uploads wait for no more than these",
+    )
+    dry_run: bool = Field(default=False, description="only say how many they are")
+
+    @model_validator(mode="after")
+    def _is_a_choice(self) -> Self:
+        chosen = (self.status, self.code, self.item_id, self.created_after, self.created_before, self.recipe)
+        if not any(chosen):
+            raise ValueError("give at least one of status, code, item_id, created_after, created_before, recipe")
+        return self
+
+
+@dataclass(frozen=True)
+class Again:
+    """How many photos are rendered again, and after which one to go on; None: there are no more."""
+
+    count: int
+    next_cursor: UUID | None
+
+
+async def count_photos(database: Database, workspace_id: str | None, wish: RetryWish, recipe: str) -> int:
+    """Of how many photos ``wish`` speaks; ``recipe`` is today's. Workspace None: all."""
+    wanted = select(func.count()).select_from(PhotoRow).where(*_conditions(workspace_id, wish, recipe))
+    async with database.reading(LONG_SECONDS) as session:
+        return await session.scalar(wanted) or 0
+
+
+async def rerender(
+    database: Database, workspace_id: str | None, wish: RetryWish, recipe: str, trace: Trace = ()
+) -> Again:
+    """Have the photos of ``wish`` rendered again, by id, as far as its bounds allow. Workspace None: all."""
+    count, cursor = 0, wish.cursor or _BEFORE_ALL
+    while count < wish.limit:
+        room = min(_PAGE_ROWS, wish.limit - count)
+        if wish.max_unfinished is not None:
+            room = min(room, await _room(database, wish.max_unfinished))
+        if room <= 0:
+            break
+        conditions = [*_conditions(workspace_id, wish, recipe), col(PhotoRow.id) > cursor]
+        done, last = await database.write(
+            partial(_page, conditions=conditions, limit=room, trace=trace), seconds=LONG_SECONDS
+        )
+        count += done
+        if last is None:
+            return Again(count, None)
+        cursor = last
+    return Again(count, cursor)
+
+
+async def _page(
+    session: AsyncSession, conditions: list[ColumnElement[bool]], limit: int, trace: Trace
+) -> tuple[int, UUID | None]:
+    wanted = select(PhotoRow).where(*conditions).order_by(col(PhotoRow.id)).limit(limit).with_for_update()
+    rows = (await session.scalars(wanted)).all()
+    done = await render_again(session, rows, trace)
+    return done, rows[-1].id if len(rows) == limit else None
+
+
+async def _room(database: Database, most: int) -> int:
+    # In the order of the partial index, or SQLite would count by another one that has all photos.
+    unfinished = select(col(PhotoRow.id)).where(UNFINISHED).order_by(col(PhotoRow.updated_at)).limit(most)
+    async with database.reading() as session:
+        return most - (await session.scalar(select(func.count()).select_from(unfinished.subquery())) or 0)
+
+
+def _conditions(workspace_id: str | None, wish: RetryWish, recipe: str) -> list[ColumnElement[bool]]:
+    # A photo that fails again and again would be stale for ever, so stale are only those that have thumbnails.
+    status = wish.status or (Status.READY.word if wish.recipe else None)
+    given: dict[Any, object] = {
+        col(PhotoRow.workspace_id): workspace_id,
+        col(PhotoRow.thumbnail_status): status,
+        col(PhotoRow.error_code): wish.code and wish.code.value,
+        col(PhotoRow.item_id): wish.item_id,
+    }
+    conditions = [column == value for column, value in given.items() if value is not None]
+    if wish.created_after is not None:
+        conditions.append(col(PhotoRow.created_at) >= wish.created_after)
+    if wish.created_before is not None:
+        conditions.append(col(PhotoRow.created_at) < wish.created_before)
+    if wish.recipe is not None:
+        conditions.append(col(PhotoRow.recipe) != recipe)
+    return [*conditions, col(PhotoRow.storage_key).is_not(None)]

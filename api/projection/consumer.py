@@ -1,0 +1,247 @@
+"""The projector: one consumer group that folds every event into the database, in batches.
+
+Delivery: at least once. The offsets of a batch are committed after its transaction; what is read again because of a
+crash or a rebalance folds to the same rows. What cannot be folded is on the projector's dead topic before the offsets
+of its batch are committed, so a batch that is read again may bury it twice.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import Any, Final
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+
+from api.projection.apply import project
+from api.store.database import LONG_SECONDS, Database
+from api.store.wakeups import Bells
+from infra.kafka import clients
+from infra.kafka.aiokafka_patches import own_cancellations_only
+from infra.kafka.dead_letters import LetterProducer, bury
+from infra.progress import Progress
+from infra.settings import Settings
+from schemas import topics
+from schemas.events import Event
+from schemas.records import Headers, InvalidEvent, Record, read_event
+
+log = structlog.get_logger(__name__)
+
+GROUP: Final = "thumbstream-projector"
+
+_BATCH_RECORDS: Final = 500
+_POLL_MS: Final = 200
+_PAUSE_SECONDS: Final = 1.0
+#: A database may be away for an hour without its partitions being taken from us.
+_MAX_POLL_INTERVAL_MS: Final = 3_600_000
+_CATCH_UP_POLL_SECONDS: Final = 0.02
+#: How often to ask whether the broker still knows us: one without memory may have been started anew.
+_LOOK_AFTER_SECONDS: Final = 5.0
+#: Polls return after a fraction of a second, and a batch is folded in less than two.
+_LATE_AFTER_SECONDS: Final = 7.0
+
+#: Data exceptions and broken constraints. Source: PostgreSQL, appendix A.
+_REFUSALS: Final = ("22", "23")
+
+#: aiokafka asks for ever where a topic has vanished; a consumer started anew makes the topic first.
+_ANSWER_SECONDS: Final = 5.0
+
+Batch = dict[TopicPartition, list[ConsumerRecord]]
+Found = tuple[Record, Event]
+#: A record that cannot be folded, and why.
+Refused = tuple[Record, str]
+
+
+class TopicsRenewed(Exception):
+    """The broker has forgotten what it knew: our offsets mean nothing any more."""
+
+
+class Projector:
+    """Reads events for ever; brokers and database may come and go."""
+
+    def __init__(self, settings: Settings, database: Database, bells: Bells) -> None:
+        self._settings = settings
+        self._database = database
+        self._bells = bells
+        self._consumer: AIOKafkaConsumer | None = None
+        self._letters = LetterProducer(settings)
+        self._said = ""
+        self._found_nothing = asyncio.Event()
+        #: The last of what we have committed: a partition and its offset.
+        self._committed: tuple[TopicPartition, int] | None = None
+        #: Of polls, what they brought folded and committed.
+        self.progress = Progress("no progress", late_after_seconds=_LATE_AFTER_SECONDS)
+
+    async def run(self) -> None:
+        """Project until cancelled."""
+        try:
+            await self._run()
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await self._letters.close()
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                with own_cancellations_only():
+                    await clients.wait_for_topics(self._settings)
+                    async with self._reading() as consumer:
+                        await self._project_all(consumer)
+            except (KafkaError, OSError, TopicsRenewed) as error:
+                log.warning("the projector starts its consumer again", reason=f"{type(error).__name__}: {error}")
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def catch_up(self) -> None:
+        """Return when everything that Kafka had at the call is in the database; at once if it is not reading."""
+        if self._consumer is None:
+            return
+        ends = await self._consumer.end_offsets(list(self._consumer.assignment()))
+        for partition, end in ends.items():
+            while self._consumer is not None and await self._consumer.position(partition) < end:  # noqa: ASYNC110
+                await asyncio.sleep(_CATCH_UP_POLL_SECONDS)
+        # The embedded broker names ends that are short by some records; an empty-handed look is past them.
+        self._found_nothing.clear()
+        await self._found_nothing.wait()
+
+    @contextlib.asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AIOKafkaConsumer]:
+        consumer = clients.new_consumer(
+            self._settings, *topics.PROJECTED, group=GROUP, max_poll_interval_ms=_MAX_POLL_INTERVAL_MS
+        )
+        try:
+            await consumer.start()
+            self._consumer = consumer
+            yield consumer
+        finally:
+            self._consumer = None
+            await consumer.stop()
+
+    async def _project_all(self, consumer: AIOKafkaConsumer) -> None:
+        loop = asyncio.get_running_loop()
+        look_at = loop.time() + _LOOK_AFTER_SECONDS
+        while True:
+            batch: Batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
+            if batch:
+                await self._project(batch)
+                await self._commit(consumer, batch)
+                self.progress.done()
+                continue
+            self.progress.done()
+            self._found_nothing.set()
+            if loop.time() > look_at:
+                await self._check_memory(consumer)
+                look_at = loop.time() + _LOOK_AFTER_SECONDS
+
+    async def _project(self, batch: Batch) -> None:
+        """Fold a batch and bury what cannot be folded, however long database or brokers are away; never skip it."""
+        found, refused = _read_all(record for records in batch.values() for record in records)
+        while found:
+            try:
+                refused += await self._fold(found)
+                break
+            except (SQLAlchemyError, OSError) as error:
+                self._say(f"{type(error).__name__}: {error}")
+                await asyncio.sleep(_PAUSE_SECONDS)
+        self._say("")
+        for record, reason in refused:
+            log.warning("dead letter", **_position(record), reason=reason)
+            await bury(self._deliver, topics.PROJECTED_DEAD, record, reason)
+
+    async def _fold(self, found: Sequence[Found]) -> list[Refused]:
+        """Fold events in one transaction; where the database refuses one, in halves, so that it holds up no other.
+
+        Returns those that it refused.
+        """
+        events = [event for _, event in found]
+        try:
+            if await self._database.write(lambda session: project(session, events), seconds=LONG_SECONDS):
+                self._bells.journal.set()
+            return []
+        except Exception as error:
+            if not _is_refusal(error):
+                raise
+            if len(found) == 1:
+                log.exception("an event that cannot be kept", **_position(found[0][0]))
+                return [(found[0][0], _in_one_line(error))]
+            half = len(found) // 2
+            return [*await self._fold(found[:half]), *await self._fold(found[half:])]
+
+    async def _deliver(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Return when Kafka has the letter, however long that takes."""
+        while True:
+            try:
+                await self._letters.send(topic, key, value, headers)
+                return
+            except (KafkaError, OSError) as error:
+                log.warning("could not produce", topic=topic, reason=repr(error))
+                await asyncio.sleep(_PAUSE_SECONDS)
+
+    async def _commit(self, consumer: AIOKafkaConsumer, batch: Batch) -> None:
+        """Commit exactly what was folded; a partition that has moved on is another's, who folds it again."""
+        held = consumer.assignment()
+        offsets = {partition: records[-1].offset + 1 for partition, records in batch.items() if partition in held}
+        if not offsets:
+            return
+        try:
+            async with asyncio.timeout(_ANSWER_SECONDS):
+                await consumer.commit(offsets)
+            self._committed = next(iter(offsets.items()))
+        except (CommitFailedError, IllegalStateError) as error:
+            log.info("offsets not committed after a rebalance", reason=str(error))
+
+    async def _check_memory(self, consumer: AIOKafkaConsumer) -> None:
+        """Raise where the broker no longer knows what we have committed: it began anew, and so must we."""
+        if self._committed is None:
+            return
+        partition, offset = self._committed
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            known = await consumer.committed(partition)
+        if known is None or known < offset:
+            self._committed = None
+            if partition in consumer.assignment() and await consumer.position(partition) < offset:
+                return  # a heartbeat has told the consumer before us, and it reads from the start
+            raise TopicsRenewed(f"{partition.topic}/{partition.partition} was committed up to {offset}, is at {known}")
+
+    def _say(self, reason: str) -> None:
+        if reason and reason != self._said:
+            log.warning("the projector waits for the database", reason=reason[:500])
+        elif self._said and not reason:
+            log.info("the projector goes on")
+        self._said = reason
+
+
+def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refused]]:
+    """The events of ``records``, and those of them that are none and that no worker buries."""
+    found: list[Found] = []
+    refused: list[Refused] = []
+    for each in records:
+        record = Record(
+            each.topic, each.partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers)
+        )
+        try:
+            found.append((record, read_event(record)))
+        except InvalidEvent as error:
+            if record.topic not in topics.BURIED_BY_WORKER:
+                refused.append((record, str(error)))
+    return found, refused
+
+
+def _in_one_line(error: Exception) -> str:
+    """What the database said, without the statement and its values, which may be a page long."""
+    said = getattr(error, "orig", None) or error
+    return f"it cannot be kept: {type(said).__name__}: {' '.join(str(said).split())}"
+
+
+def _position(record: Record) -> dict[str, Any]:
+    return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
+
+
+def _is_refusal(error: Exception) -> bool:
+    """Whether the same event would fail for ever, other than for a database that is away or full."""
+    if isinstance(error, DBAPIError):
+        state = str(getattr(error.orig, "sqlstate", None) or "")
+        return isinstance(error, IntegrityError | DataError) or state.startswith(_REFUSALS)
+    return not isinstance(error, SQLAlchemyError | OSError)

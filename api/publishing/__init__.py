@@ -1,0 +1,1 @@
+"""Rows become events in Kafka, once each, whatever is lost in between."""

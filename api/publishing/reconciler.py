@@ -1,0 +1,107 @@
+"""The reconciler: no photo stays pending for ever, though its event, its topic or its result was lost.
+
+It works on the one instance that holds the lease, a little at a time, and never ahead of what the outbox can publish.
+"""
+
+import asyncio
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from aiokafka.errors import KafkaError
+from sqlalchemy.exc import SQLAlchemyError
+
+from api.feed.stats import WORKER_GROUP
+from api.metrics import REPUBLISHED
+from api.projection import consumer
+from api.publishing.republish import Overdue, anything_overdue, outbox_room, republish
+from api.publishing.topic_loss import BrokerMemory
+from api.publishing.watermark import clock_of
+from api.store.database import LONG_SECONDS, Database, database_time
+from api.store.leases import Lease
+from api.store.wakeups import Bells
+from infra.kafka.aiokafka_patches import own_cancellations_only
+from infra.settings import Settings
+from schemas import topics
+
+log = structlog.get_logger(__name__)
+
+_TURN_SECONDS: Final = 1.0
+_MEMORY_EVERY_SECONDS: Final = 10.0
+_OVERDUE_EVERY_SECONDS: Final = 30.0
+#: What is published again waits in the outbox with new uploads, so there is never much of it.
+OUTBOX_ROOM: Final = 500
+
+_WORKED_OFF: Final = (topics.UPLOADED, topics.RETRY, topics.DELETED)
+
+
+class Reconciler:
+    """Publishes again what was lost, and what is overdue."""
+
+    def __init__(
+        self, settings: Settings, database: Database, lease: Lease, bells: Bells, memory: BrokerMemory
+    ) -> None:
+        self._settings = settings
+        self._database = database
+        self._lease = lease
+        self._bells = bells
+        self._memory = memory
+        self._after = timedelta(seconds=settings.reconcile_after_seconds)
+        self._said = ""
+
+    async def run(self) -> None:
+        """Look and republish until cancelled; brokers and database may come and go."""
+        loop = asyncio.get_running_loop()
+        overdue_every = min(_OVERDUE_EVERY_SECONDS, self._after.total_seconds() / 4)
+        memory_at = overdue_at = loop.time()
+        while True:
+            await asyncio.sleep(min(_TURN_SECONDS, overdue_every))
+            if not self._lease.is_held:
+                continue
+            try:
+                with own_cancellations_only():
+                    if loop.time() >= memory_at:
+                        memory_at = loop.time() + _MEMORY_EVERY_SECONDS
+                        await self._memory.check()
+                    await self.republish_lost()
+                    if loop.time() >= overdue_at:
+                        overdue_at = loop.time() + overdue_every
+                        await self.republish_overdue()
+                self._say("")
+            except (KafkaError, SQLAlchemyError, OSError) as error:
+                self._say(f"{type(error).__name__}: {error}")
+
+    async def republish_lost(self) -> int:
+        """Publish again what is known to be lost, as far as there is room. Returns how many."""
+        return await self._republish(None)
+
+    async def republish_overdue(self) -> int:
+        """Publish again what the workers have passed in silence, as far as there is room. Returns how many."""
+        async with self._database.reading(LONG_SECONDS) as session:
+            wall = Overdue(await database_time(session), self._after)
+            if not await anything_overdue(session, wall):
+                return 0
+        clocks = [
+            await clock_of(self._settings, WORKER_GROUP, _WORKED_OFF),
+            await clock_of(self._settings, consumer.GROUP, topics.PROJECTED),
+        ]
+        known = [clock for clock in clocks if clock is not None]
+        if len(known) < len(clocks):
+            return 0
+        return await self._republish(Overdue(min(wall.clock, *known), self._after))
+
+    async def _republish(self, overdue: Overdue | None) -> int:
+        async with self._database.reading() as session:
+            room = await outbox_room(session, OUTBOX_ROOM)
+        if room <= 0 or not (count := await republish(self._database, overdue, room)):
+            return 0
+        self._bells.ring()
+        why = "lost" if overdue is None else "overdue"
+        REPUBLISHED.labels(why).inc(count)
+        log.warning("published again", why=why, count=count)
+        return count
+
+    def _say(self, reason: str) -> None:
+        if reason and reason != self._said:
+            log.warning("the reconciler waits", reason=reason[:500])
+        self._said = reason

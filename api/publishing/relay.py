@@ -1,0 +1,238 @@
+"""The relay: events go from the outbox to Kafka.
+
+The events of one photo go out in order; those of different photos do not wait for each other. A row whose delivery is
+slow or fails holds back the rows of its own photo only.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Final
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from sqlalchemy import delete, select
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api.publishing.oversized import shorten_or_give_up, within_bounds
+from api.store.database import Database
+from api.store.leases import Lease
+from api.store.tables import OutboxRow
+from api.store.wakeups import heard
+from infra.kafka import clients
+from infra.kafka.aiokafka_patches import own_cancellations_only
+from infra.settings import Settings
+
+log = structlog.get_logger(__name__)
+
+_BATCH_ROWS: Final = 500
+_LOOK_AGAIN_SECONDS: Final = 0.5
+_FIRST_PAUSE_SECONDS: Final = 0.25
+_LONGEST_PAUSE_SECONDS: Final = 2.0
+_CLOSE_SECONDS: Final = 2.0
+#: After this a delivery counts as failed: the producer is made anew, the topics first where they have vanished.
+_DELIVERY_MS: Final = 10_000
+_DRAIN_POLL_SECONDS: Final = 0.02
+#: What takes longer is waited for beside the rows of other photos.
+_PATIENCE_SECONDS: Final = 0.25
+_MOST_IN_FLIGHT_ROWS: Final = 2000
+
+#: Rows of one photo that were sent, in order, and their deliveries.
+_Sent = list[tuple[OutboxRow, "asyncio.Future[object]"]]
+
+
+class Relay:
+    """Publishes the outbox; whatever Kafka did not take stays and is tried again.
+
+    At least once: what is delivered just before a crash is delivered again.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        bell: asyncio.Event,
+        lease: Lease,
+        prepare: Callable[[], Awaitable[object]],
+    ) -> None:
+        """``prepare`` is awaited before anything is sent to brokers that were away: it makes the topics, so that no
+        send makes the broker create one in its own way.
+        """
+        self._settings = settings
+        self._database = database
+        self._bell = bell
+        self._lease = lease
+        self._prepare = prepare
+        self._producer: AIOKafkaProducer | None = None
+        #: Whether the producer has failed and is to be made anew, once nothing is in flight.
+        self._has_failed = False
+        #: By key, so by photo.
+        self._in_flight: dict[str, _Sent] = {}
+        #: Keys whose first row has failed: until when they wait, by the monotonic clock.
+        self._held_back: dict[str, float] = {}
+        self._pause = _FIRST_PAUSE_SECONDS
+        #: The next page begins behind this row.
+        self._after = 0
+        self._said = ""
+
+    async def run(self) -> None:
+        """Publish until cancelled."""
+        try:
+            while True:
+                if not await self._turn():
+                    await heard(
+                        self._bell, at_most_seconds=_PATIENCE_SECONDS if self._in_flight else _LOOK_AGAIN_SECONDS
+                    )
+        finally:
+            await self._close_producer()
+
+    async def drain(self) -> None:
+        """Return when the outbox is empty; at once where Kafka is away or another instance is at it."""
+        while self._lease.is_held and not self._said:
+            async with self._database.reading() as session:
+                if await session.scalar(select(col(OutboxRow.id)).limit(1)) is None:
+                    return
+            self._bell.set()
+            await asyncio.sleep(_DRAIN_POLL_SECONDS)
+
+    async def publish_waiting(self) -> bool:
+        """Publish one page of rows. Returns whether there may be more.
+
+        Raises:
+            KafkaError: Kafka is away.
+            SQLAlchemyError: the database is away.
+        """
+        now = monotonic()
+        self._held_back = {key: until for key, until in self._held_back.items() if until > now}
+        rows = [] if self._row_count() >= _MOST_IN_FLIGHT_ROWS else await self._page()
+        # A row that was committed late may have a lower number than others, so each sweep begins at the beginning.
+        is_full = len(rows) == _BATCH_ROWS
+        self._after = rows[-1].id or 0 if is_full else 0
+        sent = await self._send(await self._started_producer(), rows) if rows else []
+        if waited_for := sent or self._deliveries():
+            await asyncio.wait(waited_for, timeout=_PATIENCE_SECONDS)
+        await self._settle()
+        return is_full
+
+    async def _turn(self) -> bool:
+        """One go. Returns whether the next one is due at once."""
+        if not self._lease.is_held:
+            return False
+        try:
+            with own_cancellations_only():
+                more = await self.publish_waiting()
+                if self._has_failed and not self._in_flight:
+                    await self._close_producer()
+        except (KafkaError, OSError, SQLAlchemyError) as error:
+            await self._close_producer()
+            self._say(_words_of(error))
+            await asyncio.sleep(self._next_pause())
+            return True
+        if not self._held_back and not self._in_flight:
+            self._pause = _FIRST_PAUSE_SECONDS
+            self._say("")
+        return more
+
+    async def _page(self) -> Sequence[OutboxRow]:
+        wanted = select(OutboxRow).where(col(OutboxRow.id) > self._after).order_by(col(OutboxRow.id))
+        async with self._database.reading() as session:
+            return (await session.scalars(wanted.limit(_BATCH_ROWS))).all()
+
+    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]) -> list["asyncio.Future[object]"]:
+        """Hand rows to the producer, but for those of photos of which one is still in flight or has failed."""
+        handed_over = []
+        waiting = self._in_flight.keys() | self._held_back.keys()
+        for row in rows:
+            if row.key in waiting:
+                continue
+            headers = [(name, value.encode("latin-1")) for name, value in row.headers]
+            try:
+                value = within_bounds(row)
+                delivery = await producer.send(row.topic, value, row.key.encode(), headers=headers)
+            except (KafkaError, OSError) as error:
+                waiting = waiting | {row.key}
+                delivery = asyncio.get_running_loop().create_future()
+                delivery.set_exception(error)
+            self._in_flight.setdefault(row.key, []).append((row, delivery))
+            handed_over.append(delivery)
+        return handed_over
+
+    async def _settle(self) -> None:
+        """Forget the rows that are delivered, make those smaller that Kafka will never take, hold back the others."""
+        delivered: list[int] = []
+        refused: list[OutboxRow] = []
+        failed: list[str] = []
+        for key, sent in [*self._in_flight.items()]:
+            if not all(delivery.done() for _, delivery in sent):
+                continue
+            del self._in_flight[key]
+            failures = [delivery.exception() for _, delivery in sent]
+            for (row, _), failure in zip(sent, failures, strict=True):
+                if failure is None:
+                    delivered.append(row.id or 0)
+                    continue
+                # An idempotent producer of aiokafka delivers nothing more to a partition that has refused a record.
+                self._has_failed = True
+                if isinstance(failure, MessageSizeTooLargeError | RecordListTooLargeError):
+                    refused.append(row)
+                else:
+                    failed.append(key)
+                    self._say(_words_of(failure))
+                break
+        if failed:
+            self._held_back |= dict.fromkeys(failed, monotonic() + self._next_pause())
+        if delivered:
+            await self._database.write(lambda session: _forget(session, delivered))
+        for row in refused:
+            await shorten_or_give_up(self._database, row)
+
+    def _deliveries(self) -> list["asyncio.Future[object]"]:
+        return [delivery for sent in self._in_flight.values() for _, delivery in sent]
+
+    def _row_count(self) -> int:
+        return sum(map(len, self._in_flight.values()))
+
+    def _next_pause(self) -> float:
+        pause, self._pause = self._pause, min(self._pause * 2, _LONGEST_PAUSE_SECONDS)
+        return pause
+
+    async def _started_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            await self._prepare()
+            self._producer = await clients.started(
+                clients.new_producer(self._settings, request_timeout_ms=_DELIVERY_MS)
+            )
+            self._has_failed = False
+        return self._producer
+
+    async def _close_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CLOSE_SECONDS):
+                    await producer.stop()
+        for delivery in self._deliveries():
+            if not delivery.cancel() and not delivery.cancelled():
+                delivery.exception()  # looked at, lest the event loop complain
+        self._in_flight.clear()
+
+    def _say(self, reason: str) -> None:
+        if reason == self._said:
+            return
+        self._said = reason
+        if reason:
+            log.warning("the outbox waits", reason=reason)
+        else:
+            log.info("the outbox is published again")
+
+
+async def _forget(session: AsyncSession, ids: Sequence[int]) -> None:
+    await session.execute(delete(OutboxRow).where(col(OutboxRow.id).in_(ids)))
+
+
+def _words_of(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -1,0 +1,42 @@
+"""The feed journal: each change of what is shown, numbered in the order of commits."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import insert, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.store.photo_json import photo_json
+from api.store.tables import JournalRow, PhotoRow
+
+#: Any fixed number: whoever numbers journal rows holds it until the commit.
+_JOURNAL_LOCK: Final = 7_203_118_265
+
+
+def entry(event: str, row: PhotoRow) -> dict[str, Any]:
+    """The journal row that says: ``event`` made the photo what it is now."""
+    return entry_of_snapshot(event, row.workspace_id, row.id, photo_json(row))
+
+
+def entry_of_snapshot(event: str, workspace_id: str, photo_id: UUID, photo: dict[str, Any]) -> dict[str, Any]:
+    """The same for a photo that is gone."""
+    return {
+        "workspace_id": workspace_id,
+        "event": event,
+        "photo_id": photo_id,
+        "photo": photo,
+    }
+
+
+async def append(session: AsyncSession, entries: Sequence[dict[str, Any]]) -> None:
+    """Write journal rows; the last act of a transaction, since on PostgreSQL all others wait for its end.
+
+    Without that wait a lower number could appear after a higher one, and a reader would miss it.
+    """
+    if not entries:
+        return
+    await session.flush()
+    if session.get_bind().dialect.name == "postgresql":
+        await session.execute(text(f"SELECT pg_advisory_xact_lock({_JOURNAL_LOCK})"))
+    await session.execute(insert(JournalRow), list(entries))

@@ -1,0 +1,82 @@
+"""The order in which transactions lock, kept by all of them, so that no two wait for each other.
+
+1. Items, by the number of their lock. Whoever changes which photos an item has, their order, or which is primary holds
+   the item's lock before it locks a row.
+2. Photo rows, by id, and all that a transaction will change in one statement: no row is locked after another one.
+   Who changes the places in an item locks every row of it, since a deletion moves those behind it.
+3. Tombstones, by id.
+4. Rows that no other transaction locks together with those above: arrivals, idempotency keys, outbox, leases. They may
+   be locked at any time.
+5. The journal, last: :func:`api.store.journal.append`.
+
+SQLite has one writer at a time, so there is nothing to lock.
+"""
+
+from collections.abc import Collection, Iterable
+from hashlib import sha256
+from uuid import UUID
+
+from sqlalchemy import or_, select, text, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api.store.database import TryAgain
+from api.store.tables import PhotoRow
+
+#: Workspace and item.
+Item = tuple[str, str]
+
+
+async def lock_items(session: AsyncSession, items: Iterable[Item]) -> None:
+    """Make others who place photos in these items wait for the end of the transaction. Once, and before any row."""
+    numbers = sorted({_number_of(item) for item in items})
+    if numbers and session.get_bind().dialect.name == "postgresql":
+        in_order = text("SELECT pg_advisory_xact_lock(number) FROM unnest(CAST(:numbers AS bigint[])) AS number")
+        await session.execute(in_order, {"numbers": numbers})
+
+
+async def lock_photos(
+    session: AsyncSession, photo_ids: Collection[UUID], *, items: Collection[Item] = ()
+) -> list[PhotoRow]:
+    """Lock the rows of these photos and of these items, whose locks must be held. Returns the rows of ``photo_ids``."""
+    wanted = list(photo_ids)
+    mine = col(PhotoRow.id).in_(wanted)
+    if items and session.get_bind().dialect.name == "postgresql":
+        of_items = tuple_(col(PhotoRow.workspace_id), col(PhotoRow.item_id)).in_(sorted(items))
+        every = select(col(PhotoRow.id)).where(or_(mine, of_items))
+        await session.execute(every.order_by(col(PhotoRow.id)).with_for_update())
+    found = select(PhotoRow).where(mine).order_by(col(PhotoRow.id)).with_for_update()
+    return list((await session.scalars(found.execution_options(populate_existing=True))).all())
+
+
+async def lock_photos_and_places(
+    session: AsyncSession, workspace_id: str, photo_ids: Collection[UUID]
+) -> list[PhotoRow]:
+    """Lock those of ``photo_ids`` that this workspace has, and all that their items have, to change their places.
+
+    Raises:
+        TryAgain: a photo has moved to another item between the look and the lock.
+    """
+    mine = [col(PhotoRow.workspace_id) == workspace_id, col(PhotoRow.id).in_(list(photo_ids))]
+    named = (await session.scalars(select(col(PhotoRow.item_id)).where(*mine).distinct())).all()
+    items = {(workspace_id, item_id) for item_id in named if item_id is not None}
+    await lock_items(session, items)
+    rows = [row for row in await lock_photos(session, photo_ids, items=items) if row.workspace_id == workspace_id]
+    if not {(row.workspace_id, row.item_id) for row in rows if row.item_id is not None} <= items:
+        raise TryAgain
+    return rows
+
+
+async def lock_item(session: AsyncSession, workspace_id: str, item_id: str) -> list[PhotoRow]:
+    """Lock an item and all its rows, to change their places. Returns them in display order."""
+    item = (workspace_id, item_id)
+    await lock_items(session, [item])
+    of_item = [col(PhotoRow.workspace_id) == workspace_id, col(PhotoRow.item_id) == item_id]
+    rows = (await session.scalars(select(PhotoRow).where(*of_item).order_by(col(PhotoRow.id)).with_for_update())).all()
+    return sorted(rows, key=lambda row: (row.display_order, row.id))
+
+
+def _number_of(item: Item) -> int:
+    """The same in every instance; two items may share a number, and then wait for each other."""
+    digest = sha256("\0".join(item).encode()).digest()
+    return int.from_bytes(digest[:8], signed=True)

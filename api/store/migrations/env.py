@@ -1,0 +1,8 @@
+"""How Alembic reaches the tables: through the connection, and in the transaction, that the api hands it."""
+
+from alembic import context
+
+from api.store import tables
+
+context.configure(connection=context.config.attributes["connection"], target_metadata=tables.PhotoRow.metadata)
+context.run_migrations()

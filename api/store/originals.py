@@ -1,0 +1,47 @@
+"""Whether the original of a deleted photo may be erased: the database alone knows which photos use it.
+
+An original is erased only when no other photo names its key, as of the transaction that decides so. The decision goes
+out in the deletion's event; to a deletion of another service, which says nothing, the projector adds one that does.
+"""
+
+from collections.abc import Container, Mapping
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from api.store.tables import DeletedPhotoRow, PhotoRow
+from schemas.events import PhotoDeleted
+from schemas.storage_keys import is_key_of_workspace, key_of_original
+
+
+def key_of(row: PhotoRow | DeletedPhotoRow) -> str:
+    """Where the photo's original lies, or would lie where its upload was never seen."""
+    photo_id = row.id if isinstance(row, PhotoRow) else row.photo_id
+    return row.storage_key or key_of_original(row.workspace_id, photo_id)
+
+
+async def unused_keys(session: AsyncSession, keys: Mapping[UUID, str]) -> set[str]:
+    """Of the keys of photos that are going or gone, by their ids: those that no other photo names."""
+    wanted = set(keys.values())
+    named = select(col(PhotoRow.storage_key)).where(
+        col(PhotoRow.storage_key).in_(wanted), col(PhotoRow.id).not_in(list(keys))
+    )
+    return wanted - set((await session.scalars(named)).all())
+
+
+def deletion_of(
+    row: PhotoRow | DeletedPhotoRow, key: str, *, event_id: str, at: datetime, unused: Container[str]
+) -> PhotoDeleted:
+    """The event that deletes a photo; its original at ``key`` goes too where it is ``unused``."""
+    is_ours = is_key_of_workspace(key, row.workspace_id)
+    return PhotoDeleted(
+        event_id=event_id,
+        occurred_at=at,
+        photo_id=row.id if isinstance(row, PhotoRow) else row.photo_id,
+        workspace_id=row.workspace_id,
+        storage_key=key if is_ours else None,
+        erase_original=is_ours and key in unused,
+    )

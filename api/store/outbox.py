@@ -1,0 +1,24 @@
+"""The outbox: events are written with the change that they report; :mod:`api.publishing.relay` sends them to Kafka."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.store.tables import OutboxRow
+from schemas import records
+from schemas.events import Event
+
+
+def enqueue(session: AsyncSession, event: Event, trace: Iterable[tuple[str, bytes]] = ()) -> None:
+    """Have ``event`` published if and when the transaction commits."""
+    headers = records.headers_of(event, source=records.API_SOURCE, trace=trace)
+    session.add(
+        OutboxRow(
+            topic=event.topic,
+            key=records.key_of(event).decode(),
+            value=records.value_of(event),
+            headers=[[name, (value or b"").decode("latin-1")] for name, value in headers],
+            created_at=datetime.now(UTC),
+        )
+    )

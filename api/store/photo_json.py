@@ -1,0 +1,74 @@
+"""What the outside sees: a row as the photo of the contract."""
+
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any
+
+from yarl import URL
+
+from api.store.tables import PhotoRow
+
+
+def photo_json(row: PhotoRow) -> dict[str, Any]:
+    """The photo as HTTP and the feed show it. URLs are relative to the server."""
+    here = url_of_photo(row.workspace_id, str(row.id))
+    measured = _measured(row)
+    return {
+        "id": str(row.id),
+        "workspace_id": row.workspace_id,
+        "item_id": row.item_id,
+        "filename": row.filename,
+        "caption": row.caption,
+        "uploaded_by": row.uploaded_by,
+        "content_type": measured.get("content_type", row.content_type),
+        "file_size": measured.get("file_size", row.file_size),
+        "checksum": measured.get("checksum", row.checksum),
+        "width": row.width,
+        "height": row.height,
+        "display_order": row.display_order,
+        "is_primary": row.is_primary,
+        "thumbnail_status": row.thumbnail_status,
+        "attempts": row.attempts,
+        "error": {"code": row.error_code, "message": row.error_message} if row.error_code else None,
+        "thumbhash": row.thumbhash,
+        "original_url": f"{here}/original" + (f"?v={version}" if (version := version_of_original(row)) else ""),
+        "thumbnails": {name: _thumbnail(here, name, found) for name, found in (row.thumbnails or {}).items()},
+        "status_changed_at": time_json(row.status_changed_at) if row.status_changed_at else None,
+        "created_at": time_json(row.created_at),
+        "updated_at": time_json(row.updated_at),
+    }
+
+
+def url_of_photo(workspace_id: str, photo_id: str) -> str:
+    """The photo's own address, relative to the server."""
+    return f"{URL.build(path=f'/v1/workspaces/{workspace_id}/photos/{photo_id}')}"
+
+
+def time_json(moment: datetime) -> str:
+    """RFC 3339 in UTC, with microseconds."""
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def version_of(storage_key: str) -> str:
+    """Names the bytes at a storage key: an address with it may be cached for ever, though the photo renders anew."""
+    return sha256(storage_key.encode()).hexdigest()[:12]
+
+
+def version_of_original(row: PhotoRow) -> str | None:
+    """The same for the original; by its checksum too, since the user's own service may write a key anew."""
+    if row.storage_key is None:
+        return None
+    return version_of(f"{row.storage_key} {_measured(row).get('checksum', row.checksum)}")
+
+
+def _measured(row: PhotoRow) -> dict[str, Any]:
+    """What the worker measured, where it is of the latest upload."""
+    if row.measured is None or (row.upload_event_id and row.upload_event_id != row.thumbnails_event_id):
+        return {}
+    return row.measured
+
+
+def _thumbnail(here: str, name: str, found: dict[str, Any]) -> dict[str, Any]:
+    shown = ("width", "height", "content_type", "file_size")
+    url = f"{here}/thumbnails/{name}?v={version_of(found['storage_key'])}"
+    return {"url": url, **{field: found[field] for field in shown}}

@@ -1,0 +1,1 @@
+"""Kafka clients, and what we patch in them."""

@@ -1,0 +1,251 @@
+"""The dead letters in Kafka: read, replayed, dropped. For the api and for the command line alike."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaTimeoutError
+
+from infra.kafka import clients
+from infra.kafka.dead_letters import new_letter_producer
+from infra.settings import Settings
+from schemas import topics
+from schemas.dead_letters import (
+    DeadLetter,
+    DeadWish,
+    Settlement,
+    letter_of,
+    mark_headers,
+    mark_of,
+    replay_headers,
+    replay_topic,
+    why_not_replayed,
+)
+from schemas.records import Record
+
+_POLL_MS: Final = 200
+_POLL_RECORDS: Final = 500
+#: Brokers that give nothing for so long while there is something are away.
+_PATIENCE_SECONDS: Final = 20.0
+_BATCH_LETTERS: Final = 100
+_BATCH_BYTES: Final = 4_000_000
+
+Found = tuple[DeadLetter, Settlement | None]
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was on the topic when it was looked at: from where to where, and what is settled of it."""
+
+    starts: Mapping[TopicPartition, int]
+    ends: Mapping[TopicPartition, int]
+    settled: Mapping[tuple[int, int], Settlement]
+    #: Letters, settled or not.
+    letters: int
+    #: Whether there are older records that were not looked at.
+    is_cut: bool
+
+
+@dataclass
+class Settled:
+    """How far it is."""
+
+    done: int = 0
+    #: Letters that cannot be replayed: partition and offset on the dead topic, and why.
+    skipped: list[tuple[tuple[int, int], str]] = field(default_factory=list)
+
+
+class DeadLetters:
+    """The dead topic, as far as it reaches at the moment of the survey: what dies later is left to the next one."""
+
+    def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, topic: str) -> None:
+        self._settings = settings
+        self._consumer = consumer
+        self.topic = topic
+
+    async def survey(self, wish: DeadWish, *, newest_records: int | None = None) -> Survey:
+        """Read what there is once, for the marks: they lie behind their letters.
+
+        ``newest_records`` bounds the work: only so many are read, the newest of each partition.
+
+        Raises:
+            KafkaError: the brokers do not answer.
+        """
+        starts, is_cut = await self._starts(wish, newest_records)
+        ends: dict[TopicPartition, int] = {}
+        settled: dict[tuple[int, int], Settlement] = {}
+        letters = 0
+        async for record in self._records(starts, ends):
+            mark = mark_of(record)
+            if mark is None:
+                letters += 1
+            else:
+                settled.setdefault((record.partition, mark[0]), mark[1])
+        return Survey(starts, ends, settled, letters, is_cut)
+
+    async def letters(self, survey: Survey, wish: DeadWish) -> AsyncGenerator[Found, None]:
+        """The letters of which ``wish`` speaks, oldest first in each partition, and how each was settled, if it was."""
+        async for record in self._records(survey.starts, dict(survey.ends)):
+            if mark_of(record) is not None:
+                continue
+            letter = letter_of(record)
+            how = survey.settled.get(letter.position)
+            if (wish.settled or how is None) and letter.is_wanted(wish):
+                yield letter, how
+
+    async def letter(self, partition: int, offset: int) -> Found | None:
+        """One letter; None where there is none at that place."""
+        wish = DeadWish(partition=partition, from_offset=offset, to_offset=offset, settled=True)
+        survey = await self.survey(wish)
+        async for found in self.letters(survey, wish):
+            return found
+        return None
+
+    async def _starts(self, wish: DeadWish, newest_records: int | None) -> tuple[dict[TopicPartition, int], bool]:
+        known = await clients.partitions_of(self._settings, self.topic)
+        partitions = [each for each in known if wish.partition in (None, each.partition)]
+        if not partitions:
+            return {}, False
+        beginnings = await self._consumer.beginning_offsets(partitions)
+        starts = {partition: max(wish.from_offset or 0, begins) for partition, begins in beginnings.items()}
+        if newest_records is None:
+            return starts, False
+        ends = await self._consumer.end_offsets(partitions)
+        share = max(1, newest_records // len(partitions))
+        bounded = {partition: max(start, ends[partition] - share) for partition, start in starts.items()}
+        return bounded, bounded != starts
+
+    async def _records(
+        self, starts: Mapping[TopicPartition, int], ends: dict[TopicPartition, int]
+    ) -> AsyncIterator[Record]:
+        """Every record from ``starts`` to ``ends``; an end that is not given is where the partition ends just now."""
+        if not starts:
+            return
+        consumer, left = self._consumer, set(starts)
+        consumer.assign(sorted(left))
+        for partition, offset in starts.items():
+            consumer.seek(partition, offset)
+        heard_at = asyncio.get_running_loop().time()
+        while left:
+            batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_POLL_RECORDS)
+            done = await self._reached(left, ends)
+            if batch or done:
+                heard_at = asyncio.get_running_loop().time()
+            elif asyncio.get_running_loop().time() > heard_at + _PATIENCE_SECONDS:
+                raise KafkaTimeoutError(f"no answer from {', '.join(self._settings.bootstrap_servers)}")
+            for partition, records in batch.items():
+                for record in records:
+                    if record.offset < ends[partition]:
+                        yield _record_of(record)
+            left -= done
+            consumer.pause(*done)
+
+    async def _reached(self, left: set[TopicPartition], ends: dict[TopicPartition, int]) -> set[TopicPartition]:
+        # The end that comes with the records, not end_offsets: the embedded broker's are short.
+        done = set()
+        for partition in left:
+            end = clients.readable_end(self._consumer, partition)
+            if end is not None:
+                ends.setdefault(partition, end)
+                if await self._consumer.position(partition) >= ends[partition]:
+                    done.add(partition)
+        return done
+
+
+@contextlib.asynccontextmanager
+async def open_dead_letters(settings: Settings, topic: str = topics.DEAD) -> AsyncIterator[DeadLetters]:
+    """The dead letters, for as long as asked. Joins no group and commits nothing.
+
+    Raises:
+        KafkaError: the brokers do not answer.
+    """
+    consumer = clients.new_consumer(settings, group=None)
+    try:
+        await consumer.start()
+        yield DeadLetters(settings, consumer, topic)
+    finally:
+        await consumer.stop()
+
+
+async def settle(
+    settings: Settings,
+    letters: AsyncIterator[Found],
+    how: Settlement,
+    *,
+    on_progress: Callable[[Settled], None] = lambda _: None,
+) -> Settled:
+    """Replay ``letters`` to their source topics, or drop them, and mark each as settled.
+
+    At least once: a letter is marked only after Kafka has its replay, so one that is interrupted in between goes out
+    again the next time, with the same event id.
+
+    Raises:
+        KafkaError: Kafka did not take some of them; the rest is marked.
+    """
+    settled = Settled()
+    producer = new_letter_producer(settings)
+    try:
+        await producer.start()
+        async for batch in _batches(letters):
+            await _settle_batch(producer, batch, how, settled)
+            on_progress(settled)
+    finally:
+        await producer.stop()
+    return settled
+
+
+async def _batches(letters: AsyncIterator[Found]) -> AsyncIterator[list[DeadLetter]]:
+    batch: list[DeadLetter] = []
+    byte_count = 0
+    async for letter, _ in letters:
+        batch.append(letter)
+        byte_count += len(letter.record.value or b"")
+        if len(batch) >= _BATCH_LETTERS or byte_count >= _BATCH_BYTES:
+            yield batch
+            batch, byte_count = [], 0
+    if batch:
+        yield batch
+
+
+async def _settle_batch(
+    producer: AIOKafkaProducer, batch: Sequence[DeadLetter], how: Settlement, settled: Settled
+) -> None:
+    failures: list[BaseException] = []
+    if how == "replayed":
+        settled.skipped += [(letter.position, why) for letter in batch if (why := why_not_replayed(letter))]
+        batch = [letter for letter in batch if not why_not_replayed(letter)]
+        outcomes = await _all_of(_replay(producer, letter) for letter in batch)
+        failures += [outcome for outcome in outcomes if outcome is not None]
+        batch = [letter for letter, outcome in zip(batch, outcomes, strict=True) if outcome is None]
+    outcomes = await _all_of(_mark(producer, letter, how) for letter in batch)
+    failures += [outcome for outcome in outcomes if outcome is not None]
+    settled.done += sum(outcome is None for outcome in outcomes)
+    if failures:
+        raise failures[0]
+
+
+async def _replay(producer: AIOKafkaProducer, letter: DeadLetter) -> None:
+    record = letter.record
+    key = record.key if record.value is not None else record.key or b""  # a record with neither cannot be sent
+    await producer.send_and_wait(replay_topic(letter), record.value, key, headers=[*replay_headers(letter)])
+
+
+async def _mark(producer: AIOKafkaProducer, letter: DeadLetter, how: Settlement) -> None:
+    record = letter.record
+    await producer.send_and_wait(
+        record.topic, None, b"settled", partition=record.partition, headers=mark_headers(letter, how)
+    )
+
+
+async def _all_of(sends: Any) -> list[BaseException | None]:
+    work: list[Awaitable[None]] = list(sends)
+    return list(await asyncio.gather(*work, return_exceptions=True))
+
+
+def _record_of(record: ConsumerRecord) -> Record:
+    return Record(
+        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )

@@ -1,0 +1,204 @@
+"""One record: an attempt is made, and what came of it is delivered. When a method returns, the record may be acked."""
+
+import asyncio
+from collections import OrderedDict
+from contextlib import suppress
+from time import time
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from infra.kafka.dead_letters import RecordTooLarge, Send, bury
+from infra.storage.faults import KeyRefused
+from pipeline.breaker import StorageBreaker
+from pipeline.retries import Backoff, Retry, retry_headers, retry_of
+from pipeline.thumbnailer import Answerer, failed, started
+from schemas import topics
+from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted
+from schemas.faults import Fault, Internal, StorageUnavailable
+from schemas.records import (
+    API_SOURCE,
+    Headers,
+    InvalidEvent,
+    Record,
+    headers_of,
+    key_of,
+    read_event,
+    trace_of,
+    value_of,
+)
+
+log = structlog.get_logger(__name__)
+
+SOURCE: Final = "/thumbstream/worker"
+
+_DELETIONS_REMEMBERED: Final = 10_000
+
+
+class Attempts:
+    """Makes attempts through an ``Answerer`` and delivers their results through ``send``."""
+
+    def __init__(
+        self, answerer: Answerer, send: Send, *, breaker: StorageBreaker, backoff: Backoff, at_once: int
+    ) -> None:
+        """At most ``at_once`` photos are being answered; those that wait for their time do not count."""
+        self._answerer = answerer
+        self._send = send
+        self._breaker = breaker
+        self._backoff = backoff
+        self._in_answer = asyncio.Semaphore(at_once)
+        self._deleted: OrderedDict[UUID, PhotoDeleted] = OrderedDict()
+        self._stopping = asyncio.Event()
+
+    def stop_waiting(self) -> None:
+        """Give up what waits for its time: its record stays unacked and comes again."""
+        self._stopping.set()
+
+    async def upload(self, record: Record) -> None:
+        """Make the first attempt at an upload."""
+        upload = await self._read(record)
+        if isinstance(upload, PhotoUploaded):
+            await self._attempt(upload, record, attempt=1)
+
+    async def retry(self, record: Record) -> None:
+        """Make a later attempt, once it is due."""
+        try:
+            retry = retry_of(record)
+        except InvalidEvent as error:
+            await self._bury(record, str(error))
+            return
+        # Should a clock be wrong, no longer than the longest backoff.
+        await self._pause(min(max(0.0, retry.due_at - time()), self._backoff.longest_seconds))
+        await self._attempt(retry.upload, record, attempt=retry.attempt)
+
+    async def deletion(self, record: Record) -> None:
+        """Erase the files of a photo, however long storage is away; a file that storage keeps makes a dead letter."""
+        deletion = await self._read(record)
+        if not isinstance(deletion, PhotoDeleted):
+            return
+        if dict(record.headers).get("ce_source") != API_SOURCE.encode():
+            # Only the api knows that no other photo uses the original, whatever another service says.
+            deletion = deletion.model_copy(update={"erase_original": False})
+        self._remember(deletion)
+        try:
+            result = await self._erase(deletion)
+        except KeyRefused as fault:  # waiting would only hold up the deletions behind it
+            await self._bury(record, str(fault))
+            return
+        await self._publish(result, record)
+
+    async def _erase(self, deletion: PhotoDeleted) -> ThumbnailsDeleted:
+        """Erase the files of a photo, however long storage is away. Raises ``KeyRefused``."""
+        tries = 1
+        while True:
+            await self._breaker.passed()
+            try:
+                return await self._answerer.erase(deletion)
+            except KeyRefused:
+                raise
+            except StorageUnavailable as fault:
+                await self._breaker.failed()
+                tries += 1
+                log.warning("could not erase", photo_id=str(deletion.photo_id), reason=str(fault))
+                await self._pause(self._backoff.seconds_before(tries))
+
+    async def _attempt(self, upload: PhotoUploaded, record: Record, *, attempt: int) -> None:
+        """Make one attempt and deliver what came of it: ready, failed, or a record on the retry topic."""
+        bound = log.bind(
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            photo_id=str(upload.photo_id),
+            attempt=attempt,
+        )
+        outcome: Event | Retry | None = None
+        while outcome is None:
+            await self._breaker.passed()
+            async with self._in_answer:
+                outcome = await self._answered(upload, record, attempt, bound)
+        if isinstance(outcome, Retry):
+            headers = [*retry_headers(outcome), *trace_of(record.headers)]
+            # The caption is the one field that may be long, and with our headers the record would be longer than what
+            # Kafka took before; no attempt needs it.
+            value = value_of(upload.model_copy(update={"caption": None}))
+            await self._deliver(topics.RETRY, key_of(upload), value, headers)
+        elif outcome.topic == topics.FAILED and (deletion := self._deleted.get(upload.photo_id)):
+            # Nobody is told of a photo that is gone. Its original may have been written after the deletion.
+            with suppress(KeyRefused):
+                await self._erase(deletion)
+        else:
+            await self._publish(outcome, record)
+
+    async def _answered(self, upload: PhotoUploaded, record: Record, attempt: int, bound: Any) -> Event | Retry | None:
+        """What one attempt comes to; None where storage is away for all, so that it was none."""
+        telling: list[asyncio.Future[None]] = []
+
+        def tell_started() -> None:
+            telling.append(asyncio.ensure_future(self._publish(started(upload, attempt), record)))
+
+        try:
+            ready = await self._answerer.answer(upload, attempt, tell_started)
+        except KeyRefused as fault:
+            return self._after(fault, upload, attempt, bound)
+        except StorageUnavailable as fault:
+            return None if await self._breaker.failed() else self._after(fault, upload, attempt, bound)
+        except Fault as fault:
+            return self._after(fault, upload, attempt, bound)
+        except Exception as error:
+            bound.exception("a fault of ours")
+            return self._after(Internal(f"a fault of ours: {type(error).__name__}"), upload, attempt, bound)
+        finally:
+            await asyncio.gather(*telling)
+        self._breaker.succeeded()
+        bound.info("ready", render_seconds=ready.render_seconds)
+        return ready
+
+    def _after(self, fault: Fault, upload: PhotoUploaded, attempt: int, bound: Any) -> Event | Retry:
+        if attempt < min(fault.attempts, self._backoff.attempts):
+            bound.warning("to be tried again", code=fault.code, reason=str(fault))
+            return Retry(upload, attempt + 1, due_at=time() + self._backoff.seconds_before(attempt + 1))
+        bound.warning("failed", code=fault.code, reason=str(fault))
+        return failed(upload, attempt, fault)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait; a stop ends the waiting and the work, and the record comes again."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+            raise asyncio.CancelledError
+
+    async def _read(self, record: Record) -> Event | None:
+        try:
+            return read_event(record)
+        except InvalidEvent as error:
+            await self._bury(record, str(error))
+            return None
+
+    async def _bury(self, record: Record, reason: str) -> None:
+        log.warning("dead letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
+        await bury(self._deliver, topics.DEAD, record, reason)
+
+    async def _publish(self, event: Event, cause: Record) -> None:
+        headers = headers_of(event, source=SOURCE, trace=cause.headers)
+        await self._deliver(event.topic, key_of(event), value_of(event), headers)
+
+    async def _deliver(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        """Return when Kafka has the record on all in-sync replicas, however long that takes."""
+        tries = 1
+        while True:
+            try:
+                await self._send(topic, key, value, headers)
+                return
+            except RecordTooLarge:  # never passes
+                raise
+            except Exception as error:  # brokers away, leaders moving, a queue that is full: all pass
+                tries += 1
+                log.warning("could not produce", topic=topic, reason=repr(error))
+                await asyncio.sleep(self._backoff.seconds_before(tries))
+
+    def _remember(self, deletion: PhotoDeleted) -> None:
+        known = self._deleted.get(deletion.photo_id)
+        if known is None or deletion.erase_original:  # what may be erased once may be erased for good
+            self._deleted[deletion.photo_id] = deletion
+        while len(self._deleted) > _DELETIONS_REMEMBERED:
+            self._deleted.popitem(last=False)

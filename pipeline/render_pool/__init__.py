@@ -1,0 +1,1 @@
+"""Render processes that can be killed."""

@@ -1,0 +1,106 @@
+"""The worker as a process: what it needs is started, it runs until a signal, it drains, it ends."""
+
+import asyncio
+import signal
+from collections.abc import Awaitable
+from typing import Final
+
+import structlog
+
+from infra.kafka.clients import wait_for_topics
+from infra.kafka.worker_heartbeat import send_heartbeats
+from infra.settings import Settings
+from infra.storage.client import Storage, open_storage
+from infra.watchdog import end_at_latest, end_when_stuck
+from pipeline.breaker import StorageBreaker
+from pipeline.render_pool.pool import RenderPool
+from pipeline.retries import Backoff
+from pipeline.thumbnailer import Answerer
+from pipeline.worker import Worker
+
+log = structlog.get_logger(__name__)
+
+#: For photos in work at a stop, and for leaving the group after. Together under the 30 s that orchestrators give.
+_DRAIN_SECONDS: Final = 20.0
+_LEAVE_SECONDS: Final = 5.0
+
+#: Photos in answer for each that renders: enough that reading, writing and publishing keep no renderer waiting.
+_ANSWERS_PER_RENDER: Final = 4
+
+
+def run_worker(settings: Settings) -> int:
+    """Run a worker until SIGTERM or SIGINT, which drain it. Returns the process's exit code; 1 after a crash.
+
+    The process ends then in any case: what Faust leaves behind after a crash may never end by itself.
+    """
+    with asyncio.Runner() as runner:
+        end_when_stuck(runner.get_loop())
+        exit_code = runner.run(_serve(settings))
+        end_at_latest(_LEAVE_SECONDS, exit_code)
+    return exit_code
+
+
+async def _serve(settings: Settings) -> int:
+    asked_to_stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
+    storage = open_storage(settings)
+    pool = RenderPool(processes=settings.concurrency, max_pixels=settings.max_pixels)
+    try:
+        await pool.start()
+        if await _unless_stopped(wait_for_topics(settings), asked_to_stop):
+            return await _consume(settings, storage, pool, asked_to_stop)
+        return 0
+    finally:
+        await pool.close()
+        await storage.close()
+
+
+async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked_to_stop: asyncio.Event) -> int:
+    answerer = Answerer(
+        storage,
+        pool,
+        settings.renditions,
+        max_bytes=settings.max_upload_bytes,
+        render_slot=asyncio.Semaphore(settings.concurrency),
+        erase_foreign_originals=settings.erase_foreign_originals,
+    )
+    breaker = StorageBreaker(storage.check)
+    backoff = Backoff(settings.retry_attempts, settings.retry_first_seconds, settings.retry_longest_seconds)
+    worker = Worker(
+        settings, answerer, breaker=breaker, backoff=backoff, at_once=_ANSWERS_PER_RENDER * settings.concurrency
+    )
+    worker.app.finalize()
+    await worker.app.start()
+    log.info("worker started", brokers=settings.bootstrap_servers, concurrency=settings.concurrency)
+    heartbeats = asyncio.create_task(send_heartbeats(settings))
+    await worker.app.wait(asked_to_stop.wait())
+    heartbeats.cancel()
+    crashed = worker.app.crashed
+    log.info("worker stopping", in_work=worker.in_work)
+    drain_seconds = _DRAIN_SECONDS if not crashed else 0.0
+    steps = (
+        (worker.drain(drain_seconds), drain_seconds + _LEAVE_SECONDS),
+        (breaker.close(), _LEAVE_SECONDS),
+        (worker.app.stop(), _LEAVE_SECONDS),
+    )
+    for step, seconds in steps:
+        try:
+            await asyncio.wait_for(step, seconds)
+        except Exception as error:
+            log.warning("stopping without a clean end", reason=repr(error))
+    log.info("worker stopped")
+    return 1 if crashed else 0
+
+
+async def _unless_stopped(work: Awaitable[object], asked_to_stop: asyncio.Event) -> bool:
+    """Wait for ``work``, or give it up when asked to stop. Whether it was done."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(asked_to_stop.wait())
+    await asyncio.wait([working, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if working.done():
+        working.result()
+        return True
+    working.cancel()
+    return False

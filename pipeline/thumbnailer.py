@@ -1,0 +1,260 @@
+"""What one event comes to. Knows no Kafka: an upload in, its result out; a deletion in, the files gone."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import file_digest
+from pathlib import Path
+from time import perf_counter
+from typing import Any, Final, Protocol
+
+from imaging.render import RenderedPhoto
+from infra.storage.client import Storage
+from infra.storage.faults import Missing, RightMissing
+from schemas import ids, topics
+from schemas.events import (
+    FailureReason,
+    PhotoDeleted,
+    PhotoUploaded,
+    Thumbnail,
+    ThumbnailsDeleted,
+    ThumbnailsFailed,
+    ThumbnailsReady,
+    ThumbnailsStarted,
+)
+from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge
+from schemas.renditions import Rendition, recipe_of
+from schemas.storage_keys import (
+    is_foreign_original,
+    is_original_of_workspace,
+    key_of_original,
+    key_of_thumbnail,
+    prefix_of_thumbnails,
+)
+
+
+class Renderer(Protocol):
+    """What renders: a pool of processes, or a fake in a test."""
+
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
+    ) -> RenderedPhoto:
+        """As :func:`imaging.render.render`. Raises ``Fault``."""
+
+
+@dataclass(frozen=True)
+class _Original:
+    path: Path
+    #: Being read; raises ``ChecksumMismatch``.
+    checksum: asyncio.Future[str]
+    #: Bytes.
+    file_size: int
+
+
+class Answerer:
+    """Answers uploads and deletions, with the storage, the renderer and the limits that it is given."""
+
+    def __init__(
+        self,
+        storage: Storage,
+        renderer: Renderer,
+        renditions: Sequence[Rendition],
+        *,
+        max_bytes: int,
+        render_slot: AbstractAsyncContextManager[object],
+        erase_foreign_originals: bool = False,
+    ) -> None:
+        """``render_slot`` bounds how many photos render at once; it is held while one renders and no longer."""
+        self._storage = storage
+        self._renderer = renderer
+        self._renditions: Final = tuple(renditions)
+        self._recipe: Final = recipe_of(renditions)
+        self._max_bytes = max_bytes
+        self._render_slot = render_slot
+        self._erase_foreign_originals = erase_foreign_originals
+
+    async def answer(
+        self, upload: PhotoUploaded, attempt: int, on_rendering: Callable[[], object] = lambda: None
+    ) -> ThumbnailsReady:
+        """Make the thumbnails of ``upload`` and say what they are. ``on_rendering`` is called once it has its slot.
+
+        Doing it twice writes the same files; thumbnails that lie whole in storage already are neither rendered nor
+        written again. When it returns, all of them lie there whole, and the original still did after the last was
+        written.
+
+        Raises:
+            Fault: with the code that ``thumbnails.failed`` is to carry. No thumbnails of a missing original are left.
+        """
+        async with self._original(upload) as original:
+            ready = await self._thumbnails(upload, original, attempt, on_rendering)
+        await self._unless_deleted(upload)
+        return ready
+
+    async def erase(self, deletion: PhotoDeleted) -> ThumbnailsDeleted:
+        """Erase the files of a photo: the original first, which tells a render under way that it is in vain.
+
+        The original only where the event says so: whether other photos use it, the database alone knows.
+
+        Raises:
+            StorageUnavailable: some may still be there.
+        """
+        if deletion.erase_original:
+            original = deletion.storage_key or key_of_original(deletion.workspace_id, deletion.photo_id)
+            if is_original_of_workspace(original, deletion.workspace_id) or (
+                self._erase_foreign_originals and is_foreign_original(original)
+            ):
+                await self._storage.erase([original])
+        await self._storage.erase_under(prefix_of_thumbnails(deletion.workspace_id, deletion.photo_id))
+        return ThumbnailsDeleted(
+            event_id=ids.id_of_result(deletion.event_id, topics.FILES_DELETED),
+            occurred_at=datetime.now(UTC),
+            caused_by=deletion.event_id,
+            photo_id=deletion.photo_id,
+            workspace_id=deletion.workspace_id,
+        )
+
+    @asynccontextmanager
+    async def _original(self, upload: PhotoUploaded) -> AsyncIterator[_Original]:
+        stored = await self._storage.info(upload.storage_key)
+        if stored.size > self._max_bytes:
+            raise OriginalTooLarge(f"the original has {stored.size} bytes, over the limit of {self._max_bytes}")
+        try:
+            async with self._storage.local_copy(stored) as path:
+                what = f"reading {stored.key}"
+                checking = asyncio.ensure_future(
+                    self._storage.in_thread(_checksum_of, path, upload.checksum, what=what, byte_count=stored.size)
+                )
+                try:
+                    yield _Original(path, checking, stored.size)
+                finally:
+                    await asyncio.gather(checking, return_exceptions=True)  # it reads the file that is about to go
+        except FileNotFoundError as error:
+            raise OriginalMissing(f"the original at {upload.storage_key} vanished while it was read") from error
+
+    async def _thumbnails(
+        self, upload: PhotoUploaded, original: _Original, attempt: int, on_rendering: Callable[[], object]
+    ) -> ThumbnailsReady:
+        existing = await self._existing(upload, original)
+        # Nothing is written before the checksum is known; to render takes longer. Of the faults of both the checksum's
+        # is the one that counts: of other bytes nothing can be said.
+        rendering = self._rendered(original.path, existing, on_rendering)
+        checksum, (photo, render_seconds) = await _all_of([original.checksum, rendering])
+        keys = self._keys(upload, checksum)
+        thumbnails = {thumbnail.rendition: thumbnail for thumbnail in photo.thumbnails}
+        await _all_of(
+            self._storage.write(keys[rendition], thumbnail.content)
+            for rendition, thumbnail in thumbnails.items()
+            if thumbnail.content != existing.get(rendition)
+        )
+        return ThumbnailsReady(
+            event_id=ids.id_of_result(upload.event_id, topics.READY),
+            **_envelope(upload, attempt),
+            width=photo.header.width,
+            height=photo.header.height,
+            content_type=photo.header.format.content_type,
+            file_size=original.file_size,
+            checksum=checksum,
+            recipe=self._recipe,
+            thumbhash=photo.thumbhash,
+            perceptual_hash=photo.perceptual_hash,
+            render_seconds=round(render_seconds, 6),
+            thumbnails={
+                rendition.name: Thumbnail(
+                    storage_key=keys[rendition],
+                    width=thumbnail.width,
+                    height=thumbnail.height,
+                    content_type=rendition.content_type,
+                    file_size=len(thumbnail.content),
+                )
+                for rendition, thumbnail in thumbnails.items()
+            },
+        )
+
+    async def _rendered(
+        self, original: Path, existing: Mapping[Rendition, bytes], on_rendering: Callable[[], object]
+    ) -> tuple[RenderedPhoto, float]:
+        """What is rendered, and the seconds that it took."""
+        async with self._render_slot:
+            on_rendering()
+            began = perf_counter()
+            photo = await self._renderer.render(original, self._renditions, existing)
+            return photo, perf_counter() - began
+
+    async def _existing(self, upload: PhotoUploaded, original: _Original) -> dict[Rendition, bytes]:
+        """What lies at the keys of the thumbnails already, whole or not. Nearly always nothing does."""
+        checksum = upload.checksum
+        if checksum is None:  # rather than wait for it, see whether anything lies there at all
+            try:
+                found = await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
+            except RightMissing:
+                return {}  # rendering again is dearer than looking, and gives the same
+            if not found:
+                return {}
+            checksum = await original.checksum
+        keys = self._keys(upload, checksum)
+        contents = await _all_of(self._content_of(key) for key in keys.values())
+        return {rendition: content for rendition, content in zip(keys, contents, strict=True) if content is not None}
+
+    async def _content_of(self, key: str) -> bytes | None:
+        try:
+            return await self._storage.read(key)
+        except Missing:
+            return None
+
+    def _keys(self, upload: PhotoUploaded, checksum: str) -> dict[Rendition, str]:
+        return {
+            rendition: key_of_thumbnail(upload.workspace_id, upload.photo_id, checksum, rendition)
+            for rendition in self._renditions
+        }
+
+    async def _unless_deleted(self, upload: PhotoUploaded) -> None:
+        if not await self._storage.exists(upload.storage_key):
+            await self._storage.erase_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
+            raise OriginalMissing(f"the original at {upload.storage_key} was deleted while its thumbnails were made")
+
+
+def started(upload: PhotoUploaded, attempt: int) -> ThumbnailsStarted:
+    """The event that says that ``attempt`` has begun."""
+    return ThumbnailsStarted(
+        event_id=ids.id_of_result(upload.event_id, f"{topics.STARTED}/{attempt}"), **_envelope(upload, attempt)
+    )
+
+
+def failed(upload: PhotoUploaded, attempt: int, fault: Fault) -> ThumbnailsFailed:
+    """The event that says that the photo is given up for good, and why."""
+    return ThumbnailsFailed(
+        event_id=ids.id_of_result(upload.event_id, topics.FAILED),
+        error=FailureReason(code=fault.code, message=" ".join(str(fault).split())[:500]),
+        **_envelope(upload, attempt),
+    )
+
+
+def _envelope(upload: PhotoUploaded, attempt: int) -> dict[str, Any]:
+    return {
+        "occurred_at": datetime.now(UTC),
+        "caused_by": upload.event_id,
+        "photo_id": upload.photo_id,
+        "workspace_id": upload.workspace_id,
+        "item_id": upload.item_id,
+        "attempt": attempt,
+        "uploaded_at": upload.occurred_at,
+    }
+
+
+def _checksum_of(path: Path, said: str | None) -> str:
+    with path.open("rb") as file:
+        checksum = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+    if said not in (None, checksum):
+        raise ChecksumMismatch(f"the original has {checksum}, the event says {said}")
+    return checksum
+
+
+async def _all_of(work: Iterable[Awaitable[Any]]) -> list[Any]:
+    """Await every one, also when one fails, so that none goes on behind the answer's back; then raise the first."""
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes

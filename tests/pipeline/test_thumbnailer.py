@@ -1,0 +1,443 @@
+"""What an upload and a deletion come to, on real storage with a renderer that the test holds in its hand."""
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import pytest
+from fsspec.implementations.local import LocalFileSystem
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+import imaging.render
+from imaging.hashes import fingerprint_rendition
+from imaging.render import RenderedPhoto, render
+from infra.settings import Settings
+from infra.storage import client as storage_module
+from infra.storage.client import Storage, open_storage
+from pipeline import thumbnailer as answer_module
+from pipeline.thumbnailer import Answerer, failed, started
+from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsReady
+from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
+from schemas.renditions import DEFAULT_RENDITIONS, Rendition
+
+KEY = "originals/acme/cat"
+
+
+class InProcess:
+    """Renders in this process."""
+
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
+    ) -> RenderedPhoto:
+        return await asyncio.to_thread(render, original, renditions, max_pixels=10_000_000, existing=existing)
+
+
+class CountedStorage(Storage):
+    """Local storage that knows what was written to it."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(LocalFileSystem(), str(root))
+        self.written: list[str] = []
+
+    async def write(self, key: str, content: bytes) -> None:
+        self.written.append(key)
+        await super().write(key, content)
+
+
+def jpeg(width: int = 64, height: int = 48) -> bytes:
+    file = BytesIO()
+    Image.linear_gradient("L").resize((width, height)).convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
+def upload_of(**changes: object) -> PhotoUploaded:
+    fields = {
+        "event_id": "upload-1",
+        "occurred_at": datetime.now(UTC),
+        "photo_id": uuid4(),
+        "workspace_id": "acme",
+        "storage_key": KEY,
+        **changes,
+    }
+    return PhotoUploaded.model_validate(fields)
+
+
+def answerer_on(
+    storage: Storage, renderer: InProcess, renditions: Sequence[Rendition] = DEFAULT_RENDITIONS
+) -> Answerer:
+    return Answerer(storage, renderer, renditions, max_bytes=1_000_000, render_slot=asyncio.Semaphore(2))
+
+
+@pytest.fixture
+async def storage(tmp_path):
+    opened = CountedStorage(tmp_path)
+    yield opened
+    await opened.close()
+
+
+async def keys_in(storage: Storage, folder: str = "thumbnails") -> set[str]:
+    return {file.key for file in await storage.list_under(folder)}
+
+
+async def test_a_ready_photo_has_every_rendition_and_each_lies_in_storage_as_said(storage):
+    await storage.write(KEY, jpeg(1000, 500))
+    upload = upload_of(item_id="crate-7")
+    ready = await answerer_on(storage, InProcess()).answer(upload, 3)
+    assert (ready.width, ready.height, ready.content_type) == (1000, 500, "image/jpeg")
+    assert ready.checksum == f"sha256:{sha256(jpeg(1000, 500)).hexdigest()}"
+    assert ready.file_size == len(jpeg(1000, 500))
+    assert (ready.caused_by, ready.attempt, ready.item_id) == ("upload-1", 3, "crate-7")
+    assert list(ready.thumbnails) == ["small", "medium", "large"]
+    for thumbnail in ready.thumbnails.values():
+        content = await storage.read(thumbnail.storage_key)
+        assert len(content) == thumbnail.file_size
+        with Image.open(BytesIO(content)) as image:
+            assert image.size == (thumbnail.width, thumbnail.height)
+            assert Image.MIME[image.format] == thumbnail.content_type
+    assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in ready.thumbnails.values()}
+
+
+@pytest.mark.parametrize("checksum", [None, f"sha256:{sha256(jpeg()).hexdigest()}"], ids=["unsaid", "said"])
+async def test_a_redelivered_upload_renders_and_writes_nothing_and_says_the_same(storage, checksum, monkeypatch):
+    await storage.write(KEY, jpeg())
+    upload = upload_of(checksum=checksum)
+    first = await answerer_on(storage, InProcess()).answer(upload, 1)
+    storage.written.clear()
+    monkeypatch.setattr(imaging.render, "decode", None)
+    again = await answerer_on(storage, InProcess()).answer(upload, 1)
+    assert said_by(again) == said_by(first)
+    assert storage.written == []
+
+
+def said_by(ready: ThumbnailsReady) -> dict[str, object]:
+    return ready.model_dump(exclude={"occurred_at", "render_seconds"})
+
+
+THREE = (
+    Rendition(name="first", max_edge=16),
+    Rendition(name="second", max_edge=24, format="jpeg"),
+    Rendition(name="third", max_edge=40, format="png"),
+)
+OTHER_SETTINGS = {"max_edge": 20, "quality": 60, "format": "avif", "fit": "cover", "background": "#000000"}
+
+
+@st.composite
+def changed_settings(draw):
+    """Three renditions, some of them changed, dropped or added to, in any order; and those that are new."""
+    kept = {rendition.name: rendition for rendition in THREE}
+    for name in draw(st.sets(st.sampled_from(sorted(kept)))):
+        changes = draw(st.sets(st.sampled_from(sorted(OTHER_SETTINGS)), min_size=1))
+        kept[name] = kept[name].model_copy(update={change: OTHER_SETTINGS[change] for change in changes})
+    for name in draw(st.sets(st.sampled_from(sorted(kept)), max_size=2)):
+        del kept[name]
+    if draw(st.booleans()):
+        kept["fourth"] = Rendition(name="fourth", max_edge=8)
+    return draw(st.permutations(list(kept.values())))
+
+
+@settings(deadline=None, max_examples=40)
+@given(changed=changed_settings())
+def test_after_any_change_of_the_renditions_only_new_files_are_written_and_the_rest_is_said_as_before(
+    changed, tmp_path_factory
+):
+    async def scenario() -> None:
+        storage = CountedStorage(tmp_path_factory.mktemp("storage"))
+        await storage.write(KEY, jpeg())
+        upload = upload_of()
+        before = await answerer_on(storage, InProcess(), THREE).answer(upload, 1)
+        storage.written.clear()
+        after = await answerer_on(storage, InProcess(), changed).answer(upload, 1)
+        old_keys = {thumbnail.storage_key for thumbnail in before.thumbnails.values()}
+        new_keys = {thumbnail.storage_key for thumbnail in after.thumbnails.values()}
+        assert sorted(storage.written) == sorted(new_keys - old_keys)
+        assert list(after.thumbnails) == [rendition.name for rendition in changed]
+        for name, thumbnail in after.thumbnails.items():
+            if thumbnail.storage_key in old_keys:
+                assert thumbnail == before.thumbnails[name]
+        if fingerprint_rendition(changed) in THREE and fingerprint_rendition(changed) == fingerprint_rendition(THREE):
+            assert (after.thumbhash, after.perceptual_hash) == (before.thumbhash, before.perceptual_hash)
+        await storage.close()
+
+    asyncio.run(scenario())
+
+
+async def test_one_of_three_renditions_changed_for_twenty_photos_is_twenty_files_written(storage):
+    uploads = [upload_of(storage_key=f"originals/acme/{number}") for number in range(20)]
+    for number, upload in enumerate(uploads):
+        await storage.write(upload.storage_key, jpeg(64 + number, 48))
+        await answerer_on(storage, InProcess(), THREE).answer(upload, 1)
+    storage.written.clear()
+    changed = (THREE[0].model_copy(update={"quality": 60}), *THREE[1:])
+    for upload in uploads:
+        await answerer_on(storage, InProcess(), changed).answer(upload, 1)
+    assert len(storage.written) == 20
+    assert {key.rpartition("/")[2].partition("-")[0] for key in storage.written} == {"first"}
+
+
+def zeros_from(content: bytes, at: int) -> bytes:
+    return content[:at] + bytes(len(content) - at)
+
+
+@pytest.mark.parametrize("name", ["small", "medium", "large"])
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        lambda content: None,
+        lambda content: b"",
+        lambda content: content[:-100],
+        lambda content: content[:10],
+        lambda content: bytes(len(content)),
+        lambda content: zeros_from(content, len(content) - 100),
+        lambda content: b"no image",
+        lambda content: jpeg(),
+    ],
+    ids=["gone", "empty", "cut short", "ten bytes", "all zeros", "zeros at its end", "text", "of another format"],
+)
+async def test_a_thumbnail_that_is_gone_or_broken_is_made_again_as_it_was_and_no_other_is_touched(
+    storage, name, damaged
+):
+    await storage.write(KEY, jpeg(1000, 800))
+    upload = upload_of()
+    ready = await answerer_on(storage, InProcess()).answer(upload, 1)
+    key = ready.thumbnails[name].storage_key
+    content = await storage.read(key)
+    if (broken := damaged(content)) is None:
+        await storage.erase([key])
+    else:
+        await storage.write(key, broken)
+    storage.written.clear()
+    again = await answerer_on(storage, InProcess()).answer(upload, 1)
+    assert storage.written == [key]
+    assert await storage.read(key) == content
+    assert said_by(again) == said_by(ready)
+
+
+class Slot:
+    """A render slot that is free when the test says so."""
+
+    def __init__(self) -> None:
+        self.is_asked_for, self.is_free = asyncio.Event(), asyncio.Event()
+
+    async def __aenter__(self) -> None:
+        self.is_asked_for.set()
+        await self.is_free.wait()
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+async def test_a_photo_is_said_to_render_when_it_has_its_slot_and_not_before(storage):
+    await storage.write(KEY, jpeg())
+    slot = Slot()
+    answerer = Answerer(storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=slot)
+    rendering = asyncio.Event()
+    answering = asyncio.ensure_future(answerer.answer(upload_of(), 1, rendering.set))
+    await slot.is_asked_for.wait()
+    assert not rendering.is_set()
+    slot.is_free.set()
+    await answering
+    assert rendering.is_set()
+
+
+async def test_a_photo_without_an_original_never_renders(storage):
+    await storage.check()
+    rendering = asyncio.Event()
+    with pytest.raises(OriginalMissing):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1, rendering.set)
+    assert not rendering.is_set()
+
+
+async def test_an_original_that_is_not_there_is_missing(storage):
+    await storage.check()
+    with pytest.raises(OriginalMissing):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+
+
+async def test_an_original_over_the_limit_is_not_even_read(storage):
+    await storage.write(KEY, b"\xff" * 1_000_001)
+    with pytest.raises(OriginalTooLarge, match="1000001"):
+        await answerer_on(storage, InProcess()).answer(upload_of(checksum="sha256:" + "0" * 64), 1)
+
+
+@pytest.mark.parametrize("content", [jpeg(), jpeg()[:200]], ids=["whole", "half-written"])
+async def test_a_checksum_that_does_not_fit_fails_the_photo_whatever_else_is_wrong_with_it(storage, content):
+    await storage.write(KEY, content)
+    with pytest.raises(ChecksumMismatch):
+        await answerer_on(storage, InProcess()).answer(upload_of(checksum="sha256:" + "0" * 64), 1)
+    assert await keys_in(storage) == set()
+
+
+async def test_a_checksum_that_fits_is_the_results(storage):
+    await storage.write(KEY, jpeg())
+    fitting = upload_of(checksum=f"SHA256:{sha256(jpeg()).hexdigest()}")
+    assert (await answerer_on(storage, InProcess()).answer(fitting, 1)).checksum == fitting.checksum
+
+
+async def test_a_photo_that_cannot_be_read_leaves_no_file(storage):
+    await storage.write(KEY, jpeg()[:200])
+    with pytest.raises(Unreadable):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+    assert await keys_in(storage) == set()
+
+
+class FullStorage(Storage):
+    """Takes one file and has no room for another."""
+
+    written = 0
+
+    async def write(self, key: str, content: bytes) -> None:
+        self.written += 1
+        if self.written > 1:
+            raise StorageUnavailable("no space left")
+        await super().write(key, content)
+
+
+async def test_a_write_that_fails_is_a_fault_and_the_next_attempt_writes_what_is_missing(storage, tmp_path):
+    await storage.write(KEY, jpeg())
+    upload, renderer = upload_of(), InProcess()
+    full = FullStorage(storage._fs, str(tmp_path))
+    with pytest.raises(StorageUnavailable):
+        await answerer_on(full, renderer).answer(upload, 1)
+    await full.close()
+    ready = await answerer_on(storage, renderer).answer(upload, 2)
+    assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in ready.thumbnails.values()}
+
+
+async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_other(storage):
+    await storage.write(KEY, jpeg())
+    answerer, upload, other = answerer_on(storage, InProcess()), upload_of(), upload_of()
+    await answerer.answer(upload, 1)
+    kept = await answerer.answer(other, 1)
+    deletion = PhotoDeleted(
+        event_id="deletion-1",
+        occurred_at=datetime.now(UTC),
+        photo_id=upload.photo_id,
+        workspace_id="acme",
+        storage_key=KEY,
+        erase_original=True,
+    )
+    result = await answerer.erase(deletion)
+    again = await answerer.erase(deletion)
+    assert (result.caused_by, result.event_id) == ("deletion-1", again.event_id)
+    assert not await storage.exists(KEY)
+    assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in kept.thumbnails.values()}
+
+
+async def test_a_checksum_on_a_hung_mount_is_given_up_and_is_a_fault_of_storage(storage, monkeypatch):
+    released = threading.Event()
+    monkeypatch.setattr(answer_module, "_checksum_of", lambda *_: released.wait())
+    monkeypatch.setattr(storage_module, "_ANSWER_SECONDS", 0.2)
+    await storage.write(KEY, jpeg())
+    with pytest.raises(StorageUnavailable, match=f"storage does not answer: reading {KEY}"):
+        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+    released.set()
+
+
+@pytest.mark.parametrize(
+    ("key", "erase_foreign", "is_erased"),
+    [
+        ("originals/acme/cat", False, True),
+        ("incoming/cat", False, False),
+        ("incoming/cat", True, True),
+        ("thumbnails/acme/other-photo/small.webp", True, False),
+        ("originals/other/cat", True, False),
+    ],
+)
+async def test_an_original_outside_the_workspaces_folder_goes_only_where_the_settings_say_so(
+    storage, key, erase_foreign, is_erased
+):
+    await storage.write(key, jpeg())
+    answerer = Answerer(
+        storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=asyncio.Semaphore(1),
+        erase_foreign_originals=erase_foreign,
+    )  # fmt: skip
+    fields = {**upload_of(storage_key=key).model_dump(), "event_id": "deletion-1"}
+    await answerer.erase(PhotoDeleted.model_validate(fields))
+    assert await storage.exists(key)
+    await answerer.erase(PhotoDeleted.model_validate({**fields, "erase_original": True}))
+    assert await storage.exists(key) is not is_erased
+
+
+@pytest.mark.parametrize("key", ["n" * 260 + ".jpg", "originals/acme/cat/below", "originals/acme"])
+async def test_a_key_at_which_nothing_can_lie_is_a_missing_original_that_is_named_and_erased_already(storage, key):
+    await storage.write(KEY, jpeg())
+    answerer, upload = answerer_on(storage, InProcess()), upload_of(storage_key=key)
+    with pytest.raises(OriginalMissing) as raised:
+        await answerer.answer(upload, 1)
+    assert key in failed(upload, 1, raised.value).error.message
+    assert storage._root not in str(raised.value)
+    deletion = {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
+    await answerer.erase(PhotoDeleted.model_validate(deletion))
+    assert await storage.exists(KEY)
+
+
+class Interleaved(Storage):
+    """Real storage whose calls go on one at a time, in an order that the test chooses."""
+
+    def choose_by(self, choices: list[bool]) -> None:
+        self._choices = iter(choices)
+        self._turn = asyncio.Condition()
+
+    async def _call(self, function, *arguments, **_):
+        for _ in range(next(self._choices, 0)):
+            await asyncio.sleep(0)
+        return function(*arguments)
+
+
+@settings(deadline=None, max_examples=80)
+@given(choices=st.lists(st.integers(0, 12), max_size=40), head_start=st.integers(0, 30))
+def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interleaving(
+    choices, head_start, tmp_path_factory
+):
+    root = tmp_path_factory.mktemp("storage")
+
+    async def scenario() -> None:
+        plain = open_storage(Settings(storage_url=f"file://{root}"))
+        await plain.write(KEY, jpeg())
+        storage = Interleaved(plain._fs, str(root))
+        storage.choose_by(choices)
+        upload = upload_of()
+        deletion = PhotoDeleted.model_validate(
+            {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
+        )
+        answerer = answerer_on(storage, Quick())
+        answering = asyncio.ensure_future(answerer.answer(upload, 1))
+        for _ in range(head_start):
+            await asyncio.sleep(0)
+        await answerer.erase(deletion)
+        outcome = (await asyncio.gather(answering, return_exceptions=True))[0]
+        assert await keys_in(plain) == set()
+        assert not await plain.exists(KEY)
+        assert not isinstance(outcome, BaseException) or isinstance(outcome, Fault)
+        await plain.close()
+        await storage.close()
+
+    asyncio.run(scenario())
+
+
+class Quick(InProcess):
+    """Renders without leaving the event loop, so that the interleaving is the test's alone."""
+
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
+    ) -> RenderedPhoto:
+        await asyncio.sleep(0)
+        return render(original, renditions, max_pixels=10_000_000, existing=existing)
+
+
+def test_results_of_one_upload_have_ids_of_their_own_that_never_change():
+    upload = upload_of()
+    fault = Unreadable("broken\nin   two lines")
+    assert started(upload, 1).event_id == started(upload, 1).event_id
+    assert started(upload, 1).event_id != started(upload, 2).event_id
+    assert failed(upload, 1, fault).event_id == failed(upload, 8, fault).event_id
+    assert failed(upload, 1, fault).error.message == "broken in two lines"
+    assert started(upload, 1).uploaded_at == upload.occurred_at
+    assert UUID(failed(upload, 1, fault).event_id).version == 5

@@ -1,0 +1,185 @@
+"""``up`` with everything in it: real broker, worker, api."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from kafka_servers import ApacheKafka
+from polling import poll
+from up_process import UpProcess
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="tells processes apart by /proc")
+
+Run = Callable[..., subprocess.CompletedProcess[str]]
+
+WORKER, API, BROKER = r"thumbstream worker", r"thumbstream api", r"^\S*tansu\S* broker"
+
+
+@pytest.fixture
+def up(fresh_folder: Path) -> Iterator[UpProcess]:
+    process = UpProcess(fresh_folder)
+    yield process
+    process.stop()
+    poll(lambda: not process.family(), what="no process is left")
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    folder = tmp_path / "album"
+    folder.mkdir()
+    for number in range(5):
+        noise = Image.effect_noise((320, 240), 30 + number).convert("RGB")
+        noise.save(folder / f"photo-{number}.jpg")
+    return folder
+
+
+@pytest.fixture
+def upload(run: Run, up: UpProcess) -> Run:
+    def run_upload(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return run("upload", *arguments, THUMBSTREAM_DATA_DIR=str(up.data_dir), THUMBSTREAM_HTTP_PORT=str(up.port))
+
+    return run_upload
+
+
+def _photos(up: UpProcess) -> list[dict[str, Any]]:
+    request = urllib.request.Request(
+        f"{up.url}/v1/workspaces/default/photos", headers={"Authorization": f"Bearer {up.key}"}
+    )
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        photos: list[dict[str, Any]] = json.load(answer)["items"]
+        return photos
+
+
+def _ready_count(up: UpProcess) -> int:
+    try:
+        return [photo["thumbnail_status"] for photo in _photos(up)].count("ready")
+    except OSError:
+        return -1
+
+
+def test_from_start_to_stop_as_a_newcomer_does_it(up: UpProcess, upload: Run, album: Path) -> None:
+    whole = (album / "photo-0.jpg").read_bytes()
+    (album / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    up.start()
+    assert f"{up.url}/?key={up.key}" in up.said()
+    assert (up.data_dir.stat().st_mode & 0o777) == 0o700
+    done = upload(str(album))
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "uploaded 6 of 6, ready 5, failed 1" in done.stdout
+    assert done.stdout.count("320 x 240 px") == 5
+    assert "unreadable: " in done.stdout
+    os.kill(up.pid, signal.SIGINT)
+    assert up.wait(30) == 0
+    poll(lambda: not up.family(), what="no process is left")
+    said = up.said()
+    assert said.index("worker stopped") < said.index("the api stops")
+
+
+def test_it_takes_no_module_from_the_folder_it_is_run_in_and_leaves_nothing_there(
+    up: UpProcess, upload: Run, album: Path
+) -> None:
+    foreign = {"api", "schemas", "imaging", "pipeline", "infra", "thumbstream"}
+    for name in foreign:
+        (up.folder / name).mkdir()
+        (up.folder / name / "__init__.py").write_text("raise SystemExit('not ours')")
+    before = {path.name for path in up.folder.iterdir()}
+    up.start()
+    assert upload(str(album)).returncode == 0
+    assert {path.name for path in up.folder.iterdir()} - before == {"data", up.log_file.name} - before
+
+
+def test_when_up_is_killed_all_end_and_the_next_up_finishes_the_photos(up: UpProcess, upload: Run, album: Path) -> None:
+    up.start()
+    os.kill(up.child(WORKER), signal.SIGSTOP)
+    assert upload(str(album), "--no-wait").returncode == 0
+    up.kill()
+    frozen = up.child(WORKER)
+    os.kill(frozen, signal.SIGCONT)
+    poll(lambda: not up.family(), what="no process is left")
+    up.start()
+    poll(lambda: _ready_count(up) == 5, 60, what="the photos are ready")
+
+
+def test_a_worker_that_dies_is_started_again_and_no_photo_is_lost(up: UpProcess, upload: Run, album: Path) -> None:
+    up.start()
+    os.kill(up.child(WORKER), signal.SIGKILL)
+    poll(lambda: "worker-1 was ended by SIGKILL; starting it again in 0.5 s" in up.said())
+    done = upload(str(album))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_broker_that_dies_takes_no_photo_with_it(up: UpProcess, upload: Run, album: Path) -> None:
+    up.start()
+    assert upload(str(album)).returncode == 0
+    os.kill(up.child(WORKER), signal.SIGSTOP)
+    assert upload(str(album), "--no-wait").returncode == 0
+    os.kill(up.child(BROKER), signal.SIGKILL)
+    poll(lambda: "workers and api start anew" in up.said(), 20)
+    poll(lambda: _ready_count(up) == 10, 60, what="all photos are ready")
+    assert upload(str(album)).returncode == 0
+
+
+def test_with_a_kafka_of_ones_own_no_broker_is_started(
+    apache_kafka: ApacheKafka, fresh_folder: Path, run: Run, album: Path
+) -> None:
+    with UpProcess(fresh_folder, THUMBSTREAM_KAFKA_BOOTSTRAP=apache_kafka.bootstrap) as up:
+        assert not [command for command in up.family().values() if "tansu" in command]
+        assert "--republish-unfinished" not in " ".join(up.family().values())
+        done = run("upload", str(album), THUMBSTREAM_DATA_DIR=str(up.data_dir), THUMBSTREAM_HTTP_PORT=str(up.port))
+        assert done.returncode == 0, done.stdout + done.stderr
+    poll(lambda: not up.family(), what="no process is left")
+
+
+def test_a_taken_port_is_told_before_anything_starts(up: UpProcess) -> None:
+    with socket.create_server(("127.0.0.1", up.port)):
+        up.spawn()
+        assert up.wait(30) == 1
+    assert f"cannot listen on 127.0.0.1:{up.port}" in up.said()
+    assert "THUMBSTREAM_HTTP_PORT" in up.said()
+    assert "tansu" not in up.said()
+
+
+def test_a_second_up_on_one_data_directory_is_refused(up: UpProcess) -> None:
+    up.start()
+    second = subprocess.run(
+        [sys.executable, "-m", "thumbstream", "up"],
+        env={**os.environ, **up.environment()},
+        cwd=up.folder,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert second.returncode == 1
+    assert f"another `thumbstream up` (process {up.pid})" in second.stderr
+    assert up.is_running
+
+
+def test_ctrl_c_while_it_starts_leaves_nothing(up: UpProcess) -> None:
+    up.spawn()
+    poll(lambda: len(up.family()) >= 3, what="children are there")
+    os.kill(up.pid, signal.SIGINT)
+    assert up.wait(30) == 0
+    poll(lambda: not up.family(), what="no process is left")
+
+
+def test_a_second_ctrl_c_kills_at_once(up: UpProcess) -> None:
+    up.start()
+    os.kill(up.child(WORKER), signal.SIGSTOP)
+    os.kill(up.pid, signal.SIGINT)
+    poll(lambda: "stopping" in up.said())
+    before = time.monotonic()
+    os.kill(up.pid, signal.SIGINT)
+    assert up.wait(10) == 1
+    assert time.monotonic() - before < 5
+    poll(lambda: not up.family(), what="no process is left")

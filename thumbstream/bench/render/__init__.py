@@ -1,0 +1,1 @@
+"""``thumbstream bench render``: renderers against each other."""

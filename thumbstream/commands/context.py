@@ -1,0 +1,48 @@
+"""What every command begins with: its settings and its access, or the end with every problem listed."""
+
+import sys
+import warnings
+from typing import TYPE_CHECKING, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from thumbstream.client.access import Access
+
+#: Exit codes. Source: the shell's habit, 128 + SIGINT.
+FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+
+def settings_or_end(*, warn: bool = True) -> "Settings":
+    """The settings, or the end with every problem listed."""
+    from infra.settings import BadSettings, load_settings
+
+    bad: BadSettings | None = None
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            settings = load_settings()
+        except BadSettings as error:
+            bad = error
+    for message in dict.fromkeys(str(warning.message) for warning in caught) if warn else ():
+        typer.echo(f"thumbstream: warning: {message}", err=True)
+    if bad is not None:
+        fail(f"the settings cannot be used:\n  {str(bad).replace(chr(10), chr(10) + '  ')}")
+    return settings
+
+
+def access_or_end(url: str | None, key: str | None, workspace: str) -> "Access":
+    """Where the api is and who we are to it, or the end."""
+    from thumbstream.client.access import NoKey, find_access
+
+    try:
+        return find_access(settings_or_end(), url=url, key=key, workspace=workspace)
+    except NoKey as error:
+        fail(str(error))
+
+
+def fail(message: str) -> NoReturn:
+    """Say why the command cannot be carried out, and end."""
+    typer.echo(f"thumbstream: {message}", err=True)
+    sys.exit(MISUSED)

@@ -1,0 +1,164 @@
+"""``thumbstream dead …``. Light to import, like all of the command line."""
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from thumbstream.commands.context import fail, settings_or_end
+
+if TYPE_CHECKING:
+    from schemas.dead_letters import DeadWish
+
+
+class Of(StrEnum):
+    """Whose dead letters: each has a topic of its own."""
+
+    worker = "worker"
+    projector = "projector"
+
+
+dead = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    help="Dead letters: records that nobody could take. They are read from Kafka, so no api need run.",
+)
+
+Whose = Annotated[
+    Of,
+    typer.Option(
+        "--of", help="Whose: the worker's (uploads, deletions) or the projector's (results, what it refused)."
+    ),
+]
+Reason = Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")]
+Workspace = Annotated[str | None, typer.Option(help="Only those of this workspace, where the value tells it.")]
+Source = Annotated[str | None, typer.Option("--topic", help="Only those that were read from this topic.")]
+Since = Annotated[str | None, typer.Option(help="Only those since: a time, or how long ago (90s, 15m, 24h, 7d).")]
+Until = Annotated[str | None, typer.Option(help="Only those before: a time, or how long ago.")]
+Partition = Annotated[int | None, typer.Option(min=0, help="Only those of this partition of the dead topic.")]
+From = Annotated[int | None, typer.Option("--from", min=0, help="The first offset on the dead topic.")]
+To = Annotated[int | None, typer.Option("--to", min=0, help="The last offset on the dead topic.")]
+Settled = Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped already, too.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show which they are, and do nothing.")]
+
+
+@dead.command("list")
+def list_letters(
+    of: Whose = Of.worker,
+    reason: Reason = None,
+    workspace: Workspace = None,
+    topic: Source = None,
+    since: Since = None,
+    until: Until = None,
+    partition: Partition = None,
+    from_offset: From = None,
+    to_offset: To = None,
+    settled: Settled = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many at most, the newest.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each as a line of JSON, however many.")] = False,
+) -> None:
+    """List the dead letters that nobody has replayed or dropped yet."""
+    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
+    settings = settings_or_end()
+    from thumbstream.commands.dead import run_list
+
+    raise typer.Exit(run_list(settings, wish, limit=limit, as_json=as_json))
+
+
+@dead.command()
+def show(
+    partition: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
+    offset: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
+    of: Whose = Of.worker,
+) -> None:
+    """Show one dead letter whole: its headers, and its value as JSON, text or bytes."""
+    settings = settings_or_end()
+    from thumbstream.commands.dead import run_show
+
+    raise typer.Exit(run_show(settings, of.value, partition, offset))
+
+
+@dead.command()
+def replay(
+    of: Whose = Of.worker,
+    reason: Reason = None,
+    workspace: Workspace = None,
+    topic: Source = None,
+    since: Since = None,
+    until: Until = None,
+    partition: Partition = None,
+    from_offset: From = None,
+    to_offset: To = None,
+    settled: Settled = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Send dead letters, unchanged, to the topic that they were read from: for when what refused them was mended.
+
+    A letter counts as replayed once Kafka has it, and is not listed any more. To interrupt this is safe: a letter that
+    was sent just before goes out again the next time, under the same event id.
+    """
+    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
+    settings = settings_or_end()
+    from thumbstream.commands.dead import run_settle
+
+    raise typer.Exit(run_settle(settings, wish, "replayed", dry_run=dry_run))
+
+
+@dead.command()
+def drop(
+    of: Whose = Of.worker,
+    reason: Reason = None,
+    workspace: Workspace = None,
+    topic: Source = None,
+    since: Since = None,
+    until: Until = None,
+    partition: Partition = None,
+    from_offset: From = None,
+    to_offset: To = None,
+    everything: Annotated[bool, typer.Option("--all", help="Drop all there are; else say which.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Have dead letters no longer listed. They stay on the topic as long as Kafka keeps it: `list --all` shows them."""
+    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, False)
+    if not (everything or dry_run or wish.is_narrowed):
+        fail("say which dead letters to drop, or --all for all of them")
+    settings = settings_or_end()
+    from thumbstream.commands.dead import run_settle
+
+    raise typer.Exit(run_settle(settings, wish, "dropped", dry_run=dry_run))
+
+
+def _wish(
+    of: Of,
+    reason: str | None,
+    workspace: str | None,
+    topic: str | None,
+    since: str | None,
+    until: str | None,
+    partition: int | None,
+    from_offset: int | None,
+    to_offset: int | None,
+    settled: bool,
+) -> "DeadWish":
+    from schemas.dead_letters import DeadWish
+    from thumbstream.commands.time_args import parse_moment
+
+    if (from_offset, to_offset) != (None, None) and partition is None:
+        fail("--from and --to are offsets of one partition: say which by --partition")
+    moments: dict[str, Any] = {}
+    for name, text in (("since", since), ("until", until)):
+        try:
+            moments[name] = None if text is None else parse_moment(text)
+        except ValueError as error:
+            fail(f"--{name}: {error}")
+    return DeadWish(
+        of=of.value,
+        reason=reason or None,
+        workspace_id=workspace,
+        topic=topic,
+        partition=partition,
+        from_offset=from_offset,
+        to_offset=to_offset,
+        settled=settled,
+        **moments,
+    )

@@ -1,0 +1,1 @@
+"""``thumbstream upload``."""

@@ -1,0 +1,170 @@
+"""``thumbstream upload``: send files, follow the feed until each has its result, and say what came of them."""
+
+import asyncio
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+from uuid import uuid4
+
+from thumbstream.client.access import Access
+from thumbstream.client.client import Client, open_client
+from thumbstream.client.models import ClientFault, NotAllowed, NotReachable, Unavailable, UnknownPlace
+from thumbstream.commands.upload.follower import Follower
+from thumbstream.commands.upload.photo_files import NothingThere, check_paths, find_files
+from thumbstream.commands.upload.report import print_outcome, show_progress
+from thumbstream.commands.upload.upload_progress import Tally
+from thumbstream.terminal import say
+
+_FIRST_RETRY_SECONDS: Final = 0.5
+_LONGEST_RETRY_SECONDS: Final = 10.0
+#: One file is tried for so long, which is longer than an api takes to start again.
+_RETRY_FOR_SECONDS: Final = 90.0
+
+#: When the feed has said nothing of our photos for so long, they are looked up.
+_LOOK_AFTER_SECONDS: Final = 5.0
+_LONGEST_LOOK_SECONDS: Final = 60.0
+_LOOK_AT_MOST: Final = 500
+
+SUCCESS, SOME_FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """How to upload."""
+
+    item: str | None = None
+    #: Files on their way at once.
+    concurrency: int = 8
+    #: Whether to wait for the results.
+    wait: bool = True
+    #: How long to wait for results while nothing happens.
+    patience_seconds: float = 300.0
+    #: Whether to list every photo, however many.
+    verbose: bool = False
+
+
+def run_upload(access: Access, paths: Sequence[Path], wishes: Wishes) -> int:
+    """Upload, wait, report, and return the exit code: 0 all well, 1 some failed, 2 not as called, 130 interrupted."""
+    try:
+        check_paths(paths)
+    except NothingThere as error:
+        for line in str(error).splitlines():
+            say(line)
+        return MISUSED
+    tally = Tally(keep_all=wishes.verbose)
+    try:
+        asyncio.run(_upload(access, paths, wishes, tally))
+    except KeyboardInterrupt:
+        say("interrupted; the photos that were uploaded are rendered all the same")
+        print_outcome(tally, verbose=wishes.verbose)
+        return INTERRUPTED
+    except ClientFault as error:
+        if tally.uploaded or tally.failed:
+            print_outcome(tally, verbose=wishes.verbose)
+        say(str(error))
+        if isinstance(error, NotReachable):
+            say("is Thumbstream running there? `thumbstream up` starts it; --url or THUMBSTREAM_URL says where it is")
+        return MISUSED
+    print_outcome(tally, verbose=wishes.verbose)
+    return SOME_FAILED if tally.failed or (wishes.wait and tally.waiting) else SUCCESS
+
+
+async def _upload(access: Access, paths: Sequence[Path], wishes: Wishes, tally: Tally) -> None:
+    tally.total = await asyncio.to_thread(lambda: sum(1 for _ in find_files(paths)))
+    async with open_client(access, connections=wishes.concurrency + 4) as client:
+        follower = Follower(client, tally)
+        following = asyncio.create_task(follower.follow())
+        sending = asyncio.create_task(_send_all(client, paths, wishes, tally, follower))
+        showing = asyncio.create_task(show_progress(tally, waits=wishes.wait))
+        tasks = (sending, following, showing)
+        try:
+            await asyncio.wait({sending, following}, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                following.result()
+            await sending
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _send_all(client: Client, paths: Sequence[Path], wishes: Wishes, tally: Tally, follower: Follower) -> None:
+    await follower.opened.wait()
+    files = find_files(paths, on_unreadable=lambda path, error: tally.refused(path, _reason(error)))
+    one_at_a_time = asyncio.Lock()
+    senders = [
+        asyncio.create_task(_send_some(client, files, one_at_a_time, wishes, tally)) for _ in range(wishes.concurrency)
+    ]
+    try:
+        await asyncio.gather(*senders)
+    finally:
+        for sender in senders:
+            sender.cancel()
+        await asyncio.gather(*senders, return_exceptions=True)
+    tally.total = tally.uploaded + len([failed for failed in tally.failed if not failed.was_photo])
+    if wishes.wait:
+        await _settle(follower, wishes, tally)
+
+
+async def _send_some(
+    client: Client, files: Iterator[Path], one_at_a_time: asyncio.Lock, wishes: Wishes, tally: Tally
+) -> None:
+    while True:
+        async with one_at_a_time:
+            file = await asyncio.to_thread(next, files, None)
+        if file is None:
+            return
+        try:
+            await _send(client, file, wishes, tally)
+        except (NotAllowed, UnknownPlace):
+            raise
+        except (ClientFault, OSError) as error:
+            tally.refused(file, _reason(error))
+
+
+async def _send(client: Client, file: Path, wishes: Wishes, tally: Tally) -> None:
+    key = str(uuid4())
+    delay = _FIRST_RETRY_SECONDS
+    give_up_at = time.monotonic() + _RETRY_FOR_SECONDS
+    while True:
+        began_at = time.monotonic()
+        try:
+            photo = await client.post_photo(file, idempotency_key=key, item_id=wishes.item)
+        except (NotReachable, Unavailable) as error:
+            wait = getattr(error, "retry_after_seconds", None) or delay * random.uniform(0.8, 1.2)
+            if time.monotonic() + wait > give_up_at:
+                raise
+            tally.held_up = str(error)
+            await asyncio.sleep(wait)
+            delay = min(delay * 2, _LONGEST_RETRY_SECONDS)
+        else:
+            tally.accepted(file, photo, began_at)
+            return
+
+
+async def _settle(follower: Follower, wishes: Wishes, tally: Tally) -> None:
+    """Wait for the last results; look up what the feed is silent about, ever less often."""
+    pause = _LOOK_AFTER_SECONDS
+    await follower.look_up(_LOOK_AT_MOST)
+    while tally.waiting:
+        seen_at = tally.changed_at
+        try:
+            await asyncio.wait_for(tally.all_settled(), min(pause, wishes.patience_seconds))
+        except TimeoutError:
+            if tally.changed_at != seen_at:
+                pause = _LOOK_AFTER_SECONDS
+                continue
+            if time.monotonic() - tally.changed_at >= wishes.patience_seconds:
+                say(f"no news for {wishes.patience_seconds:g} s: no longer waiting")
+                return
+            await follower.look_up(_LOOK_AT_MOST)
+            pause = min(pause * 2, _LONGEST_LOOK_SECONDS)
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return f"cannot be read: {error.strerror or error}"
+    return str(error)

@@ -1,0 +1,46 @@
+"""The feed, as far as one ``upload`` cares: the results of its own photos."""
+
+import asyncio
+from contextlib import aclosing
+
+from thumbstream.client.client import Client
+from thumbstream.client.models import Hello, NotReachable, PhotoChanged, Unavailable
+from thumbstream.commands.upload.upload_progress import Tally
+
+
+class Follower:
+    """Brings the feed's news into the tally."""
+
+    def __init__(self, client: Client, tally: Tally) -> None:
+        self._client = client
+        self._tally = tally
+        self.opened = asyncio.Event()
+
+    async def follow(self) -> None:
+        """Follow until cancelled; the first connection must succeed."""
+        async with aclosing(self._client.feed(on_interruption=self._interrupted)) as feed:
+            async for message in feed:
+                if isinstance(message, Hello):
+                    if self.opened.is_set() and not message.resumed:
+                        await self.look_up()
+                    self.opened.set()
+                elif isinstance(message, PhotoChanged):
+                    if message.event == "photos.deleted":
+                        self._tally.vanished(message.photo.id)
+                    else:
+                        self._tally.seen(message.photo)
+
+    async def look_up(self, most: int | None = None) -> None:
+        """Ask the api for the photos that have no result yet; what cannot be asked now is left to the next time."""
+        for photo_id in self._tally.waiting_ids(most):
+            try:
+                photo = await self._client.get_photo(photo_id)
+            except (NotReachable, Unavailable):
+                return
+            if photo is None:
+                self._tally.vanished(photo_id)
+            else:
+                self._tally.seen(photo)
+
+    def _interrupted(self, reason: str) -> None:
+        self._tally.held_up = reason

@@ -1,0 +1,1 @@
+"""``thumbstream up``: every process of the system on this machine."""

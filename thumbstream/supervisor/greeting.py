@@ -1,0 +1,48 @@
+"""What ``up`` says when all is ready: where the dashboard is, how to upload, how to stop."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+import aiohttp
+
+from infra.settings import Settings
+from thumbstream.client.access import data_dir_key, local_url
+from thumbstream.supervisor.output import Output
+
+_POLL_SECONDS: Final = 0.05
+_SAY_WHAT_IS_MISSING_AFTER_SECONDS: Final = 15.0
+
+
+async def greet_when_ready(settings: Settings, output: Output, started_at: float) -> None:
+    """Wait until the api is ready, and say so; while it takes long, say what is missing."""
+    url = local_url(settings)
+    complaint_at = started_at + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
+        while True:
+            said = "the api does not answer yet"
+            try:
+                async with session.get(f"{url}/readyz") as answer:
+                    if answer.status == 200:
+                        break
+                    said = f"the api is not ready: {(await answer.text()).strip()}"
+            except (aiohttp.ClientError, TimeoutError):
+                pass
+            if time.monotonic() > complaint_at:
+                output.say("up", said)
+                complaint_at = time.monotonic() + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
+            await asyncio.sleep(_POLL_SECONDS)
+    for line in _greeting(settings, url, time.monotonic() - started_at):
+        output.say("up", line)
+
+
+def _greeting(settings: Settings, url: str, seconds: float) -> Sequence[str]:
+    key = quote(data_dir_key(settings) or "", safe="")
+    return (
+        f"ready after {seconds:.1f} s",
+        f"dashboard: {url}/?key={key}",
+        f"upload:    thumbstream upload PATHS…   or post photos to {url}/v1/workspaces/default/photos",
+        "stop:      Ctrl-C",
+    )

@@ -1,0 +1,207 @@
+"""The child processes of ``up``: their start, their end, and their new start."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from thumbstream.supervisor.output import Output
+
+_FIRST_DELAY_SECONDS: Final = 0.5
+_LONGEST_DELAY_SECONDS: Final = 30.0
+#: A child that ran so long is taken to be sound: its next death starts the delays anew.
+_QUIET_SECONDS: Final = 60.0
+
+#: What it printed last is on the screen within this.
+_LAST_WORDS_SECONDS: Final = 1.0
+
+
+#: What belongs to this program stands here.
+_SOURCE_DIR: Final = Path(__file__).parents[2]
+
+
+def own_command(*arguments: str) -> list[str]:
+    """The command line of this program with ``arguments``.
+
+    ``-P``: the folder in which it is run is not searched for modules; a user's project may well have an ``api`` there.
+    """
+    return [sys.executable, "-P", "-m", "thumbstream", *arguments]
+
+
+def own_environment() -> dict[str, str]:
+    """The environment in which :func:`own_command` finds this program, also where it is run from its source."""
+    if "site-packages" in _SOURCE_DIR.parts:
+        return dict(os.environ)
+    path = [folder for folder in os.environ.get("PYTHONPATH", "").split(os.pathsep) if folder]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(dict.fromkeys([*path, str(_SOURCE_DIR)]))}
+
+
+class Child:
+    """One running process in a session of its own: a terminal's Ctrl-C does not reach it; its group is ours to end.
+
+    It has a pipe on stdin that closes with us, however we end.
+    """
+
+    def __init__(self, process: asyncio.subprocess.Process, stdin: int, relay: threading.Thread) -> None:
+        self._process = process
+        self._stdin = stdin
+        self._relay = relay
+
+    @classmethod
+    async def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], output: Output) -> "Child":
+        """Start ``command`` and relay what it prints."""
+        their_stdin, our_stdin = os.pipe()
+        our_stdout, their_stdout = os.pipe()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=their_stdin,
+                stdout=their_stdout,
+                stderr=asyncio.subprocess.STDOUT,
+                env=dict(environment),
+                start_new_session=True,
+            )
+        except BaseException:
+            os.close(our_stdin)
+            os.close(our_stdout)
+            raise
+        finally:
+            os.close(their_stdin)
+            os.close(their_stdout)
+        return cls(process, our_stdin, output.relay(name, our_stdout))
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended yet."""
+        return self._process.returncode is None
+
+    async def wait(self) -> int:
+        """Wait for its end, sweep what is left of its group, and return its exit code (negative: the signal)."""
+        code = await self._process.wait()
+        if self._stdin >= 0:
+            self.signal_group(signal.SIGKILL)
+            os.close(self._stdin)
+            self._stdin = -1
+        await asyncio.to_thread(self._relay.join, _LAST_WORDS_SECONDS)
+        return code
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+
+    def signal_group(self, number: signal.Signals) -> None:
+        """Send a signal to it and to every process that it started."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+class Keeper:
+    """Keeps one child running: a new start after each death, sooner or later by how often it dies."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        output: Output,
+        *,
+        after_start: Callable[[Child], Awaitable[None]] | None = None,
+        after_restart: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        """``after_start`` must succeed for a start to count; ``after_restart`` follows each but the first."""
+        self.name = name
+        self._command = command
+        self._environment = environment
+        self._output = output
+        self._after_start = after_start
+        self._after_restart = after_restart
+        self._child: Child | None = None
+        self._stopping = asyncio.Event()
+        self._restarting = False
+
+    async def start(self) -> None:
+        """Start the child for the first time; what ``after_start`` raises is fatal here."""
+        self._child = await Child.start(self.name, self._command, self._environment, self._output)
+        if self._stopping.is_set():
+            self.kill()
+        elif self._after_start:
+            await self._after_start(self._child)
+
+    async def keep(self) -> None:
+        """Start it again whenever it ends, until :meth:`stop`."""
+        delay = _FIRST_DELAY_SECONDS
+        while not self._stopping.is_set():
+            assert self._child is not None
+            since = time.monotonic()
+            code = await self._child.wait()
+            if self._stopping.is_set():
+                return
+            if time.monotonic() - since > _QUIET_SECONDS:
+                delay = _FIRST_DELAY_SECONDS
+            if not self._restarting:
+                self._output.say("up", f"{self.name} {describe_end(code)}; starting it again in {delay:g} s")
+                await self._pause(delay)
+                delay = min(delay * 2, _LONGEST_DELAY_SECONDS)
+            self._restarting = False
+            if not self._stopping.is_set():
+                await self._start_again()
+
+    async def restart(self, grace_seconds: float) -> None:
+        """End the child, by force after ``grace_seconds``; :meth:`keep` starts it again at once."""
+        if self._child and self._child.alive:
+            self._restarting = True
+            await self._end(self._child, grace_seconds)
+
+    async def stop(self, grace_seconds: float) -> None:
+        """End the child for good, by force after ``grace_seconds``."""
+        self._stopping.set()
+        if self._child:
+            await self._end(self._child, grace_seconds)
+
+    def kill(self) -> None:
+        """End the child and all that it started, at once."""
+        self._stopping.set()
+        if self._child and self._child.alive:
+            self._child.signal_group(signal.SIGKILL)
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    async def _start_again(self) -> None:
+        try:
+            await self.start()
+            if self._after_restart:
+                await self._after_restart()
+        except Exception as error:  # the child's death, or a refusal of its neighbour: told, and tried again
+            self._output.say("up", f"{self.name} did not start: {error}")
+            if self._child:
+                self._child.signal_group(signal.SIGKILL)
+
+    async def _end(self, child: Child, grace_seconds: float) -> None:
+        child.terminate()
+        try:
+            await asyncio.wait_for(child.wait(), grace_seconds)
+        except TimeoutError:
+            self._output.say("up", f"{self.name} has not ended within {grace_seconds:g} s: killed")
+            child.signal_group(signal.SIGKILL)
+            await child.wait()
+
+
+def describe_end(code: int) -> str:
+    """How a process ended, in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    return f"was ended by {signal.Signals(-code).name}"
