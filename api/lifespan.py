@@ -14,14 +14,13 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from api.background import Background
 from api.feed.health import Health, Workers
-from api.feed.stats import WORKER_GROUP, Lag, Stats
+from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
 from api.http.app_keys import BELLS, DATABASE, FEED, HEALTH, INTAKE, STATS, STORAGE
 from api.http.handlers.health import READINESS
 from api.http.sessions import SESSIONS, Sessions
 from api.photos.housekeeping import Housekeeping
 from api.photos.uploads import Intake
-from api.projection.consumer import GROUP as PROJECTOR_GROUP
 from api.projection.consumer import Projector
 from api.publishing.consumer_progress import ConsumerProgress, is_a_photo_in_work
 from api.publishing.reconciler import Reconciler
@@ -81,8 +80,10 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         )
         background = app[BACKGROUND] = Background()
         waits = {topics.UPLOADED: 0.0, topics.DELETED: 0.0, topics.RETRY: settings.retry_longest_seconds}
-        worker_progress = ConsumerProgress(settings, WORKER_GROUP, waits, is_busy=partial(is_a_photo_in_work, database))
-        projector_progress = ConsumerProgress(settings, PROJECTOR_GROUP, dict.fromkeys(topics.PROJECTED, 0.0))
+        worker_progress = ConsumerProgress(
+            settings, topics.WORKER_GROUP, waits, is_busy=partial(is_a_photo_in_work, database)
+        )
+        projector_progress = ConsumerProgress(settings, topics.PROJECTOR_GROUP, dict.fromkeys(topics.PROJECTED, 0.0))
         app[READINESS] = Readiness(
             {
                 "database": database.check,

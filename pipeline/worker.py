@@ -28,9 +28,6 @@ from schemas.records import Headers, Record
 
 log = structlog.get_logger(__name__)
 
-#: The consumer group.
-GROUP: Final = "thumbstream-worker"
-
 #: Acks are committed so often: what lies between is repeated after a crash.
 _COMMIT_SECONDS: Final = 0.5
 
@@ -53,7 +50,7 @@ class Worker:
     ) -> None:
         """At most ``at_once`` photos are being answered: some render, others are read and written meanwhile."""
         self.app = _App(
-            GROUP,
+            topics.WORKER_GROUP,
             broker=[f"kafka://{server}" for server in settings.bootstrap_servers],
             store="memory://",
             web_enabled=False,

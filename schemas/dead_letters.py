@@ -14,7 +14,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from schemas import ids, topics
 from schemas.records import Headers, Record, UnreadableValue, dead_headers
-from schemas.times import EARLIEST, in_range, time_of_record
+from schemas.times import EARLIEST, in_range, time_json, time_of_record
 
 Settlement = Literal["replayed", "dropped"]
 Buried = Literal["worker", "projector"]
@@ -37,6 +37,9 @@ _LEFT_OUT_BYTES: Final = "thumbstream_left_out_bytes"
 #: The key of such a letter is kept up to so many bytes; a photo's has 36.
 _KEPT_KEY_BYTES: Final = 1024
 
+#: Bytes of key and value that are shown.
+_VALUE_SHOWN_BYTES: Final = 400
+
 _SETTLES: Final = "thumbstream_settles_offset"
 _SETTLED_AS: Final = "thumbstream_settled_as"
 
@@ -44,11 +47,11 @@ _SETTLED_AS: Final = "thumbstream_settled_as"
 _REPLAYABLE: Final = frozenset(topics.ALL) - frozenset(topics.DEAD_LETTERS)
 
 
-#: The fields of a wish that leave letters out.
+#: The fields of a criteria that leave letters out.
 CONDITIONS: Final = ("reason", "workspace_id", "topic", "since", "until", "partition", "from_offset", "to_offset")
 
 
-class DeadWish(BaseModel):
+class DeadLetterFilter(BaseModel):
     """Which dead letters; a field that is absent sets no bound."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -106,17 +109,17 @@ class DeadLetter:
             return None
         return found if isinstance(found, str) else None
 
-    def is_wanted(self, wish: DeadWish) -> bool:
-        """Whether ``wish`` speaks of it; whether it is settled is not asked here."""
+    def is_wanted(self, criteria: DeadLetterFilter) -> bool:
+        """Whether ``criteria`` speaks of it; whether it is settled is not asked here."""
         return (
-            (wish.partition is None or self.record.partition == wish.partition)
-            and (wish.from_offset is None or self.record.offset >= wish.from_offset)
-            and (wish.to_offset is None or self.record.offset <= wish.to_offset)
-            and (wish.since is None or self.died_at >= wish.since)
-            and (wish.until is None or self.died_at < wish.until)
-            and (wish.topic is None or (self.source is not None and self.source[0] == wish.topic))
-            and (wish.reason is None or wish.reason.casefold() in self.reason.casefold())
-            and (wish.workspace_id is None or self.workspace_id == wish.workspace_id)
+            (criteria.partition is None or self.record.partition == criteria.partition)
+            and (criteria.from_offset is None or self.record.offset >= criteria.from_offset)
+            and (criteria.to_offset is None or self.record.offset <= criteria.to_offset)
+            and (criteria.since is None or self.died_at >= criteria.since)
+            and (criteria.until is None or self.died_at < criteria.until)
+            and (criteria.topic is None or (self.source is not None and self.source[0] == criteria.topic))
+            and (criteria.reason is None or criteria.reason.casefold() in self.reason.casefold())
+            and (criteria.workspace_id is None or self.workspace_id == criteria.workspace_id)
         )
 
 
@@ -227,3 +230,22 @@ def _died_at(headers: dict[str, Any], timestamp_ms: int) -> datetime:
 
 def _text(value: bytes | None) -> str:
     return (value or b"").decode(errors="replace")
+
+
+def letter_json(letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
+    """A dead letter as HTTP shows it."""
+    record, source = letter.record, letter.source
+    value = record.value
+    return {
+        "partition": record.partition,
+        "offset": record.offset,
+        "died_at": time_json(letter.died_at),
+        "source": source and dict(zip(("topic", "partition", "offset"), source, strict=True)),
+        "workspace_id": letter.workspace_id,
+        "reason": letter.reason,
+        "key": None if record.key is None else record.key[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
+        "value": None if value is None else value[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
+        "value_size": letter.value_bytes,
+        "value_left_out": letter.left_out_bytes is not None,
+        "settled": how,
+    }

@@ -42,3 +42,19 @@ EventTime = Annotated[
     AfterValidator(_kept),
     Field(description=f"RFC 3339, in the years {EARLIEST.year} to {LATEST.year} (UTC)"),
 ]
+
+
+def time_json(moment: datetime) -> str:
+    """RFC 3339 in UTC, with microseconds."""
+    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+
+
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("must be in the years 1 to 9999 in UTC too") from error
+
+
+#: A time with a zone, in UTC: at the ends of the calendar the change of zone can fail.
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]

@@ -1,4 +1,4 @@
-"""The names of the topics and which of them a deployment needs."""
+"""The names of the topics and of the consumer groups, and which topics a deployment needs."""
 
 from typing import Final
 
@@ -25,3 +25,11 @@ DEAD_LETTERS: Final = (DEAD, PROJECTED_DEAD)
 BURIED_BY_WORKER: Final = (UPLOADED, DELETED)
 
 ALL: Final = (UPLOADED, DELETED, *RESULTS, RETRY, *DEAD_LETTERS)
+
+#: Consumer groups.
+WORKER_GROUP: Final = "thumbstream-worker"
+PROJECTOR_GROUP: Final = "thumbstream-projector"
+#: Commits the sentinel offsets: see :mod:`api.publishing.topic_loss`.
+TOPIC_LOSS_GROUP: Final = "thumbstream-memory"
+#: Each worker commits to it every few seconds while it runs.
+HEARTBEAT_GROUP: Final = "thumbstream-worker-heartbeat"

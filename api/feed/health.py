@@ -15,9 +15,9 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from api.feed.subscribers import Feed
-from api.store.photo_json import time_json
 from infra.kafka.worker_heartbeat import HeartbeatReader
 from infra.readiness import CannotTell, Check, NotWorking, reason_of
+from schemas.times import time_json
 
 log = structlog.get_logger(__name__)
 

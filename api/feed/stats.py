@@ -13,7 +13,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from api.feed.subscribers import Feed
-from api.projection.photo_state import Status
 from api.store.database import LONG_SECONDS, Database
 from api.store.tables import PhotoRow
 from infra.kafka.aiokafka_patches import own_cancellations_only
@@ -21,11 +20,11 @@ from infra.kafka.group_backlog import GroupBacklog
 from infra.readiness import CannotTell, NotWorking
 from infra.settings import Settings
 from schemas import topics
+from schemas.statuses import Status
 
 log = structlog.get_logger(__name__)
 
 #: The worker's consumer group: its Faust application's name.
-WORKER_GROUP: Final = "thumbstream-worker"
 
 _EVERY_SECONDS: Final = 1.0
 _LAG_EVERY_SECONDS: Final = 2.0
@@ -56,7 +55,7 @@ class Lag:
                     async with contextlib.AsyncExitStack() as stack:
                         with self._explained():
                             async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):
-                                backlog = GroupBacklog(self._settings, WORKER_GROUP, counted=_COUNTED)
+                                backlog = GroupBacklog(self._settings, topics.WORKER_GROUP, counted=_COUNTED)
                                 asking = await stack.enter_async_context(backlog)
                         while self._feed.subscriber_count():
                             await self._ask(asking)

@@ -2,7 +2,6 @@
 
 import contextlib
 import re
-import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,6 +15,7 @@ from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
 from api.http.content_disposition import parse_content_disposition
 from api.http.params import parse_text
 from api.http.problems import Problem, bad_field, problem_of_fault
+from api.photos.filenames import plain_filename
 from imaging.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
 from infra.settings import Settings
 from infra.storage.client import Storage
@@ -24,15 +24,12 @@ from schemas.faults import OriginalTooLarge, StorageUnavailable, TooManyPixels, 
 from schemas.storage_keys import TEMPORARY_PREFIX
 
 _CHUNK_BYTES: Final = 256 * 1024
-_MAX_FILENAME: Final = 255
 #: What the parts around the photo may take: boundaries, headers, caption.
 _ENVELOPE_BYTES: Final = 64 * 1024
 _MAX_PARTS: Final = 16
 #: Longer than UTF-8 needs for the longest field.
 _MAX_FIELD_BYTES: Final = 4 * MAX_CAPTION
 
-#: Those of ASCII and of Latin-1, and what breaks a line.
-_CONTROL_CHARACTERS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _TEXT_FIELDS: Final = {"item_id": MAX_ITEM_ID, "caption": MAX_CAPTION}
 
 
@@ -68,17 +65,6 @@ async def received(request: web.Request, settings: Settings, storage: Storage) -
     finally:
         with contextlib.suppress(StorageUnavailable):  # housekeeping erases it later
             await storage.in_thread(upload.path.unlink, True, what="erasing a temporary file")
-
-
-def clear_incoming(folder: Path, older_than_seconds: float) -> int:
-    """Erase temporary files of uploads whose api was killed, told by when they were last written. Returns how many."""
-    before, count = time.time() - older_than_seconds, 0
-    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's in a folder for all
-            if path.is_file() and path.stat().st_mtime < before:
-                path.unlink()
-                count += 1
-    return count
 
 
 async def header_of(upload: Received, settings: Settings, storage: Storage) -> Header:
@@ -178,17 +164,6 @@ async def _skip(part: BodyPartReader, name: str) -> None:
         passed += len(chunk)
         if passed > _ENVELOPE_BYTES:
             raise bad_field(name, "is no field of an upload")
-
-
-def plain_filename(name: str | None) -> str | None:
-    """The name without folders and control characters, of a bounded length; names are data, never paths.
-
-    What turns the direction of text stays: names of right-to-left languages have it. Who shows a name isolates it.
-    """
-    if name is None:
-        return None
-    last = re.split(r"[/\\]", name)[-1].encode(errors="ignore").decode()
-    return _CONTROL_CHARACTERS.sub("", last).strip()[-_MAX_FILENAME:] or None
 
 
 def _take(digest: Any, file: BinaryIO, chunk: bytes) -> None:

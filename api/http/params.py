@@ -1,12 +1,11 @@
 """What a request asks: its path, query, body and headers, checked; what is wrong is a problem that names the field."""
 
 import re
-from datetime import UTC, datetime
 from typing import Annotated, Final, TypeVar
 from uuid import UUID
 
 from aiohttp import web
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
 
 from api.http.auth import CALLER
 from api.http.problems import Problem, bad_field, not_found, problem_of_validation
@@ -16,17 +15,26 @@ from schemas.storage_keys import WORKSPACE_PATTERN
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as error:
-        raise ValueError("must be in the years 1 to 9999 in UTC too") from error
-
-
-#: A time with a zone, in UTC: at the ends of the calendar the change of zone can fail.
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
-
 _UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
+
+def _plain_text(text: str) -> str:
+    if "\0" in text or not _is_unicode(text):
+        raise ValueError("must be plain text")
+    return text
+
+
+def _photo_ids(text: object) -> object:
+    parts = text.split(",") if isinstance(text, str) else []
+    for part in parts:
+        if not _UUID_TEXT.fullmatch(part):
+            raise ValueError("must be UUIDs with commas between")
+    return parts
+
+
+ItemIdParam = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID), AfterValidator(_plain_text)]
+PhotoIds = Annotated[list[UUID], BeforeValidator(_photo_ids)]
+
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 
 
@@ -76,7 +84,15 @@ def parse_text(field: str, text: str, max_length: int) -> str:
     return text
 
 
-async def body_of(request: web.Request, model: type[Model]) -> Model:
+def parse_query(request: web.Request, model: type[Model]) -> Model:
+    """The query as ``model``; of a name that comes twice the first value counts."""
+    try:
+        return model.model_validate({name: request.query[name] for name in request.query})
+    except ValidationError as error:
+        raise problem_of_validation(error) from error
+
+
+async def parse_body(request: web.Request, model: type[Model]) -> Model:
     """The JSON body as ``model``."""
     content = await request.read()
     try:

@@ -11,6 +11,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
+from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound, Refused, Unavailable
 from schemas.faults import Fault, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -18,6 +19,15 @@ log = structlog.get_logger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CONTENT_TYPE: Final = "application/problem+json"
+
+_STATUS_OF: Final[dict[type[Refused], int]] = {
+    NotFound: 404,
+    InvalidField: 400,
+    Conflict: 409,
+    KeyReused: 422,
+    Unavailable: 503,
+}
+_RETRY: Final[dict[str, str]] = {hdrs.RETRY_AFTER: "2"}
 
 
 class Problem(Exception):
@@ -54,6 +64,12 @@ def not_found(what: str = "photo") -> Problem:
     return Problem(404, f"there is no such {what}")
 
 
+def problem_of(refused: Refused) -> Problem:
+    """What a command has refused."""
+    status = _STATUS_OF[type(refused)]
+    return Problem(status, str(refused), fields=refused.fields, headers=_RETRY if status == 503 else None)
+
+
 def problem_of_fault(status: int, fault: Fault) -> Problem:
     """A fault that is known at once, in the same words as ``thumbnails.failed`` would have."""
     return Problem(status, str(fault), code=fault.code.value)
@@ -88,6 +104,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         return await handler(request)
     except Problem as problem:
         return response_of(problem)
+    except Refused as refused:
+        return response_of(problem_of(refused))
     except ValidationError as error:
         return response_of(problem_of_validation(error))
     except StorageUnavailable as error:
@@ -121,7 +139,7 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
 
 def away(what: str) -> Problem:
     """A 503 that names the part of the system which does not answer."""
-    return Problem(503, f"{what} does not answer; try again", headers={hdrs.RETRY_AFTER: "2"})
+    return Problem(503, f"{what} does not answer; try again", headers=_RETRY)
 
 
 def _is_about_a_value(error: SQLAlchemyError) -> bool:

@@ -7,15 +7,14 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from schemas.events import MAX_CAPTION, MAX_ITEM_ID
+from schemas.statuses import StatusWord
 
-Status = Literal["pending", "processing", "ready", "failed"]
 
-
-class _Shape(BaseModel):
+class _Response(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
-class ThumbnailShape(_Shape):
+class ThumbnailResponse(_Response):
     """One thumbnail of a photo."""
 
     url: str = Field(description="relative to the server; its bytes never change")
@@ -25,14 +24,14 @@ class ThumbnailShape(_Shape):
     file_size: int = Field(description="bytes")
 
 
-class ErrorShape(_Shape):
+class ErrorResponse(_Response):
     """Why a photo has no thumbnails."""
 
     code: str
     message: str | None = Field(description="one line for a person")
 
 
-class PhotoShape(_Shape):
+class PhotoResponse(_Response):
     """A photo."""
 
     id: UUID
@@ -48,34 +47,34 @@ class PhotoShape(_Shape):
     height: int | None = Field(description="px, after the EXIF rotation; once it is ready")
     display_order: int = Field(description="from 0 within its item")
     is_primary: bool
-    thumbnail_status: Status
+    thumbnail_status: StatusWord
     attempts: int
-    error: ErrorShape | None
+    error: ErrorResponse | None
     thumbhash: str | None = Field(description="base64")
     status_changed_at: datetime | None = Field(
         description="when it entered its thumbnail_status; null of photos from before this was kept"
     )
     original_url: str = Field(description="relative to the server; its bytes never change")
-    thumbnails: dict[str, ThumbnailShape] = Field(description="by rendition; those of the last time that it was ready")
+    thumbnails: dict[str, ThumbnailResponse] = Field(description="by rendition; of the last time that it was ready")
     created_at: datetime
     updated_at: datetime
 
 
-class PageShape(_Shape):
+class PageResponse(_Response):
     """One page of photos."""
 
-    items: list[PhotoShape]
+    items: list[PhotoResponse]
     next_cursor: str | None = Field(description="null on the last page")
 
 
-class FieldErrorShape(_Shape):
+class FieldErrorResponse(_Response):
     """What one field has wrong."""
 
     field: str
     message: str
 
 
-class ProblemShape(BaseModel):
+class ProblemResponse(BaseModel):
     """An error, as RFC 9457 has it."""
 
     type: str
@@ -83,30 +82,30 @@ class ProblemShape(BaseModel):
     status: int
     detail: str
     code: str | None = Field(default=None, description="one of the codes of thumbnails.failed")
-    errors: list[FieldErrorShape] | None = None
+    errors: list[FieldErrorResponse] | None = None
 
 
-class BulkResultShape(_Shape):
+class BulkResultResponse(_Response):
     """What became of one id."""
 
     id: UUID
     result: Literal["deleted", "changed", "not_found"]
 
 
-class BulkResultsShape(_Shape):
+class BulkResultsResponse(_Response):
     """What became of each id, in the order in which they were given."""
 
-    results: list[BulkResultShape]
+    results: list[BulkResultResponse]
 
 
-class CountShape(_Shape):
+class CountResponse(_Response):
     """How many photos are rendered again."""
 
     count: int
     next_cursor: UUID | None = Field(description="there may be more: ask again with this cursor")
 
 
-class DeadSourceShape(_Shape):
+class DeadSourceResponse(_Response):
     """Where a dead letter was read from."""
 
     topic: str
@@ -114,13 +113,13 @@ class DeadSourceShape(_Shape):
     offset: int
 
 
-class DeadLetterShape(_Shape):
+class DeadLetterResponse(_Response):
     """A record that was no event."""
 
     partition: int = Field(description="of the dead topic")
     offset: int = Field(description="of the dead topic")
     died_at: datetime
-    source: DeadSourceShape | None
+    source: DeadSourceResponse | None
     workspace_id: str | None = Field(description="as the value says, where it can be read")
     reason: str
     key: str | None
@@ -130,15 +129,15 @@ class DeadLetterShape(_Shape):
     settled: Literal["replayed", "dropped"] | None
 
 
-class DeadLettersShape(_Shape):
+class DeadLettersResponse(_Response):
     """Dead letters, newest first."""
 
-    items: list[DeadLetterShape]
+    items: list[DeadLetterResponse]
     matched: int = Field(description="how many there are in all")
     truncated: bool = Field(description="there are older records that were not looked at: the command line reads all")
 
 
-class DeadSkippedShape(_Shape):
+class DeadSkippedResponse(_Response):
     """A dead letter that cannot be replayed."""
 
     partition: int = Field(description="of the dead topic")
@@ -146,17 +145,17 @@ class DeadSkippedShape(_Shape):
     reason: str
 
 
-class DeadSettledShape(_Shape):
+class DeadSettledResponse(_Response):
     """What came of replaying or dropping dead letters."""
 
     matched: int = Field(description="letters that were asked for, at most limit")
     done: int = Field(description="letters that are settled now; 0 for a dry run")
     skipped: int = Field(description="letters that cannot be replayed")
     more: bool = Field(description="there are more than limit: ask again")
-    skipped_because: list[DeadSkippedShape] = Field(description="why, for the first of them")
+    skipped_because: list[DeadSkippedResponse] = Field(description="why, for the first of them")
 
 
-class UploadShape(_Shape):
+class UploadForm(_Response):
     """The fields of an upload."""
 
     photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
@@ -164,7 +163,7 @@ class UploadShape(_Shape):
     caption: str = Field(default="", max_length=MAX_CAPTION)
 
 
-class HelloMessage(_Shape):
+class HelloMessage(_Response):
     """The first message of the feed."""
 
     type: Literal["hello"]
@@ -172,7 +171,7 @@ class HelloMessage(_Shape):
     resumed: bool = Field(description="false: fetch the list anew")
 
 
-class PhotoMessage(_Shape):
+class PhotoMessage(_Response):
     """A photo has changed."""
 
     type: Literal["photo"]
@@ -185,14 +184,14 @@ class PhotoMessage(_Shape):
         "thumbnails.deleted",
     ]
     cursor: str = Field(description="come back with the last one that you saw")
-    photo: PhotoShape
+    photo: PhotoResponse
 
 
-class StatsMessage(_Shape):
+class StatsMessage(_Response):
     """The figures, at most once a second."""
 
     type: Literal["stats"]
-    counts: dict[Status, int]
+    counts: dict[StatusWord, int]
     photos_per_second: float
     lag: int | None = Field(description="uploads that no worker has finished; null while it is not known")
     lag_unknown_reason: str | None = Field(description="why the lag is not known; null while it is")
@@ -201,7 +200,7 @@ class StatsMessage(_Shape):
     )
 
 
-class PartState(_Shape):
+class PartState(_Response):
     """Whether one part of the pipeline does its work, judged by what it has done lately."""
 
     ok: bool | None = Field(description="null while it cannot be told")
@@ -209,14 +208,14 @@ class PartState(_Shape):
     since: datetime
 
 
-class HealthMessage(_Shape):
+class HealthMessage(_Response):
     """The state of every part that is known; comes with the hello and whenever one has changed."""
 
     type: Literal["health"]
     parts: dict[Literal["broker", "worker", "database", "storage", "projector"], PartState]
 
 
-class HeartbeatMessage(_Shape):
+class HeartbeatMessage(_Response):
     """Comes when nothing else was sent for five seconds: a longer silence is a lost connection."""
 
     type: Literal["heartbeat"]

@@ -1,46 +1,86 @@
-"""Which address is answered by which handler."""
+"""Every route: who answers it, what it takes, what it gives. The router and OpenAPI are both made from this list."""
+
+from typing import Final
 
 from aiohttp import web
 
+from api.http.app_keys import ROUTES
 from api.http.handlers import archives, dead, documents, feed, files, health, items, photos, session, uploads
+from api.http.response_models import (
+    BulkResultsResponse,
+    CountResponse,
+    DeadLettersResponse,
+    DeadSettledResponse,
+    PageResponse,
+    PhotoResponse,
+    UploadForm,
+)
+from api.http.route import Route
+from api.photos.rerender import RerenderFilter
 
-_PHOTOS = "/v1/workspaces/{workspace}/photos"
-_PHOTO = _PHOTOS + "/{photo}"
-_ITEM = "/v1/workspaces/{workspace}/items/{item}"
+_PHOTOS: Final = "/v1/workspaces/{workspace}/photos"
+_PHOTO: Final = _PHOTOS + "/{photo}"
+_ITEM: Final = "/v1/workspaces/{workspace}/items/{item}"
+
+#: Of two that fit an address the first one wins.
+ALL: Final = (
+    Route(
+        "POST", _PHOTOS, uploads.post_photo,
+        "Upload a photo; with an Idempotency-Key header the same request again returns the first one, another is a 422",
+        status=201, answer=PhotoResponse, form=UploadForm, problems=(400, 408, 409, 413, 415, 422),
+    ),
+    Route("GET", _PHOTOS, photos.get_photos, "List photos, newest first; with item_id by display order",
+          answer=PageResponse, query=photos.PhotoListQuery, problems=(400,)),
+    Route("POST", _PHOTOS + "/bulk-delete", photos.bulk_delete, "Delete photos",
+          answer=BulkResultsResponse, body=photos.BulkDelete, problems=(400,)),
+    Route("POST", _PHOTOS + "/bulk-caption", photos.bulk_caption, "Caption photos",
+          answer=BulkResultsResponse, body=photos.BulkCaption, problems=(400,)),
+    Route("POST", _PHOTOS + "/retry", photos.retry_photos, "Render many photos again",
+          status=202, answer=CountResponse, body=RerenderFilter, problems=(400,)),
+    Route("GET", _PHOTOS + "/download", archives.get_archive, "Originals as one zip",
+          answer="application/zip", query=archives.ArchiveQuery),
+    Route("GET", _PHOTO, photos.get_photo, "One photo", answer=PhotoResponse),
+    Route("PATCH", _PHOTO, photos.patch_photo,
+          "Change the caption (null clears it), or make it the primary photo of its item",
+          answer=PhotoResponse, body=photos.PhotoChange),
+    Route("DELETE", _PHOTO, photos.delete_photo, "Delete a photo; its files follow", status=204),
+    Route("POST", _PHOTO + "/retry", photos.retry_photo, "Render a photo again",
+          status=202, answer=PhotoResponse, problems=(400, 404, 409)),
+    Route("GET", _PHOTO + "/original", files.get_original, "The original's bytes",
+          answer="image/*", query=files.FileQuery),
+    Route("GET", _PHOTO + "/thumbnails/{rendition}", files.get_thumbnail,
+          "A thumbnail's bytes; 404 with Retry-After while it is not ready", answer="image/*", query=files.FileQuery),
+    Route("PUT", _ITEM + "/photo-order", items.put_order, "Put the photos of an item into an order",
+          status=204, body=items.PhotoOrder),
+    Route("DELETE", _ITEM, items.delete_item, "Delete all photos of an item; their files follow", status=204),
+    Route("GET", "/v1/workspaces/{workspace}/feed", feed.get_feed,
+          "The feed: a WebSocket; asyncapi.json describes its messages",
+          status=101, query=feed.FeedQuery, problems=(400, 403, 426)),
+    Route("POST", "/v1/photos/retry", photos.retry_everywhere,
+          "Render many photos of every workspace again; for admins",
+          status=202, answer=CountResponse, body=RerenderFilter, problems=(400, 403), is_for_admins=True),
+    Route("GET", "/v1/dead", dead.get_dead, "Records that were no events, newest first; for admins",
+          answer=DeadLettersResponse, query=dead.DeadListQuery, problems=(400, 403), is_for_admins=True),
+    Route("POST", "/v1/dead/replay", dead.replay_dead,
+          "Send dead letters to their source topics again; for admins",
+          answer=DeadSettledResponse, body=dead.DeadReplay, problems=(400, 403), is_for_admins=True),
+    Route("POST", "/v1/dead/drop", dead.drop_dead, "Have dead letters no longer listed; for admins",
+          answer=DeadSettledResponse, body=dead.DeadDrop, problems=(400, 403), is_for_admins=True),
+    Route("GET", "/healthz", health.get_healthz),
+    Route("GET", "/readyz", health.get_readyz),
+    Route("GET", "/metrics", health.get_metrics),
+    Route("GET", "/openapi.json", documents.get_openapi),
+    Route("GET", "/asyncapi.json", documents.get_asyncapi),
+    Route("GET", "/docs", documents.get_docs),
+    Route("GET", "/", session.get_page),
+    Route("POST", "/session", session.post_session),
+    Route("DELETE", "/session", session.delete_session),
+    Route("GET", "/dashboard/{file:.+}", session.get_static),
+)  # fmt: skip
 
 
 def add_routes(app: web.Application) -> None:
-    """Add every route. Of two that fit an address the first one wins."""
-    app.add_routes(
-        [
-            web.post(_PHOTOS, uploads.post_photo),
-            web.get(_PHOTOS, photos.get_photos),
-            web.post(_PHOTOS + "/bulk-delete", photos.bulk_delete),
-            web.post(_PHOTOS + "/bulk-caption", photos.bulk_caption),
-            web.post(_PHOTOS + "/retry", photos.retry_photos),
-            web.get(_PHOTOS + "/download", archives.get_archive),
-            web.get(_PHOTO, photos.get_photo),
-            web.patch(_PHOTO, photos.patch_photo),
-            web.delete(_PHOTO, photos.delete_photo),
-            web.post(_PHOTO + "/retry", photos.retry_photo),
-            web.get(_PHOTO + "/original", files.get_original),
-            web.get(_PHOTO + "/thumbnails/{rendition}", files.get_thumbnail),
-            web.put(_ITEM + "/photo-order", items.put_order),
-            web.delete(_ITEM, items.delete_item),
-            web.get("/v1/workspaces/{workspace}/feed", feed.get_feed),
-            web.post("/v1/photos/retry", photos.retry_everywhere),
-            web.get("/v1/dead", dead.get_dead),
-            web.post("/v1/dead/replay", dead.replay_dead),
-            web.post("/v1/dead/drop", dead.drop_dead),
-            web.get("/healthz", health.get_healthz),
-            web.get("/readyz", health.get_readyz),
-            web.get("/metrics", health.get_metrics),
-            web.get("/openapi.json", documents.get_openapi),
-            web.get("/asyncapi.json", documents.get_asyncapi),
-            web.get("/docs", documents.get_docs),
-            web.get("/", session.get_page),
-            web.post("/session", session.post_session),
-            web.delete("/session", session.delete_session),
-            web.get("/dashboard/{file:.+}", session.get_static),
-        ]
-    )
+    """Add every route."""
+    app[ROUTES] = ALL
+    for route in ALL:
+        route.add_to(app)

@@ -1,22 +1,14 @@
 """Originals as one zip, made as it is sent: it never lies anywhere as a whole."""
 
-import re
 import zipfile
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from datetime import datetime
-from pathlib import PurePath
-from typing import Final
 
-from api.http.multipart import plain_filename
-from api.store.photo_json import photo_json
+from api.photos.filenames import entry_names
 from api.store.tables import PhotoRow
-from imaging.formats import AVIF, GIF, HEIF, JPEG, PNG, SNIFF_BYTES, TIFF, WEBP, format_of
+from imaging.formats import SNIFF_BYTES, format_of
 from infra.storage.client import Storage
-
-#: Source: Unicode Standard Annex 9, explicit directional formatting.
-_TURNS_TEXT: Final = re.compile("[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]")
-_EXTENSIONS: Final = {each.content_type: each.extension for each in (JPEG, PNG, WEBP, GIF, TIFF, AVIF, HEIF)}
 
 
 class _Outgoing:
@@ -57,27 +49,6 @@ async def archive(storage: Storage, rows: Sequence[PhotoRow]) -> AsyncGenerator[
     yield outgoing.take()
 
 
-def entry_names(rows: Sequence[PhotoRow]) -> list[str]:
-    """A name for each photo: its own, and only where one is taken already with a number added."""
-    taken: set[str] = set()
-    names = []
-    for row in rows:
-        wanted = PurePath(_name_of(row))
-        name, number = str(wanted), 1
-        while name.lower() in taken:
-            number += 1
-            name = f"{wanted.stem} ({number}){wanted.suffix}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
-
-
 def _zip_time(moment: datetime) -> tuple[int, int, int, int, int, int]:
     """As far as a zip has years."""
     return min(max(moment.timetuple()[:6], (1980, 1, 1, 0, 0, 0)), (2107, 12, 31, 23, 59, 58))
-
-
-def _name_of(row: PhotoRow) -> str:
-    # In an archive nobody isolates a name: what turns the direction of text would show photo[U+202E]gpj.exe as a JPEG.
-    name = _TURNS_TEXT.sub("", plain_filename(row.filename) or "").strip(". ")
-    return name or f"{row.id}.{_EXTENSIONS.get(photo_json(row)['content_type'], 'bin')}"

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.http.problems import Problem, not_found
+from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound
 from api.projection.apply import write_photo
 from api.projection.photo_state import Generation, Photo, fold
 from api.store import journal, originals, outbox
@@ -82,17 +82,17 @@ async def find_by_idempotency_key(
     """The photo that the first request with this key made, if there was one.
 
     Raises:
-        Problem: 422 if that asked for something else, 409 if its photo has been deleted since.
+        KeyReused: that asked for something else.
+        Conflict: its photo has been deleted since.
     """
     used = await session.get(IdempotencyKeyRow, (workspace_id, idempotency.key))
     if used is None:
         return None
     if used.fingerprint not in (None, idempotency.fingerprint):
-        message = "has been used for another upload: file, file name, caption or item differ"
-        raise Problem(422, f"this Idempotency-Key {message}", fields={"Idempotency-Key": message})
+        raise KeyReused("has been used for another upload: file, file name, caption or item differ")
     row = await session.get(PhotoRow, used.photo_id)
     if row is None:
-        raise Problem(409, "the photo that this Idempotency-Key made has been deleted")
+        raise Conflict("the photo that this Idempotency-Key made has been deleted")
     return row
 
 
@@ -100,11 +100,11 @@ async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *
     """The photo, if this workspace has it. To change its place, lock by :func:`api.store.locks.lock_photos_and_places`.
 
     Raises:
-        Problem: 404.
+        NotFound: it has not.
     """
     row = await session.get(PhotoRow, photo_id, with_for_update=lock or None)
     if row is None or row.workspace_id != workspace_id:
-        raise not_found()
+        raise NotFound
     return row
 
 
@@ -147,7 +147,7 @@ async def change_photo(
         row.caption = caption
     if is_primary:
         if row.item_id is None:
-            raise Problem(400, "is_primary: the photo has no item", fields={"is_primary": "the photo has no item"})
+            raise InvalidField("is_primary", "the photo has no item")
         others = [col(PhotoRow.workspace_id) == row.workspace_id, col(PhotoRow.item_id) == row.item_id]
         for primary in await session.scalars(select(PhotoRow).where(*others, col(PhotoRow.is_primary))):
             primary.is_primary = False
@@ -159,15 +159,15 @@ async def order_item(session: AsyncSession, workspace_id: str, item_id: str, pho
     """Put the photos of an item into this order.
 
     Raises:
-        Problem: 404 without such an item, 400 unless ``photo_ids`` are exactly its photos, each once.
+        NotFound: there is no such item.
+        InvalidField: ``photo_ids`` are not exactly its photos, each once.
     """
     rows = await lock_item(session, workspace_id, item_id)
     if not rows:
-        raise not_found("item")
+        raise NotFound("item")
     by_id = {row.id: row for row in rows}
     if len(photo_ids) != len(by_id) or set(photo_ids) != set(by_id):
-        message = "must be exactly the item's photos, each once"
-        raise Problem(400, f"photo_ids {message}", fields={"photo_ids": message})
+        raise InvalidField("photo_ids", "must be exactly the item's photos, each once")
     for place, photo_id in enumerate(photo_ids):
         by_id[photo_id].display_order = place
 

@@ -1,8 +1,11 @@
 """What is kept for a while only: journal rows, idempotency keys, sessions, originals of failed uploads."""
 
 import asyncio
+import contextlib
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -11,7 +14,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.http.multipart import clear_incoming
 from api.photos import pending_uploads
 from api.store.database import LONG_SECONDS, Database, database_time
 from api.store.leases import Lease
@@ -19,6 +21,7 @@ from api.store.tables import ArrivalRow, IdempotencyKeyRow, JournalRow, SessionR
 from infra.settings import Settings
 from infra.storage.client import Storage
 from schemas.faults import StorageUnavailable
+from schemas.storage_keys import TEMPORARY_PREFIX
 
 log = structlog.get_logger(__name__)
 
@@ -125,3 +128,14 @@ async def prune(session: AsyncSession, now: datetime) -> bool:
     await session.execute(keys)
     await session.execute(delete(SessionRow).where(col(SessionRow.expires_at) < now))
     return count > 0
+
+
+def clear_incoming(folder: Path, older_than_seconds: float) -> int:
+    """Erase temporary files of uploads whose api was killed, told by when they were last written. Returns how many."""
+    before, count = time.time() - older_than_seconds, 0
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's in a folder for all
+            if path.is_file() and path.stat().st_mtime < before:
+                path.unlink()
+                count += 1
+    return count

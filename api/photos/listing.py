@@ -3,7 +3,6 @@
 import base64
 import binascii
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -13,72 +12,50 @@ from sqlalchemy import Select, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.http.params import parse_text
-from api.http.problems import bad_field
-from api.projection.photo_state import Status
+from api.photos.errors import InvalidField
 from api.store.tables import PhotoRow
-from schemas.events import MAX_ITEM_ID
 
-_DEFAULT_LIMIT: Final = 50
-_MAX_LIMIT: Final = 200
-_STATUSES: Final = tuple(status.word for status in Status)
+MAX_LIMIT: Final = 200
 #: Of the column that keeps it.
 _MAX_ORDER: Final = 2**31 - 1
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Wish:
+class PhotoFilter:
     """Which photos, and after which one. The position is (created_at or display_order, id) of the last one seen."""
 
     status: str | None = None
     item_id: str | None = None
-    limit: int = _DEFAULT_LIMIT
+    limit: int = 50
     position: tuple[datetime | int, UUID] | None = None
 
 
-def wish_of(query: Mapping[str, str]) -> Wish:
-    """What the query asks for.
-
-    Raises:
-        Problem: 400, naming the field.
-    """
-    status, item_id = query.get("status"), query.get("item_id")
-    if status is not None and status not in _STATUSES:
-        raise bad_field("status", f"must be one of {', '.join(_STATUSES)}")
-    if item_id is not None:
-        item_id = parse_text("item_id", item_id, MAX_ITEM_ID)
-    limit = query.get("limit", str(_DEFAULT_LIMIT))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= _MAX_LIMIT):
-        raise bad_field("limit", f"must be a number from 1 to {_MAX_LIMIT}")
-    cursor = query.get("cursor")
-    position = None if cursor is None else _position_of(cursor, by_order=item_id is not None)
-    return Wish(status, item_id, int(limit), position)
-
-
-async def list_photos(session: AsyncSession, workspace_id: str, wish: Wish) -> tuple[list[PhotoRow], str | None]:
+async def list_photos(
+    session: AsyncSession, workspace_id: str, criteria: PhotoFilter
+) -> tuple[list[PhotoRow], str | None]:
     """One page, and the cursor of the next where there is one."""
     wanted = select(PhotoRow).where(col(PhotoRow.workspace_id) == workspace_id)
-    if wish.status is not None:
-        wanted = wanted.where(col(PhotoRow.thumbnail_status) == wish.status)
-    wanted = _by_order(wanted, wish) if wish.item_id is not None else _newest_first(wanted, wish)
-    rows = list((await session.scalars(wanted.limit(wish.limit + 1))).all())
-    if len(rows) <= wish.limit:
+    if criteria.status is not None:
+        wanted = wanted.where(col(PhotoRow.thumbnail_status) == criteria.status)
+    wanted = _by_order(wanted, criteria) if criteria.item_id is not None else _newest_first(wanted, criteria)
+    rows = list((await session.scalars(wanted.limit(criteria.limit + 1))).all())
+    if len(rows) <= criteria.limit:
         return rows, None
-    rows = rows[: wish.limit]
-    return rows, _cursor_after(rows[-1], by_order=wish.item_id is not None)
+    rows = rows[: criteria.limit]
+    return rows, _cursor_after(rows[-1], by_order=criteria.item_id is not None)
 
 
-def _newest_first(wanted: Select[Any], wish: Wish) -> Select[Any]:
-    if wish.position is not None:
-        wanted = wanted.where(tuple_(col(PhotoRow.created_at), col(PhotoRow.id)) < wish.position)
+def _newest_first(wanted: Select[Any], criteria: PhotoFilter) -> Select[Any]:
+    if criteria.position is not None:
+        wanted = wanted.where(tuple_(col(PhotoRow.created_at), col(PhotoRow.id)) < criteria.position)
     return wanted.order_by(col(PhotoRow.created_at).desc(), col(PhotoRow.id).desc())
 
 
-def _by_order(wanted: Select[Any], wish: Wish) -> Select[Any]:
-    wanted = wanted.where(col(PhotoRow.item_id) == wish.item_id)
-    if wish.position is not None:
-        wanted = wanted.where(tuple_(col(PhotoRow.display_order), col(PhotoRow.id)) > wish.position)
+def _by_order(wanted: Select[Any], criteria: PhotoFilter) -> Select[Any]:
+    wanted = wanted.where(col(PhotoRow.item_id) == criteria.item_id)
+    if criteria.position is not None:
+        wanted = wanted.where(tuple_(col(PhotoRow.display_order), col(PhotoRow.id)) > criteria.position)
     return wanted.order_by(col(PhotoRow.display_order), col(PhotoRow.id))
 
 
@@ -88,16 +65,21 @@ def _cursor_after(row: PhotoRow, *, by_order: bool) -> str:
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 
-def _position_of(cursor: str, *, by_order: bool) -> tuple[datetime | int, UUID]:
+def parse_cursor(cursor: str, *, by_order: bool) -> tuple[datetime | int, UUID]:
+    """The position that a cursor names.
+
+    Raises:
+        InvalidField: it is of another list, or was not made here.
+    """
     try:
         kind, place, photo_id = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         if kind != ("o" if by_order else "n"):
-            raise bad_field("cursor", "is of another list")
+            raise InvalidField("cursor", "is of another list")
         if not isinstance(place, int) or not (0 <= place <= _MAX_ORDER or not by_order):
-            raise bad_field("cursor", "is none of ours")
+            raise InvalidField("cursor", "is none of ours")
         return place if by_order else _moment(place), UUID(photo_id)
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError) as error:
-        raise bad_field("cursor", "is none of ours") from error
+        raise InvalidField("cursor", "is none of ours") from error
 
 
 def _microseconds(moment: datetime) -> int:

@@ -1,4 +1,4 @@
-"""Rendering again what was rendered or failed before: many photos, a page at a time, and no more than the wish says."""
+"""Rerendering: many photos are rendered again, a page at a time, within the limits of a request."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +10,13 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.http.params import Moment
 from api.photos.commands import Trace, render_again
-from api.projection.photo_state import Status
 from api.store.database import LONG_SECONDS, Database
 from api.store.tables import UNFINISHED, PhotoRow
 from schemas.events import ItemId
 from schemas.faults import FaultCode
+from schemas.statuses import Status, StatusWord
+from schemas.times import Moment
 
 #: One transaction's worth: it holds the locks of so many rows.
 _PAGE_ROWS: Final = 500
@@ -24,12 +24,12 @@ _MOST_AT_ONCE: Final = 10_000
 _BEFORE_ALL: Final = UUID(int=0)
 
 
-class RetryWish(BaseModel):
+class RerenderFilter(BaseModel):
     """Which photos to render again: those that meet every condition that is given."""
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Literal["pending", "processing", "ready", "failed"] | None = None
+    status: StatusWord | None = None
     code: FaultCode | None = Field(default=None, description="why they failed")
     item_id: Annotated[ItemId, StringConstraints(pattern=r"^[^\x00]*$")] | None = None
     created_after: Moment | None = Field(default=None, description="at or after")
@@ -63,25 +63,25 @@ class Again:
     next_cursor: UUID | None
 
 
-async def count_photos(database: Database, workspace_id: str | None, wish: RetryWish, recipe: str) -> int:
-    """Of how many photos ``wish`` speaks; ``recipe`` is today's. Workspace None: all."""
-    wanted = select(func.count()).select_from(PhotoRow).where(*_conditions(workspace_id, wish, recipe))
+async def count_photos(database: Database, workspace_id: str | None, criteria: RerenderFilter, recipe: str) -> int:
+    """Of how many photos ``criteria`` speaks; ``recipe`` is today's. Workspace None: all."""
+    wanted = select(func.count()).select_from(PhotoRow).where(*_conditions(workspace_id, criteria, recipe))
     async with database.reading(LONG_SECONDS) as session:
         return await session.scalar(wanted) or 0
 
 
 async def rerender(
-    database: Database, workspace_id: str | None, wish: RetryWish, recipe: str, trace: Trace = ()
+    database: Database, workspace_id: str | None, criteria: RerenderFilter, recipe: str, trace: Trace = ()
 ) -> Again:
-    """Have the photos of ``wish`` rendered again, by id, as far as its bounds allow. Workspace None: all."""
-    count, cursor = 0, wish.cursor or _BEFORE_ALL
-    while count < wish.limit:
-        room = min(_PAGE_ROWS, wish.limit - count)
-        if wish.max_unfinished is not None:
-            room = min(room, await _room(database, wish.max_unfinished))
+    """Have the photos of ``criteria`` rendered again, by id, as far as its bounds allow. Workspace None: all."""
+    count, cursor = 0, criteria.cursor or _BEFORE_ALL
+    while count < criteria.limit:
+        room = min(_PAGE_ROWS, criteria.limit - count)
+        if criteria.max_unfinished is not None:
+            room = min(room, await _room(database, criteria.max_unfinished))
         if room <= 0:
             break
-        conditions = [*_conditions(workspace_id, wish, recipe), col(PhotoRow.id) > cursor]
+        conditions = [*_conditions(workspace_id, criteria, recipe), col(PhotoRow.id) > cursor]
         done, last = await database.write(
             partial(_page, conditions=conditions, limit=room, trace=trace), seconds=LONG_SECONDS
         )
@@ -108,20 +108,20 @@ async def _room(database: Database, most: int) -> int:
         return most - (await session.scalar(select(func.count()).select_from(unfinished.subquery())) or 0)
 
 
-def _conditions(workspace_id: str | None, wish: RetryWish, recipe: str) -> list[ColumnElement[bool]]:
+def _conditions(workspace_id: str | None, criteria: RerenderFilter, recipe: str) -> list[ColumnElement[bool]]:
     # A photo that fails again and again would be stale for ever, so stale are only those that have thumbnails.
-    status = wish.status or (Status.READY.word if wish.recipe else None)
+    status = criteria.status or (Status.READY.word if criteria.recipe else None)
     given: dict[Any, object] = {
         col(PhotoRow.workspace_id): workspace_id,
         col(PhotoRow.thumbnail_status): status,
-        col(PhotoRow.error_code): wish.code and wish.code.value,
-        col(PhotoRow.item_id): wish.item_id,
+        col(PhotoRow.error_code): criteria.code and criteria.code.value,
+        col(PhotoRow.item_id): criteria.item_id,
     }
     conditions = [column == value for column, value in given.items() if value is not None]
-    if wish.created_after is not None:
-        conditions.append(col(PhotoRow.created_at) >= wish.created_after)
-    if wish.created_before is not None:
-        conditions.append(col(PhotoRow.created_at) < wish.created_before)
-    if wish.recipe is not None:
+    if criteria.created_after is not None:
+        conditions.append(col(PhotoRow.created_at) >= criteria.created_after)
+    if criteria.created_before is not None:
+        conditions.append(col(PhotoRow.created_at) < criteria.created_before)
+    if criteria.recipe is not None:
         conditions.append(col(PhotoRow.recipe) != recipe)
     return [*conditions, col(PhotoRow.storage_key).is_not(None)]

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from aiohttp import hdrs
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.http.problems import Problem, away
 from api.photos import commands, pending_uploads
 from api.photos.commands import Idempotency, Trace
+from api.photos.errors import Unavailable
 from api.photos.pending_uploads import Arrivals, GivenUp
 from api.store.database import Database
 from api.store.tables import PhotoRow
@@ -42,7 +41,7 @@ class Intake:
         """The photo that the first upload with this idempotency key made, if there was one.
 
         Raises:
-            Problem: 422 if that was another upload, 409 if its photo has been deleted since.
+            KeyReused, Conflict: as :func:`api.photos.commands.find_by_idempotency_key`.
         """
         async with self._database.reading() as session:
             return await commands.find_by_idempotency_key(session, workspace_id, idempotency)
@@ -55,7 +54,8 @@ class Intake:
         With an idempotency key that was used before, for the same upload, the row is that of the first one.
 
         Raises:
-            Problem: 503, it took longer than the settings allow; 422 or 409 as of :meth:`find_first`.
+            Unavailable: it took longer than the settings allow.
+            KeyReused, Conflict: as :meth:`find_first`.
             StorageUnavailable, SQLAlchemyError: a part of the system is away.
         """
         idempotency = None if idempotency_key is None else Idempotency.of(idempotency_key, event)
@@ -73,8 +73,7 @@ class Intake:
         except Exception as error:
             await self._clear_up(event, is_given_up=isinstance(error, GivenUp))
             if isinstance(error, GivenUp):
-                detail = f"the upload was not written down within {self._seconds:g} s; try again"
-                raise Problem(503, detail, headers={hdrs.RETRY_AFTER: "2"}) from error
+                raise Unavailable(f"the upload was not written down within {self._seconds:g} s; try again") from error
             if not isinstance(error, IntegrityError) or idempotency is None:
                 raise
             if (first := await self.find_first(event.workspace_id, idempotency)) is None:
@@ -94,7 +93,7 @@ class Intake:
                     await self._database.write(lambda session: pending_uploads.give_up(session, event.photo_id))
             if isinstance(error, TimeoutError):
                 log.warning("storage takes too long for an upload", storage_key=event.storage_key)
-                raise away("storage") from error
+                raise Unavailable("storage does not answer; try again") from error
             raise
 
     async def _clear_up(self, event: PhotoUploaded, *, is_given_up: bool) -> None:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert as insert_if_missing
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.projection.photo_state import Deleted, Photo, Pictures, Progress, State, Status, Upload, fold, storable
+from api.projection.photo_state import Deleted, Photo, Pictures, Progress, State, Upload, fold, storable
 from api.store import journal, originals, outbox
 from api.store.database import TryAgain, database_time
 from api.store.items import close_gaps, place_last
@@ -21,6 +21,7 @@ from api.store.photo_json import photo_json
 from api.store.tables import DeletedPhotoRow, PhotoRow
 from schemas import topics
 from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsFailed, ThumbnailsReady
+from schemas.statuses import Status
 
 log = structlog.get_logger(__name__)
 

@@ -21,15 +21,13 @@ from api.store.wakeups import Bells
 from infra.kafka import clients
 from infra.kafka.aiokafka_patches import own_cancellations_only
 from infra.kafka.dead_letters import LetterProducer, bury
-from infra.progress import Progress
+from infra.readiness import Progress
 from infra.settings import Settings
 from schemas import topics
 from schemas.events import Event
 from schemas.records import Headers, InvalidEvent, Record, read_event
 
 log = structlog.get_logger(__name__)
-
-GROUP: Final = "thumbstream-projector"
 
 _BATCH_RECORDS: Final = 500
 _POLL_MS: Final = 200
@@ -109,7 +107,7 @@ class Projector:
     @contextlib.asynccontextmanager
     async def _reading(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = clients.new_consumer(
-            self._settings, *topics.PROJECTED, group=GROUP, max_poll_interval_ms=_MAX_POLL_INTERVAL_MS
+            self._settings, *topics.PROJECTED, group=topics.PROJECTOR_GROUP, max_poll_interval_ms=_MAX_POLL_INTERVAL_MS
         )
         try:
             await consumer.start()

@@ -12,7 +12,6 @@ time counts.
 import json
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from enum import IntEnum
 from typing import Any
 from uuid import UUID
 
@@ -26,22 +25,9 @@ from schemas.events import (
     ThumbnailsStarted,
     UploadResult,
 )
+from schemas.statuses import Status
 
 Generation = tuple[datetime, str]
-
-
-class Status(IntEnum):
-    """The thumbnail status, in the order in which one generation may go through it."""
-
-    PENDING = 0
-    PROCESSING = 1
-    FAILED = 2
-    READY = 3
-
-    @property
-    def word(self) -> str:
-        """As everyone outside knows it."""
-        return self.name.lower()
 
 
 @dataclass(frozen=True)

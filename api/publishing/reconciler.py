@@ -11,9 +11,6 @@ import structlog
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.feed.stats import WORKER_GROUP
-from api.metrics import REPUBLISHED
-from api.projection import consumer
 from api.publishing.republish import Overdue, anything_overdue, outbox_room, republish
 from api.publishing.topic_loss import BrokerMemory
 from api.publishing.watermark import clock_of
@@ -21,6 +18,7 @@ from api.store.database import LONG_SECONDS, Database, database_time
 from api.store.leases import Lease
 from api.store.wakeups import Bells
 from infra.kafka.aiokafka_patches import own_cancellations_only
+from infra.metrics import REPUBLISHED
 from infra.settings import Settings
 from schemas import topics
 
@@ -82,8 +80,8 @@ class Reconciler:
             if not await anything_overdue(session, wall):
                 return 0
         clocks = [
-            await clock_of(self._settings, WORKER_GROUP, _WORKED_OFF),
-            await clock_of(self._settings, consumer.GROUP, topics.PROJECTED),
+            await clock_of(self._settings, topics.WORKER_GROUP, _WORKED_OFF),
+            await clock_of(self._settings, topics.PROJECTOR_GROUP, topics.PROJECTED),
         ]
         known = [clock for clock in clocks if clock is not None]
         if len(known) < len(clocks):

@@ -18,8 +18,6 @@ from schemas import topics
 
 log = structlog.get_logger(__name__)
 
-GROUP: Final = "thumbstream-memory"
-
 _MARKED: Final = (TopicPartition(topics.UPLOADED, 0), TopicPartition(topics.DELETED, 0))
 _ANSWER_SECONDS: Final = 10.0
 
@@ -43,7 +41,7 @@ class BrokerMemory:
         """
         async with self._turn:
             await clients.create_topics(self._settings)
-            consumer = clients.new_consumer(self._settings, group=GROUP)
+            consumer = clients.new_consumer(self._settings, group=topics.TOPIC_LOSS_GROUP)
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await consumer.start()

@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from api.store.database import Database, database_time
 from api.store.tables import LeaseRow
-from infra.progress import Progress
+from infra.readiness import Progress
 
 log = structlog.get_logger(__name__)
 

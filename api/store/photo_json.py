@@ -1,12 +1,12 @@
 """What the outside sees: a row as the photo of the contract."""
 
-from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
 from yarl import URL
 
 from api.store.tables import PhotoRow
+from schemas.times import time_json
 
 
 def photo_json(row: PhotoRow) -> dict[str, Any]:
@@ -42,11 +42,6 @@ def photo_json(row: PhotoRow) -> dict[str, Any]:
 def url_of_photo(workspace_id: str, photo_id: str) -> str:
     """The photo's own address, relative to the server."""
     return f"{URL.build(path=f'/v1/workspaces/{workspace_id}/photos/{photo_id}')}"
-
-
-def time_json(moment: datetime) -> str:
-    """RFC 3339 in UTC, with microseconds."""
-    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
 
 
 def version_of(storage_key: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final
 
-from imaging.header.exif import orientation_in
+from imaging.header.directory import orientation_in
 from imaging.header.facts import Cicp, ColourFacts, Facts, MalformedHeader
 from imaging.header.source import Source
 

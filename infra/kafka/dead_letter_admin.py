@@ -15,7 +15,7 @@ from infra.settings import Settings
 from schemas import topics
 from schemas.dead_letters import (
     DeadLetter,
-    DeadWish,
+    DeadLetterFilter,
     Settlement,
     letter_of,
     mark_headers,
@@ -66,7 +66,7 @@ class DeadLetters:
         self._consumer = consumer
         self.topic = topic
 
-    async def survey(self, wish: DeadWish, *, newest_records: int | None = None) -> Survey:
+    async def survey(self, criteria: DeadLetterFilter, *, newest_records: int | None = None) -> Survey:
         """Read what there is once, for the marks: they lie behind their letters.
 
         ``newest_records`` bounds the work: only so many are read, the newest of each partition.
@@ -74,7 +74,7 @@ class DeadLetters:
         Raises:
             KafkaError: the brokers do not answer.
         """
-        starts, is_cut = await self._starts(wish, newest_records)
+        starts, is_cut = await self._starts(criteria, newest_records)
         ends: dict[TopicPartition, int] = {}
         settled: dict[tuple[int, int], Settlement] = {}
         letters = 0
@@ -86,31 +86,33 @@ class DeadLetters:
                 settled.setdefault((record.partition, mark[0]), mark[1])
         return Survey(starts, ends, settled, letters, is_cut)
 
-    async def letters(self, survey: Survey, wish: DeadWish) -> AsyncGenerator[Found, None]:
-        """The letters of which ``wish`` speaks, oldest first in each partition, and how each was settled, if it was."""
+    async def letters(self, survey: Survey, criteria: DeadLetterFilter) -> AsyncGenerator[Found, None]:
+        """The letters that match ``criteria``, oldest first in each partition, and how each was settled, if it was."""
         async for record in self._records(survey.starts, dict(survey.ends)):
             if mark_of(record) is not None:
                 continue
             letter = letter_of(record)
             how = survey.settled.get(letter.position)
-            if (wish.settled or how is None) and letter.is_wanted(wish):
+            if (criteria.settled or how is None) and letter.is_wanted(criteria):
                 yield letter, how
 
     async def letter(self, partition: int, offset: int) -> Found | None:
         """One letter; None where there is none at that place."""
-        wish = DeadWish(partition=partition, from_offset=offset, to_offset=offset, settled=True)
-        survey = await self.survey(wish)
-        async for found in self.letters(survey, wish):
+        criteria = DeadLetterFilter(partition=partition, from_offset=offset, to_offset=offset, settled=True)
+        survey = await self.survey(criteria)
+        async for found in self.letters(survey, criteria):
             return found
         return None
 
-    async def _starts(self, wish: DeadWish, newest_records: int | None) -> tuple[dict[TopicPartition, int], bool]:
+    async def _starts(
+        self, criteria: DeadLetterFilter, newest_records: int | None
+    ) -> tuple[dict[TopicPartition, int], bool]:
         known = await clients.partitions_of(self._settings, self.topic)
-        partitions = [each for each in known if wish.partition in (None, each.partition)]
+        partitions = [each for each in known if criteria.partition in (None, each.partition)]
         if not partitions:
             return {}, False
         beginnings = await self._consumer.beginning_offsets(partitions)
-        starts = {partition: max(wish.from_offset or 0, begins) for partition, begins in beginnings.items()}
+        starts = {partition: max(criteria.from_offset or 0, begins) for partition, begins in beginnings.items()}
         if newest_records is None:
             return starts, False
         ends = await self._consumer.end_offsets(partitions)

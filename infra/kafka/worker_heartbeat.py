@@ -22,8 +22,6 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-GROUP: Final = "thumbstream-worker-heartbeat"
-
 _PARTITION: Final = TopicPartition(topics.UPLOADED, 0)
 
 _SEND_EVERY_SECONDS: Final = 2.0
@@ -97,7 +95,7 @@ class HeartbeatReader:
 
 @contextlib.asynccontextmanager
 async def _consumer(settings: Settings) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = clients.new_consumer(settings, group=GROUP)
+    consumer = clients.new_consumer(settings, group=topics.HEARTBEAT_GROUP)
     try:
         await _within(consumer.start())
         consumer.assign([_PARTITION])

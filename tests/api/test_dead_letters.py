@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.http.documents import openapi
+from api.http.routes import ALL
 from infra.kafka import clients, dead_letter_admin
 from infra.kafka.dead_letter_admin import Found, open_dead_letters, settle
 from infra.settings import Settings
@@ -23,7 +24,7 @@ from polling import poll_async
 from running_api import Running
 from schemas import ids, topics
 from schemas.dead_letters import (
-    DeadWish,
+    DeadLetterFilter,
     bare_letter,
     letter_of,
     mark_of,
@@ -63,14 +64,14 @@ async def bury(
 
 
 async def listed(settings: Settings, **wish: Any) -> list[Found]:
-    asked = DeadWish(**wish)
+    asked = DeadLetterFilter(**wish)
     async with open_dead_letters(settings, asked.dead_topic) as dead:
         survey = await dead.survey(asked)
         return [found async for found in dead.letters(survey, asked)]
 
 
 async def settled(settings: Settings, how: Any, **wish: Any) -> dead_letter_admin.Settled:
-    asked = DeadWish(**wish)
+    asked = DeadLetterFilter(**wish)
     async with open_dead_letters(settings, asked.dead_topic) as dead:
         return await settle(settings, dead.letters(await dead.survey(asked), asked), how)
 
@@ -316,8 +317,8 @@ async def test_the_api_lists_and_settles_as_documented(running: Running) -> None
     async with running.client.get("/v1/dead", params={"settled": "true", "reason": "no json"}) as response:
         shown = await response.json()
     assert sorted(item["settled"] for item in shown["items"]) == ["dropped", "dropped", "replayed"]
-    assert set(shown) == set(openapi()["components"]["schemas"]["DeadLettersShape"]["properties"])
-    fields = openapi()["components"]["schemas"]["DeadLetterShape"]["properties"]
+    assert set(shown) == set(openapi(ALL)["components"]["schemas"]["DeadLettersResponse"]["properties"])
+    fields = openapi(ALL)["components"]["schemas"]["DeadLetterResponse"]["properties"]
     assert all(set(item) == set(fields) for item in shown["items"])
     (record,) = await records_of(running.settings, topics.UPLOADED, 1)
     assert record.value == b'{"workspace_id": "acme"}'

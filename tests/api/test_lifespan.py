@@ -34,7 +34,7 @@ async def dying(self):
     await asyncio.sleep(0)
     raise LookupError("as the test wants it")
 
-life.{task}.run = dying
+lifespan.{task}.run = dying
 """
 
 _STUCK = """

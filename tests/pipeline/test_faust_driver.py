@@ -11,7 +11,7 @@ from infra.kafka.clients import new_consumer, new_producer, wait_for_topics
 from infra.settings import Settings
 from pipeline.breaker import StorageBreaker
 from pipeline.retries import Backoff
-from pipeline.worker import GROUP, Worker
+from pipeline.worker import Worker
 from polling import poll_async
 from schemas import topics
 from schemas.faults import Unreadable
@@ -86,7 +86,7 @@ async def test_nothing_is_committed_before_it_is_answered_and_all_of_it_at_the_s
 
 
 async def _committed(settings, partition):
-    consumer = new_consumer(settings, group=GROUP)
+    consumer = new_consumer(settings, group=topics.WORKER_GROUP)
     await consumer.start()
     try:
         consumer.assign([partition])

@@ -12,10 +12,8 @@ from typing import Any, Final
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.projection import consumer
 from api.store.tables import PhotoRow
 from load import Load, Sent
-from pipeline import worker
 from schemas import topics
 from surroundings import Place
 from topic_reader import Offsets, lag_of, records_since
@@ -129,9 +127,9 @@ async def all_settled(load: Load, deadline_seconds: float, *, deleted: int = 0) 
 
 
 async def _is_quiet(place: Place) -> bool:
-    if await lag_of(place.settings, worker.GROUP, _WORKED_OFF):
+    if await lag_of(place.settings, topics.WORKER_GROUP, _WORKED_OFF):
         return False
-    return not await lag_of(place.settings, consumer.GROUP, topics.PROJECTED)
+    return not await lag_of(place.settings, topics.PROJECTOR_GROUP, topics.PROJECTED)
 
 
 async def account(fault: str, load: Load, since: Offsets, *, deleted: Iterable[str] = ()) -> Findings:

@@ -27,7 +27,7 @@ from schemas.records import headers_of, key_of, value_of
 from schemas.storage_keys import key_of_original
 from thumbstream.bench.sample_photos import encoded, photo_like
 from thumbstream.bench.service import CannotMeasure, Service, running_service
-from thumbstream.terminal import say
+from thumbstream.terminal.messages import say
 
 WORKSPACE: Final = "thumbstream-bench"
 SOURCE: Final = "/thumbstream/bench"

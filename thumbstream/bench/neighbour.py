@@ -22,8 +22,8 @@ from schemas.faults import RenderTimeout
 from schemas.renditions import DEFAULT_RENDITIONS
 from thumbstream.bench.sample_photos import encoded, photo_like
 from thumbstream.bench.service import CannotMeasure
-from thumbstream.progress import showing_progress
-from thumbstream.terminal import say
+from thumbstream.terminal.messages import say
+from thumbstream.terminal.progress import showing_progress
 
 #: px: what phones take; and the side of the hostile one, which nothing else here comes near.
 _PHOTO_SIZE: Final = (4032, 3024)

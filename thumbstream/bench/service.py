@@ -15,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from infra.kafka.clients import client_options, create_topics, describe_group_when_placed
 from infra.settings import Settings, load_settings
+from schemas.topics import WORKER_GROUP
 from thumbstream.supervisor.embedded_broker import BrokerFailed, broker_command, wait_until_broker_answers
 from thumbstream.supervisor.output import Output
 from thumbstream.supervisor.processes import Child, own_command, own_environment
@@ -113,12 +114,11 @@ async def _end(child: Child) -> None:
 
 
 async def _has_workers(settings: Settings) -> bool:
-    from pipeline.worker import GROUP
 
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
-        _, members = await describe_group_when_placed(admin, GROUP)
+        _, members = await describe_group_when_placed(admin, WORKER_GROUP)
         return bool(members)
     finally:
         await admin.close()

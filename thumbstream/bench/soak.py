@@ -20,8 +20,8 @@ from pipeline.render_pool.pool import RenderPool
 from schemas.renditions import DEFAULT_RENDITIONS
 from thumbstream.bench.sample_photos import encoded, photo_like
 from thumbstream.bench.service import CannotMeasure
-from thumbstream.progress import showing_progress
-from thumbstream.terminal import say
+from thumbstream.terminal.messages import say
+from thumbstream.terminal.progress import showing_progress
 
 _MAX_PIXELS: Final = 100_000_000
 _MEGABYTE: Final = 1_000_000

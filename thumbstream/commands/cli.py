@@ -223,7 +223,7 @@ def doctor(
 
 def _service_settings(under_up: bool) -> "Settings":
     settings = settings_or_end(warn=not under_up)
-    from thumbstream.logs import configure_logs
+    from infra.logs import configure_logs
     from thumbstream.supervisor.data_dir import DataDirUnusable, make_data_dir
 
     configure_logs(settings.log_format)

@@ -13,10 +13,10 @@ from rich.text import Text
 
 from infra.kafka.dead_letter_admin import Found, Settled, Survey, open_dead_letters, settle
 from infra.settings import Settings
-from schemas.dead_letters import DEAD_TOPIC_OF, Buried, DeadLetter, DeadWish, Settlement, why_not_replayed
+from schemas.dead_letters import DEAD_TOPIC_OF, Buried, DeadLetter, DeadLetterFilter, Settlement, why_not_replayed
 from thumbstream.commands.context import FAILED, INTERRUPTED, MISUSED
-from thumbstream.progress import showing_progress
-from thumbstream.terminal import printable, say
+from thumbstream.terminal.messages import printable, say
+from thumbstream.terminal.progress import showing_progress
 
 _WIDE_COLUMNS: Final = 10_000
 _VALUE_SHOWN_BYTES: Final = 60
@@ -24,9 +24,9 @@ _HEX_COLUMNS: Final = 16
 _POSITIONS_TOLD: Final = 5
 
 
-def run_list(settings: Settings, wish: DeadWish, *, limit: int, as_json: bool) -> int:
+def run_list(settings: Settings, criteria: DeadLetterFilter, *, limit: int, as_json: bool) -> int:
     """Print the letters, newest last; exit code 0, 2 without Kafka."""
-    return _run(_list(settings, wish, limit, as_json))
+    return _run(_list(settings, criteria, limit, as_json))
 
 
 def run_show(settings: Settings, of: Buried, partition: int, offset: int) -> int:
@@ -34,9 +34,9 @@ def run_show(settings: Settings, of: Buried, partition: int, offset: int) -> int
     return _run(_show(settings, DEAD_TOPIC_OF[of], partition, offset))
 
 
-def run_settle(settings: Settings, wish: DeadWish, how: Settlement, *, dry_run: bool) -> int:
+def run_settle(settings: Settings, criteria: DeadLetterFilter, how: Settlement, *, dry_run: bool) -> int:
     """Replay or drop; exit code 1 if some could not be replayed."""
-    return _run(_settle(settings, wish, how, dry_run))
+    return _run(_settle(settings, criteria, how, dry_run))
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
@@ -50,12 +50,12 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
         return MISUSED
 
 
-async def _list(settings: Settings, wish: DeadWish, limit: int, as_json: bool) -> int:
+async def _list(settings: Settings, criteria: DeadLetterFilter, limit: int, as_json: bool) -> int:
     newest: deque[Found] = deque(maxlen=limit)
     matched = 0
-    async with open_dead_letters(settings, wish.dead_topic) as dead:
-        survey = await dead.survey(wish)
-        async for letter, how in dead.letters(survey, wish):
+    async with open_dead_letters(settings, criteria.dead_topic) as dead:
+        survey = await dead.survey(criteria)
+        async for letter, how in dead.letters(survey, criteria):
             matched += 1
             if as_json:
                 print(json.dumps(_json_of(letter, how)), flush=True)
@@ -63,7 +63,7 @@ async def _list(settings: Settings, wish: DeadWish, limit: int, as_json: bool) -
                 newest.append((letter, how))
     if not as_json:
         _print_table(sorted(newest, key=lambda found: found[0].died_at))
-        print(_in_words(matched, len(newest), survey, wish))
+        print(_in_words(matched, len(newest), survey, criteria))
     return 0
 
 
@@ -94,12 +94,12 @@ async def _show(settings: Settings, topic: str, partition: int, offset: int) -> 
     return 0
 
 
-async def _settle(settings: Settings, wish: DeadWish, how: Settlement, dry_run: bool) -> int:
-    async with open_dead_letters(settings, wish.dead_topic) as dead:
-        survey = await dead.survey(wish)
+async def _settle(settings: Settings, criteria: DeadLetterFilter, how: Settlement, dry_run: bool) -> int:
+    async with open_dead_letters(settings, criteria.dead_topic) as dead:
+        survey = await dead.survey(criteria)
         by_topic: Counter[str] = Counter()
         skipped: list[tuple[tuple[int, int], str]] = []
-        async for letter, _ in dead.letters(survey, wish):
+        async for letter, _ in dead.letters(survey, criteria):
             if how == "replayed" and (why := why_not_replayed(letter)):
                 skipped.append((letter.position, why))
             else:
@@ -113,7 +113,7 @@ async def _settle(settings: Settings, wish: DeadWish, how: Settlement, dry_run: 
         else:
             with showing_progress(how, total=total) as advance_to:
                 done = await settle(
-                    settings, dead.letters(survey, wish), how, on_progress=lambda settled: advance_to(settled.done)
+                    settings, dead.letters(survey, criteria), how, on_progress=lambda settled: advance_to(settled.done)
                 )
     if not dry_run:
         print(f"{how} {done.done} of {total + len(done.skipped)} dead letters")
@@ -157,11 +157,11 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_WIDE_COLUMNS, highlight=False)
 
 
-def _in_words(matched: int, shown: int, survey: Survey, wish: DeadWish) -> str:
+def _in_words(matched: int, shown: int, survey: Survey, criteria: DeadLetterFilter) -> str:
     words = f"{matched} dead {_letters(matched)}"
     if shown < matched:
         words += f", the newest {shown} shown (--limit, --since)"
-    if survey.settled and not wish.settled:
+    if survey.settled and not criteria.settled:
         words += f"; {len(survey.settled)} more were settled (--all)"
     return words
 
@@ -212,6 +212,6 @@ def _hex_dump(value: bytes) -> str:
 
 
 def _json_of(letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
-    from api.http.handlers.dead import letter_json
+    from schemas.dead_letters import letter_json
 
     return letter_json(letter, how)

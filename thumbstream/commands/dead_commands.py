@@ -8,7 +8,7 @@ import typer
 from thumbstream.commands.context import fail, settings_or_end
 
 if TYPE_CHECKING:
-    from schemas.dead_letters import DeadWish
+    from schemas.dead_letters import DeadLetterFilter
 
 
 class Of(StrEnum):
@@ -58,11 +58,11 @@ def list_letters(
     as_json: Annotated[bool, typer.Option("--json", help="Print each as a line of JSON, however many.")] = False,
 ) -> None:
     """List the dead letters that nobody has replayed or dropped yet."""
-    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
+    criteria = _criteria(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
     settings = settings_or_end()
     from thumbstream.commands.dead import run_list
 
-    raise typer.Exit(run_list(settings, wish, limit=limit, as_json=as_json))
+    raise typer.Exit(run_list(settings, criteria, limit=limit, as_json=as_json))
 
 
 @dead.command()
@@ -97,11 +97,11 @@ def replay(
     A letter counts as replayed once Kafka has it, and is not listed any more. To interrupt this is safe: a letter that
     was sent just before goes out again the next time, under the same event id.
     """
-    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
+    criteria = _criteria(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
     settings = settings_or_end()
     from thumbstream.commands.dead import run_settle
 
-    raise typer.Exit(run_settle(settings, wish, "replayed", dry_run=dry_run))
+    raise typer.Exit(run_settle(settings, criteria, "replayed", dry_run=dry_run))
 
 
 @dead.command()
@@ -119,16 +119,16 @@ def drop(
     dry_run: DryRun = False,
 ) -> None:
     """Have dead letters no longer listed. They stay on the topic as long as Kafka keeps it: `list --all` shows them."""
-    wish = _wish(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, False)
-    if not (everything or dry_run or wish.is_narrowed):
+    criteria = _criteria(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, False)
+    if not (everything or dry_run or criteria.is_narrowed):
         fail("say which dead letters to drop, or --all for all of them")
     settings = settings_or_end()
     from thumbstream.commands.dead import run_settle
 
-    raise typer.Exit(run_settle(settings, wish, "dropped", dry_run=dry_run))
+    raise typer.Exit(run_settle(settings, criteria, "dropped", dry_run=dry_run))
 
 
-def _wish(
+def _criteria(
     of: Of,
     reason: str | None,
     workspace: str | None,
@@ -139,8 +139,8 @@ def _wish(
     from_offset: int | None,
     to_offset: int | None,
     settled: bool,
-) -> "DeadWish":
-    from schemas.dead_letters import DeadWish
+) -> "DeadLetterFilter":
+    from schemas.dead_letters import DeadLetterFilter
     from thumbstream.commands.time_args import parse_moment
 
     if (from_offset, to_offset) != (None, None) and partition is None:
@@ -151,7 +151,7 @@ def _wish(
             moments[name] = None if text is None else parse_moment(text)
         except ValueError as error:
             fail(f"--{name}: {error}")
-    return DeadWish(
+    return DeadLetterFilter(
         of=of.value,
         reason=reason or None,
         workspace_id=workspace,

@@ -10,8 +10,8 @@ from thumbstream.client.client import Client, open_client
 from thumbstream.client.models import ClientFault, NotReachable, Unavailable
 from thumbstream.commands.context import INTERRUPTED, MISUSED
 from thumbstream.commands.time_args import parse_moment
-from thumbstream.progress import showing_progress
-from thumbstream.terminal import say
+from thumbstream.terminal.messages import say
+from thumbstream.terminal.progress import showing_progress
 
 _AT_ONCE: Final = 500
 _LOOK_SECONDS: Final = 1.0

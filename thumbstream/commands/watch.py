@@ -14,7 +14,7 @@ from rich.text import Text
 from thumbstream.client.access import Access
 from thumbstream.client.client import open_client
 from thumbstream.client.models import ClientFault, Health, Hello, Message, PhotoChanged, Stats
-from thumbstream.terminal import printable, say
+from thumbstream.terminal.messages import printable, say
 
 _STYLES = {"ready": "green", "failed": "red", "processing": "cyan", "pending": "yellow"}
 

@@ -3,11 +3,12 @@
 from typing import Final
 
 from aiohttp import hdrs, web
+from pydantic import BaseModel, Field
 
 from api.http.app_keys import DATABASE, STORAGE
 from api.http.handlers.files import send_pieces
-from api.http.params import parse_uuid, workspace_of
-from api.http.problems import Problem, bad_field, not_found
+from api.http.params import PhotoIds, workspace_of
+from api.http.problems import Problem, not_found
 from api.photos import commands
 from api.photos.archive import archive
 from infra.storage.faults import Missing
@@ -16,14 +17,17 @@ from schemas.storage_keys import is_key_of_workspace
 _MAX_PHOTOS: Final = 500
 
 
-async def get_archive(request: web.Request) -> web.StreamResponse:
+class ArchiveQuery(BaseModel):
+    """Which originals."""
+
+    ids: PhotoIds = Field(min_length=1, max_length=_MAX_PHOTOS, description="photo ids, with commas between")
+
+
+async def get_archive(request: web.Request, query: ArchiveQuery) -> web.StreamResponse:
     """``GET /v1/workspaces/{ws}/photos/download?ids=``: a zip, as it is made."""
     workspace_id = workspace_of(request)
-    ids = list(dict.fromkeys(parse_uuid("ids", part) for part in request.query.get("ids", "").split(",")))
-    if len(ids) > _MAX_PHOTOS:
-        raise bad_field("ids", f"must not be over {_MAX_PHOTOS}")
     async with request.app[DATABASE].reading() as session:
-        rows = [await commands.find_photo(session, workspace_id, photo_id) for photo_id in ids]
+        rows = [await commands.find_photo(session, workspace_id, photo_id) for photo_id in dict.fromkeys(query.ids)]
     storage = request.app[STORAGE]
     for row in rows:
         if row.storage_key is None:

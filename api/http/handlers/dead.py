@@ -9,36 +9,31 @@ from typing import Any, Final, Self
 import structlog
 from aiohttp import hdrs, web
 from aiokafka.errors import KafkaError
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from api.http.app_keys import SETTINGS
-from api.http.params import body_of, must_be_admin
-from api.http.problems import Problem, bad_field, problem_of_validation
-from api.store.photo_json import time_json
+from api.http.problems import Problem
 from infra.kafka.dead_letter_admin import DeadLetters, Found, Settled, open_dead_letters, settle
-from schemas.dead_letters import CONDITIONS, DeadLetter, DeadWish, Settlement, why_not_replayed
+from schemas.dead_letters import CONDITIONS, DeadLetterFilter, Settlement, letter_json, why_not_replayed
 
 log = structlog.get_logger(__name__)
 
 #: Read of the dead topic for one request: a second or two.
 NEWEST_RECORDS: Final = 100_000
-_MAX_LISTED: Final = 200
-_DEFAULT_LISTED: Final = 50
 _MAX_SETTLED: Final = 10_000
-_VALUE_SHOWN_BYTES: Final = 400
 _REASONS_SHOWN: Final = 20
 
 READING: Final = web.AppKey("reading_dead", asyncio.Lock)
 
 
-class DeadSettling(DeadWish):
+class DeadReplay(DeadLetterFilter):
     """Which dead letters to replay or to drop, the oldest of each partition first."""
 
     limit: int = Field(default=1000, ge=1, le=_MAX_SETTLED)
     dry_run: bool = Field(default=False, description="only say how many they are")
 
 
-class DeadDropping(DeadSettling):
+class DeadDrop(DeadReplay):
     """Which dead letters to drop: those that meet every condition that is given, or all of them if that is said."""
 
     all: bool = Field(default=False, description="drop all there are; else at least one condition must be given")
@@ -50,66 +45,42 @@ class DeadDropping(DeadSettling):
         return self
 
 
-async def get_dead(request: web.Request) -> web.Response:
+class DeadListQuery(DeadLetterFilter):
+    """Which dead letters to list, the newest of them."""
+
+    limit: int = Field(default=50, ge=1, le=200)
+
+
+async def get_dead(request: web.Request, query: DeadListQuery) -> web.Response:
     """``GET /v1/dead``."""
-    must_be_admin(request)
-    query = dict(request.query)
-    limit = query.pop("limit", str(_DEFAULT_LISTED))
-    if not (limit.isascii() and limit.isdigit() and len(limit) < 4 and 1 <= int(limit) <= _MAX_LISTED):
-        raise bad_field("limit", f"must be a number from 1 to {_MAX_LISTED}")
-    try:
-        wish = DeadWish.model_validate(query)
-    except ValidationError as error:
-        raise problem_of_validation(error) from error
     newest: list[tuple[Any, tuple[int, int], dict[str, Any]]] = []
     matched = 0
-    async with _reading(request, wish) as dead:
-        survey = await dead.survey(wish, newest_records=NEWEST_RECORDS)
-        async for letter, how in dead.letters(survey, wish):
+    async with _reading(request, query) as dead:
+        survey = await dead.survey(query, newest_records=NEWEST_RECORDS)
+        async for letter, how in dead.letters(survey, query):
             matched += 1
             entry = (letter.died_at, letter.position, letter_json(letter, how))
-            (heapq.heappush if len(newest) < int(limit) else heapq.heappushpop)(newest, entry)
+            (heapq.heappush if len(newest) < query.limit else heapq.heappushpop)(newest, entry)
     items = [shown for _, _, shown in sorted(newest, reverse=True, key=lambda entry: entry[:2])]
     return web.json_response({"items": items, "matched": matched, "truncated": survey.is_cut})
 
 
-async def replay_dead(request: web.Request) -> web.Response:
+async def replay_dead(request: web.Request, body: DeadReplay) -> web.Response:
     """``POST /v1/dead/replay``."""
-    must_be_admin(request)
-    return await _settle(request, await body_of(request, DeadSettling), "replayed")
+    return await _settle(request, body, "replayed")
 
 
-async def drop_dead(request: web.Request) -> web.Response:
+async def drop_dead(request: web.Request, body: DeadDrop) -> web.Response:
     """``POST /v1/dead/drop``."""
-    must_be_admin(request)
-    return await _settle(request, await body_of(request, DeadDropping), "dropped")
+    return await _settle(request, body, "dropped")
 
 
-def letter_json(letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
-    """A dead letter as HTTP shows it."""
-    record, source = letter.record, letter.source
-    value = record.value
-    return {
-        "partition": record.partition,
-        "offset": record.offset,
-        "died_at": time_json(letter.died_at),
-        "source": source and dict(zip(("topic", "partition", "offset"), source, strict=True)),
-        "workspace_id": letter.workspace_id,
-        "reason": letter.reason,
-        "key": None if record.key is None else record.key[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
-        "value": None if value is None else value[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
-        "value_size": letter.value_bytes,
-        "value_left_out": letter.left_out_bytes is not None,
-        "settled": how,
-    }
-
-
-async def _settle(request: web.Request, wish: DeadSettling, how: Settlement) -> web.Response:
+async def _settle(request: web.Request, criteria: DeadReplay, how: Settlement) -> web.Response:
     settings = request.app[SETTINGS]
-    async with _reading(request, wish) as dead:
-        survey = await dead.survey(wish, newest_records=NEWEST_RECORDS)
-        chosen = _AtMost(dead.letters(survey, wish), wish.limit)
-        if wish.dry_run:
+    async with _reading(request, criteria) as dead:
+        survey = await dead.survey(criteria, newest_records=NEWEST_RECORDS)
+        chosen = _AtMost(dead.letters(survey, criteria), criteria.limit)
+        if criteria.dry_run:
             found = [(letter.position, why_not_replayed(letter)) async for letter, _ in chosen]
             settled = Settled(skipped=[(place, why) for place, why in found if why and how == "replayed"])
         else:
@@ -143,9 +114,9 @@ class _AtMost:
 
 
 @contextlib.asynccontextmanager
-async def _reading(request: web.Request, wish: DeadWish) -> AsyncIterator[DeadLetters]:
+async def _reading(request: web.Request, criteria: DeadLetterFilter) -> AsyncIterator[DeadLetters]:
     try:
-        async with request.app[READING], open_dead_letters(request.app[SETTINGS], wish.dead_topic) as dead:
+        async with request.app[READING], open_dead_letters(request.app[SETTINGS], criteria.dead_topic) as dead:
             yield dead
     except KafkaError as error:
         log.warning("kafka is unavailable", path=request.path, reason=repr(error))

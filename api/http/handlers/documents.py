@@ -5,12 +5,13 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
+from api.http.app_keys import ROUTES
 from api.http.documents import asyncapi, openapi
 
 
-async def get_openapi(_request: web.Request) -> web.Response:
+async def get_openapi(request: web.Request) -> web.Response:
     """``GET /openapi.json``."""
-    return web.json_response(openapi())
+    return web.json_response(openapi(request.app[ROUTES]))
 
 
 async def get_asyncapi(_request: web.Request) -> web.Response:
@@ -18,16 +19,16 @@ async def get_asyncapi(_request: web.Request) -> web.Response:
     return web.json_response(asyncapi())
 
 
-async def get_docs(_request: web.Request) -> web.Response:
+async def get_docs(request: web.Request) -> web.Response:
     """``GET /docs``: a page made of the documents, without a script."""
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'self'", hdrs.CACHE_CONTROL: "no-cache"}
-    return web.Response(text=_page(), content_type="text/html", headers=headers)
+    return web.Response(text=_page(openapi(request.app[ROUTES])), content_type="text/html", headers=headers)
 
 
-def _page() -> str:
+def _page(http: dict[str, Any]) -> str:
     operations = "".join(
         f"<dt><code>{method.upper()} {escape(path)}</code></dt><dd>{_operation(described)}</dd>"
-        for path, methods in openapi()["paths"].items()
+        for path, methods in http["paths"].items()
         for method, described in methods.items()
     )
     channels = "".join(
@@ -36,7 +37,7 @@ def _page() -> str:
     )
     shapes = "".join(
         f"<h3 id='{escape(name)}'>{escape(name)}</h3><p>{escape(schema.get('description', ''))}</p>{_fields(schema)}"
-        for name, schema in (openapi()["components"]["schemas"] | asyncapi()["components"]["schemas"]).items()
+        for name, schema in (http["components"]["schemas"] | asyncapi()["components"]["schemas"]).items()
     )
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Thumbstream: HTTP, topics, feed</title>"

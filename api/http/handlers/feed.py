@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, Final
 
 from aiohttp import WSCloseCode, hdrs, web
+from pydantic import BaseModel, Field
 
 from api.feed.subscribers import Feed, Subscriber, TooSlow
 from api.http.app_keys import FEED, HEALTH, STATS
@@ -22,7 +23,13 @@ _CURSOR_SECONDS: Final = 5.0
 _SEND_SECONDS: Final = 20.0
 
 
-async def get_feed(request: web.Request) -> web.StreamResponse:
+class FeedQuery(BaseModel):
+    """From where."""
+
+    cursor: str | None = Field(default=None, description="the last one that you saw")
+
+
+async def get_feed(request: web.Request, query: FeedQuery) -> web.StreamResponse:
     """``GET /v1/workspaces/{ws}/feed?cursor=``: hello, what was missed, then all that comes."""
     workspace_id = workspace_of(request)
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
@@ -32,7 +39,7 @@ async def get_feed(request: web.Request) -> web.StreamResponse:
         raise Problem(426, "this is a WebSocket", headers={hdrs.UPGRADE: "websocket"})
     try:
         async with asyncio.timeout(_CURSOR_SECONDS):
-            position = await request.app[FEED].position_of(request.query.get("cursor"))
+            position = await request.app[FEED].position_of(query.cursor)
     except TimeoutError:
         raise away("the database") from None
     await socket.prepare(request)

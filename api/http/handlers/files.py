@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 from aiohttp import hdrs, web
+from pydantic import BaseModel, Field
 
 from api.http.app_keys import DATABASE, STORAGE
 from api.http.params import photo_id_of, workspace_of
@@ -31,22 +32,28 @@ _ASK_EACH_TIME: Final = "private, no-cache"
 _LOOK_AGAIN_SECONDS: Final = 1
 
 
-async def get_original(request: web.Request) -> web.StreamResponse:
+class FileQuery(BaseModel):
+    """How long the bytes may be kept."""
+
+    v: str | None = Field(default=None, description="the version that the address names, as in the photo's own URLs")
+
+
+async def get_original(request: web.Request, query: FileQuery) -> web.StreamResponse:
     """``GET /v1/workspaces/{ws}/photos/{id}/original``."""
     row = await _find(request)
     if row.storage_key is None:
         raise _not_yet("the upload has not been seen yet")
-    return await _send(request, row, row.storage_key, None, version_of_original(row))
+    return await _send(request, row, row.storage_key, None, version_of_original(row), query.v)
 
 
-async def get_thumbnail(request: web.Request) -> web.StreamResponse:
+async def get_thumbnail(request: web.Request, query: FileQuery) -> web.StreamResponse:
     """``GET /v1/workspaces/{ws}/photos/{id}/thumbnails/{rendition}``: never the original in its place."""
     row = await _find(request)
     found = (row.thumbnails or {}).get(request.match_info["rendition"])
     if found is None:
         raise _no_thumbnail(row)
     key = found["storage_key"]
-    return await _send(request, row, key, found["content_type"], version_of(key))
+    return await _send(request, row, key, found["content_type"], version_of(key), query.v)
 
 
 async def _find(request: web.Request) -> PhotoRow:
@@ -56,12 +63,12 @@ async def _find(request: web.Request) -> PhotoRow:
 
 
 async def _send(
-    request: web.Request, row: PhotoRow, key: str, content_type: str | None, version: str | None
+    request: web.Request, row: PhotoRow, key: str, content_type: str | None, version: str | None, asked: str | None
 ) -> web.StreamResponse:
     """Send the file; without a ``content_type`` it is told by the bytes: what is no image of ours is not sent."""
     if not is_key_of_workspace(key, row.workspace_id):
         raise not_found("file")
-    kept = FOR_EVER if request.query.get("v") == version else _ASK_EACH_TIME
+    kept = FOR_EVER if asked == version else _ASK_EACH_TIME
     headers = {
         hdrs.ETAG: f'"{version}"',
         hdrs.CACHE_CONTROL: kept,

@@ -10,11 +10,11 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from api.http.app_keys import DATABASE, FEED
-from api.metrics import FEED_SUBSCRIBERS, OUTBOX_ROWS, PHOTOS, REQUEST_SECONDS
-from api.projection.photo_state import Status
 from api.store.database import LONG_SECONDS
 from api.store.tables import OutboxRow, PhotoRow
+from infra.metrics import FEED_SUBSCRIBERS, OUTBOX_ROWS, PHOTOS, REQUEST_SECONDS
 from infra.readiness import Readiness
+from schemas.statuses import Status
 
 READINESS: Final = web.AppKey("readiness", Readiness)
 

@@ -1,12 +1,13 @@
 """Items: the order of their photos, and all of them at once."""
 
+from functools import partial
 from uuid import UUID
 
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.http.app_keys import BELLS, DATABASE
-from api.http.params import body_of, item_id_of, trace_of, workspace_of
+from api.http.params import item_id_of, trace_of, workspace_of
 from api.http.problems import not_found
 from api.photos import commands
 
@@ -19,11 +20,11 @@ class PhotoOrder(BaseModel):
     photo_ids: list[UUID] = Field(max_length=10_000)
 
 
-async def put_order(request: web.Request) -> web.Response:
+async def put_order(request: web.Request, body: PhotoOrder) -> web.Response:
     """``PUT /v1/workspaces/{ws}/items/{item}/photo-order``."""
     workspace_id, item_id = workspace_of(request), item_id_of(request)
-    order = (await body_of(request, PhotoOrder)).photo_ids
-    await request.app[DATABASE].write(lambda session: commands.order_item(session, workspace_id, item_id, order))
+    order = partial(commands.order_item, workspace_id=workspace_id, item_id=item_id, photo_ids=body.photo_ids)
+    await request.app[DATABASE].write(order)
     return web.Response(status=204)
 
 

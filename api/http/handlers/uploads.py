@@ -7,10 +7,10 @@ from aiohttp import hdrs, web
 from api.http.app_keys import INTAKE, SETTINGS, STORAGE
 from api.http.multipart import Received, header_of, received
 from api.http.params import idempotency_key_of, trace_of, workspace_of
-from api.metrics import UPLOADED_BYTES, UPLOADS
 from api.store.photo_json import photo_json, url_of_photo
 from api.store.tables import PhotoRow
 from imaging.formats import Header
+from infra.metrics import UPLOADED_BYTES, UPLOADS
 from schemas import ids
 from schemas.events import PhotoUploaded
 from schemas.storage_keys import key_of_original

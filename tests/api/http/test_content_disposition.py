@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from api.http.auth import admin_key
 from api.http.content_disposition import parse_content_disposition
-from api.http.multipart import plain_filename
+from api.photos.filenames import plain_filename
 from photos import photo
 from raw_http import connected, head_of
 from running_api import WORKSPACE, Running

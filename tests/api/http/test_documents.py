@@ -8,8 +8,10 @@ import pytest
 
 from api.app import build_api
 from api.http.app_keys import DATABASE
-from api.http.documents import OPERATIONS, asyncapi, openapi
+from api.http.documents import asyncapi
+from api.http.documents import openapi as openapi_of
 from api.http.handlers import feed
+from api.http.routes import ALL
 from api.projection.apply import project
 from infra.settings import Settings
 from result_events import failed, ready
@@ -17,6 +19,10 @@ from running_api import WORKSPACE, Running
 
 #: Answered, and no part of what programs build upon.
 NOT_DOCUMENTED = {"/", "/session", "/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/asyncapi.json"}
+
+
+def openapi() -> dict[str, Any]:
+    return openapi_of(ALL)
 
 
 def hold(document: dict[str, Any], shape: str, value: object) -> None:
@@ -59,7 +65,7 @@ def test_no_change_has_a_default_that_a_generated_client_would_send() -> None:
 
 
 def test_a_body_that_spells_out_its_defaults_asks_for_the_same() -> None:
-    for model in {each.body for each in OPERATIONS if each.body is not None}:
+    for model in {each.body for each in ALL if each.body is not None}:
         properties = openapi()["components"]["schemas"][model.__name__]["properties"]
         defaults = {field: described["default"] for field, described in properties.items() if "default" in described}
         for field, value in defaults.items():
@@ -71,14 +77,14 @@ async def test_answers_have_the_documented_shapes(lonely_api: Running) -> None:
     uploads = [await lonely_api.upload_of(photo["id"]) for photo in (one, two)]
     events = [ready(uploads[0]), failed(uploads[1])]
     await lonely_api.app[DATABASE].write(lambda session: project(session, events))
-    hold(openapi(), "PhotoShape", three)
-    hold(openapi(), "PageShape", await lonely_api.get("", limit="2"))
-    hold(openapi(), "PageShape", await lonely_api.get())
+    hold(openapi(), "PhotoResponse", three)
+    hold(openapi(), "PageResponse", await lonely_api.get("", limit="2"))
+    hold(openapi(), "PageResponse", await lonely_api.get())
     async with lonely_api.client.get(lonely_api.photos, params={"limit": "x"}) as response:
-        hold(openapi(), "ProblemShape", await response.json())
+        hold(openapi(), "ProblemResponse", await response.json())
     body = {"photo_ids": [one["id"]]}
     async with lonely_api.client.post(f"{lonely_api.photos}/bulk-delete", json=body) as response:
-        hold(openapi(), "BulkResultsShape", await response.json())
+        hold(openapi(), "BulkResultsResponse", await response.json())
 
 
 async def test_the_feed_says_what_is_documented(lonely_api: Running, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -106,7 +106,7 @@ def test_an_api_whose_background_dies_ends_with_an_error(fresh_folder: Path) -> 
     class Doomed(ApiProcess):
         def command(self) -> Sequence[str]:
             *python, code = super().command()
-            broken = "import api.feed.subscribers; api.feed.Feed.catch_up = None; "
+            broken = "import api.feed.subscribers; api.feed.subscribers.Feed.catch_up = None; "
             return [*python, broken + code]
 
     api = Doomed(fresh_folder, embedded_kafka_port=free_port())

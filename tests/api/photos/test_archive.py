@@ -7,7 +7,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from api.photos.archive import entry_names
+from api.photos.filenames import entry_names
 from api.store.tables import PhotoRow
 from photos import photo
 from running_api import Running, form

@@ -15,7 +15,8 @@ from sqlalchemy import select
 
 from api.app import build_api
 from api.http.app_keys import DATABASE
-from api.http.multipart import clear_incoming, plain_filename
+from api.photos.filenames import plain_filename
+from api.photos.housekeeping import clear_incoming
 from api.store.tables import OutboxRow, PhotoRow
 from infra.settings import Settings
 from photos import photo

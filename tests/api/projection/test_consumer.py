@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from api.projection import consumer
 from api.projection.apply import project
-from api.projection.consumer import GROUP, Projector
+from api.projection.consumer import Projector
 from api.store.database import Database, open_database
 from api.store.tables import PhotoRow
 from api.store.wakeups import Bells
@@ -83,7 +83,7 @@ async def buried(settings: Settings) -> list[Record]:
     """What is on the projector's dead topic once it has taken all that there is."""
 
     async def all_taken() -> bool:
-        return await lag_of(settings, GROUP, topics.PROJECTED) == 0
+        return await lag_of(settings, topics.PROJECTOR_GROUP, topics.PROJECTED) == 0
 
     await poll_async(all_taken, 60, what="the projector has taken everything")
     beginning = dict.fromkeys(await ends_of(settings, topics.PROJECTED_DEAD), 0)
@@ -178,7 +178,7 @@ async def test_nothing_is_committed_before_the_letter_is_delivered_however_long_
     await produce(settings, (topics.READY, b"[]", []), started(event), event)
     async with projecting(settings) as database:
         await poll_async(lambda: tries >= 5, 60)
-        assert await lag_of(settings, GROUP, [topics.READY]) == 1
+        assert await lag_of(settings, topics.PROJECTOR_GROUP, [topics.READY]) == 1
         back.set()
         assert len(await buried(settings)) == 1
         assert await statuses(database) == {event.photo_id: "processing"}

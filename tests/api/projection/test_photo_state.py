@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.projection.photo_state import Deleted, Photo, State, Status, fold
+from api.projection.photo_state import Deleted, Photo, State, fold
 from result_events import erased, failed, ready, started
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
 from schemas.faults import FaultCode
+from schemas.statuses import Status
 
 PHOTO = UUID("0198f0c2-0000-7000-8000-000000000001")
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)

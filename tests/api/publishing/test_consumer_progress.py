@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from aiokafka import TopicPartition
 
-from api.feed.stats import WORKER_GROUP
 from api.publishing import consumer_progress
 from api.publishing.consumer_progress import STILL_SECONDS, ConsumerProgress, StandsStill, StandStill
 from infra.kafka import clients
@@ -94,9 +93,9 @@ async def test_readyz_tells_of_workers_that_do_not_get_on_and_of_projectors_that
             return None if ok else reason
 
         reason = await poll_async(told, 60, what="/readyz names the workers")
-        assert f"group {WORKER_GROUP} has committed nothing" in reason
+        assert f"group {topics.WORKER_GROUP} has committed nothing" in reason
         assert "photos.uploaded, partition 0, from offset 0; nobody is in the group" in reason
-        consumer = clients.new_consumer(settings, group=WORKER_GROUP)
+        consumer = clients.new_consumer(settings, group=topics.WORKER_GROUP)
         await consumer.start()
         consumer.assign([FIRST])
         await consumer.commit({FIRST: 1})

@@ -12,14 +12,11 @@ from aiokafka.errors import KafkaError
 from sqlalchemy import delete, event, func, select
 from sqlmodel import col
 
-from api.feed.stats import WORKER_GROUP
 from api.http.app_keys import DATABASE
 from api.photos.commands import add_photo, delete_photos, find_photo, render_again
 from api.projection.apply import project
-from api.projection.consumer import GROUP as PROJECTOR_GROUP
 from api.publishing.reconciler import OUTBOX_ROOM, Reconciler
 from api.publishing.republish import Overdue, anything_overdue, mark_lost, outbox_room, republish
-from api.publishing.topic_loss import GROUP as MEMORY_GROUP
 from api.publishing.topic_loss import BrokerMemory
 from api.publishing.watermark import clock_of
 from api.store.database import Database, open_database
@@ -237,9 +234,9 @@ async def test_what_waits_in_a_backlog_is_not_overdue_however_long(tmp_path: Pat
     await producer.stop()
     reconciler = Reconciler(settings, database, Lease(database, "x"), Bells(), BrokerMemory(settings, database))
     assert await reconciler.republish_overdue() == 0
-    await commit_all(settings, WORKER_GROUP)
+    await commit_all(settings, topics.WORKER_GROUP)
     assert await reconciler.republish_overdue() == 0, "the projector may yet find its result"
-    await commit_all(settings, PROJECTOR_GROUP)
+    await commit_all(settings, topics.PROJECTOR_GROUP)
     assert await reconciler.republish_overdue() == 1
     await database.close()
 
@@ -276,7 +273,7 @@ async def test_the_sentinel_offset_is_committed_at_each_check_so_that_it_does_no
     await added(database)
     memory = BrokerMemory(settings, database)
     assert await memory.check() == 1, "whatever is unfinished when nothing is remembered is taken for lost"
-    consumer = clients.new_consumer(settings, group=MEMORY_GROUP)
+    consumer = clients.new_consumer(settings, group=topics.TOPIC_LOSS_GROUP)
     await consumer.start()
     sentinel = TopicPartition(topics.UPLOADED, 0)
     consumer.assign([sentinel])

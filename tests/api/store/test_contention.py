@@ -11,7 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from api.http.app_keys import DATABASE
-from api.photos.rerender import RetryWish, rerender
+from api.photos.rerender import RerenderFilter, rerender
 from api.projection.apply import project
 from api.publishing.republish import mark_lost, republish
 from infra.settings import Settings
@@ -107,7 +107,7 @@ async def test_whatever_is_done_at_once_to_one_item_meets_no_deadlock_and_is_not
         background(lambda: fold(api, *(uploaded() for _ in range(3)), uploaded("other"))),
         background(lambda: mark_lost(api.app[DATABASE])),
         background(lambda: republish(api.app[DATABASE], None, 100)),
-        background(lambda: rerender(api.app[DATABASE], WORKSPACE, RetryWish(status="ready"), "today")),
+        background(lambda: rerender(api.app[DATABASE], WORKSPACE, RerenderFilter(status="ready"), "today")),
     ]  # fmt: skip
     chance.shuffle(work)
     with no_deadlock():

@@ -12,7 +12,7 @@ from polling import poll
 from server_process import free_port
 from thumbstream.client.models import Health, Photo, PhotoChanged, Stats
 from thumbstream.commands.watch import changes_of_health, line_of, stats_in_words
-from thumbstream.terminal import printable
+from thumbstream.terminal.messages import printable
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -24,7 +24,7 @@ from thumbstream.bench.pipeline.raw_rate import raw_rate
 from thumbstream.bench.pipeline.system import Seen, System, observed, running_system, store_originals
 from thumbstream.bench.sample_photos import encoded, photo_like
 from thumbstream.bench.service import CannotMeasure
-from thumbstream.terminal import say
+from thumbstream.terminal.messages import say
 
 #: px and JPEG quality: of a phone's photo of some 3.5 MB, and of a picture on the web.
 _SIZES: Final = {"12mp": ((4032, 3024), 90), "small": ((320, 240), 85)}

@@ -41,7 +41,7 @@ class _Text:
     anchor: Literal["start", "end"] = "start"
 
 
-_Shape = _Rectangle | _Text
+_Response = _Rectangle | _Text
 
 
 def draw_chart(bars: Mapping[str, Mapping[str, float]], png: Path, svg: Path) -> None:
@@ -56,7 +56,7 @@ def _height(bars: Mapping[str, Mapping[str, float]]) -> int:
     return _TOP + sum(len(group) * _BAR + _GAP for group in bars.values()) + _BOTTOM
 
 
-def _shapes(bars: Mapping[str, Mapping[str, float]]) -> Iterator[_Shape]:
+def _shapes(bars: Mapping[str, Mapping[str, float]]) -> Iterator[_Response]:
     engines = list(dict.fromkeys(name for group in bars.values() for name in group))
     colours = {name: _COLOURS[number % len(_COLOURS)] for number, name in enumerate(engines)}
     unit = (_WIDTH - _LABELS - _RIGHT) / _LONGEST
@@ -78,7 +78,7 @@ def _shapes(bars: Mapping[str, Mapping[str, float]]) -> Iterator[_Shape]:
         y += _GAP
 
 
-def _as_png(shapes: list[_Shape], height: int) -> Image.Image:
+def _as_png(shapes: list[_Response], height: int) -> Image.Image:
     image = Image.new("RGB", (_WIDTH, height), _PAPER)
     draw = ImageDraw.Draw(image)
     for shape in shapes:
@@ -91,7 +91,7 @@ def _as_png(shapes: list[_Shape], height: int) -> Image.Image:
     return image.quantize(64)
 
 
-def _as_svg(shapes: list[_Shape], height: int) -> str:
+def _as_svg(shapes: list[_Response], height: int) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height}" font-family="sans-serif">',
         f'<rect width="{_WIDTH}" height="{height}" fill="{_PAPER}"/>',

@@ -13,7 +13,7 @@ from rich.table import Table
 
 from thumbstream.bench.render.chart import draw_chart
 from thumbstream.bench.render.lanes import ENGINES
-from thumbstream.terminal import printable
+from thumbstream.terminal.messages import printable
 
 if TYPE_CHECKING:
     from thumbstream.bench.render.run import Outcome, Result

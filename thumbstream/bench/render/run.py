@@ -15,7 +15,7 @@ from thumbstream.bench.render.cases import Case, cases_of, made_cases
 from thumbstream.bench.render.lanes import ENGINES, Lane, LaneFailed, Lap
 from thumbstream.bench.render.quality import reference, ssim
 from thumbstream.bench.render.report import print_table, write_files
-from thumbstream.terminal import say
+from thumbstream.terminal.messages import say
 
 #: Below it, SSIM has too few windows to mean anything.
 _LEAST_EDGE = 64

@@ -73,12 +73,11 @@ def examine_topics(settings: Settings, described: Mapping[str, Any], brokers: in
 
 async def examine_workers(admin: AIOKafkaAdminClient) -> Finding:
     """Whether anybody is in the workers' consumer group."""
-    from pipeline.worker import GROUP
 
     try:
-        state, members = await within(describe_group_when_placed(admin, GROUP))
+        state, members = await within(describe_group_when_placed(admin, topics.WORKER_GROUP))
     except Exception as error:  # the embedded broker answers less than Kafka does
         return note("workers", f"cannot be told here: {first_line(error)}")
     if not members:
         return bad("workers", "no worker lives: `thumbstream up` or `thumbstream worker` starts one")
-    return ok("workers", f"{len(members)} in group {GROUP} ({state})")
+    return ok("workers", f"{len(members)} in group {topics.WORKER_GROUP} ({state})")

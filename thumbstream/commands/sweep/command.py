@@ -16,18 +16,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.commands import render_again
-from api.projection.photo_state import Status
 from api.store.database import LONG_SECONDS, Database, open_database, url_of_database
 from api.store.tables import PhotoRow
 from infra.settings import Settings
 from infra.storage.client import Storage, StoredFile, open_storage
 from schemas.faults import StorageUnavailable
+from schemas.statuses import Status
 from schemas.storage_keys import ORIGINALS, THUMBNAILS
 from thumbstream.commands.context import FAILED, INTERRUPTED, MISUSED
 from thumbstream.commands.sweep.report import print_report
 from thumbstream.commands.sweep.rules import ORPHANS, Finding, Kind, judge_files, judge_photo
-from thumbstream.progress import showing_progress
-from thumbstream.terminal import say
+from thumbstream.terminal.messages import say
+from thumbstream.terminal.progress import showing_progress
 
 _PAGE_PHOTOS: Final = 200
 _PHOTOS_AT_ONCE: Final = 16

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thumbstream.commands.sweep.rules import BEYOND_REPAIR, Finding, Kind
-from thumbstream.terminal import printable
+from thumbstream.terminal.messages import printable
 
 _WIDE_COLUMNS: Final = 10_000
 

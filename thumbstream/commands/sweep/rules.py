@@ -10,10 +10,10 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.projection.photo_state import Status
 from api.store.tables import PhotoRow
 from infra.storage.client import Storage, StoredFile
 from infra.storage.faults import Missing
+from schemas.statuses import Status
 from schemas.storage_keys import ORIGINALS, THUMBNAILS, prefix_of_thumbnails
 
 _UNFINISHED: Final = (Status.PENDING.word, Status.PROCESSING.word)

@@ -16,7 +16,7 @@ from thumbstream.commands.upload.follower import Follower
 from thumbstream.commands.upload.photo_files import NothingThere, check_paths, find_files
 from thumbstream.commands.upload.report import print_outcome, show_progress
 from thumbstream.commands.upload.upload_progress import Tally
-from thumbstream.terminal import say
+from thumbstream.terminal.messages import say
 
 _FIRST_RETRY_SECONDS: Final = 0.5
 _LONGEST_RETRY_SECONDS: Final = 10.0

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from thumbstream.commands.upload.upload_progress import FEW, Failed, Ready, Tally
-from thumbstream.terminal import printable, say
+from thumbstream.terminal.messages import printable, say
 
 _REFRESH_SECONDS: Final = 0.1
 _PLAIN_LINE_EVERY_SECONDS: Final = 5.0

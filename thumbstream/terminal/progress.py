@@ -8,7 +8,7 @@ from typing import Final
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from thumbstream.terminal import printable, say
+from thumbstream.terminal.messages import printable, say
 
 _PLAIN_LINE_EVERY_SECONDS: Final = 5.0
 

@@ -7,7 +7,7 @@ import pytest
 
 _PROGRAM = """
 import logging, sys, warnings
-from thumbstream.logs import configure_logs
+from infra.logs import configure_logs
 configure_logs({form!r})
 import structlog
 structlog.get_logger("ours").info("one thing", partition=3)
@@ -54,7 +54,7 @@ def test_for_people_a_fault_comes_with_its_traceback_and_without_colours_in_a_fi
 _HOSTILE = "\x00\x07\r\n\x1b[31m\x7f\x85\x9b\u2028\u202e\ud800 x"
 _HOSTILE_PROGRAM = """
 import logging, warnings
-from thumbstream.logs import configure_logs
+from infra.logs import configure_logs
 configure_logs({form!r})
 import structlog
 hostile = {hostile!r}
