@@ -20,7 +20,7 @@ from api.http.handlers.health import timed
 from api.http.problems import problems
 from api.http.routes import add_routes
 from api.http.server import ApiRunner, limits_of_this_process
-from api.lifespan import BACKGROUND, living
+from api.lifespan import BACKGROUND, lifespan
 from api.store.wakeups import Bells
 from infra.settings import Settings
 from infra.watchdog import end_at_latest, end_when_stuck
@@ -34,11 +34,8 @@ _CLEAN_UP_SECONDS: Final = 35.0
 _LEAVE_SECONDS: Final = 5.0
 
 
-def build_api(settings: Settings, *, republish_unfinished: bool = False) -> web.Application:
-    """The application, which opens what it needs when it starts and gives it back when it stops.
-
-    ``republish_unfinished``: put what has no result yet into the outbox again, for a broker that has forgotten it.
-    """
+def build_api(settings: Settings) -> web.Application:
+    """The application, which opens what it needs when it starts and gives it back when it stops."""
     app = web.Application(middlewares=[timed, problems, guard])
     app[SETTINGS] = settings
     app[GATE] = Gate(admin_key(settings))
@@ -47,17 +44,17 @@ def build_api(settings: Settings, *, republish_unfinished: bool = False) -> web.
     app[BELLS] = Bells()
     add_routes(app)
 
-    async def life(app: web.Application) -> AsyncIterator[None]:
-        async with living(app, settings, republish=republish_unfinished):
+    async def live(app: web.Application) -> AsyncIterator[None]:
+        async with lifespan(app, settings):
             yield
 
-    app.cleanup_ctx.append(life)
+    app.cleanup_ctx.append(live)
     app.on_response_prepare.append(_complete_head)
     app.on_shutdown.append(_close_sockets)
     return app
 
 
-def run_api(settings: Settings, *, republish_unfinished: bool = False) -> int:
+def run_api(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, then finish what is begun. Returns the exit code.
 
     1 when a task beside HTTP died. Where the event loop is stuck, or what is to end does not, the process ends where it
@@ -71,16 +68,16 @@ def run_api(settings: Settings, *, republish_unfinished: bool = False) -> int:
         return 1
     with listener, asyncio.Runner() as runner:
         end_when_stuck(runner.get_loop())
-        exit_code = runner.run(_serve(settings, listener, republish=republish_unfinished))
+        exit_code = runner.run(_serve(settings, listener))
         end_at_latest(_LEAVE_SECONDS, exit_code)
     return exit_code
 
 
-async def _serve(settings: Settings, listener: socket.socket, *, republish: bool) -> int:
+async def _serve(settings: Settings, listener: socket.socket) -> int:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    app = build_api(settings, republish_unfinished=republish)
+    app = build_api(settings)
     runner = ApiRunner(app, limits_of_this_process(), shutdown_timeout=_REQUESTS_AT_STOP_SECONDS)
     serving = asyncio.create_task(_until_death(app, runner, listener))
     stopping = asyncio.create_task(stopped.wait())

@@ -16,16 +16,15 @@ from api.background import Background
 from api.feed.health import Health, Workers
 from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
-from api.http.app_keys import BELLS, DATABASE, FEED, HEALTH, INTAKE, STATS, STORAGE
+from api.http.app_keys import BELLS, DATABASE, FEED, HEALTH, STATS, STORAGE, UPLOAD_STORE
 from api.http.handlers.health import READINESS
 from api.http.sessions import SESSIONS, Sessions
 from api.photos.housekeeping import Housekeeping
-from api.photos.uploads import Intake
+from api.photos.uploads import UploadStore
 from api.projection.consumer import Projector
 from api.publishing.consumer_progress import ConsumerProgress, is_a_photo_in_work
 from api.publishing.reconciler import Reconciler
 from api.publishing.relay import Relay
-from api.publishing.republish import mark_lost
 from api.publishing.topic_loss import BrokerMemory
 from api.store.database import Database, DatabaseUnavailable, open_database
 from api.store.leases import Lease
@@ -46,7 +45,7 @@ _DATABASE_AGAIN_SECONDS: Final = 1.0
 
 
 @contextlib.asynccontextmanager
-async def living(app: web.Application, settings: Settings, *, republish: bool) -> AsyncIterator[None]:
+async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[None]:
     """Database, storage and the tasks beside HTTP, for as long as the context lasts."""
     async with contextlib.AsyncExitStack() as stack:
         database = app[DATABASE] = open_database(settings)
@@ -54,10 +53,8 @@ async def living(app: web.Application, settings: Settings, *, republish: bool) -
         storage = app[STORAGE] = open_storage(settings)
         stack.push_async_callback(storage.close)
         await _migrated(database)
-        if republish and (count := await mark_lost(database)):
-            log.info("unfinished photos go out again", count=count)
         app[SESSIONS] = Sessions(database)
-        app[INTAKE] = Intake(settings, database, storage, app[BELLS])
+        app[UPLOAD_STORE] = UploadStore(settings, database, storage, app[BELLS])
         feed = app[FEED] = Feed(database, app[BELLS].journal)
         await feed.start()
         lease = Lease(database, "relay")

@@ -8,7 +8,7 @@ from api.feed.health import Health
 from api.feed.stats import Stats
 from api.feed.subscribers import Feed
 from api.http.route import Route
-from api.photos.uploads import Intake
+from api.photos.uploads import UploadStore
 from api.store.database import Database
 from api.store.wakeups import Bells
 from infra.settings import Settings
@@ -19,7 +19,7 @@ SETTINGS: Final = web.AppKey("settings", Settings)
 DATABASE: Final = web.AppKey("database", Database)
 STORAGE: Final = web.AppKey("storage", Storage)
 BELLS: Final = web.AppKey("bells", Bells)
-INTAKE: Final = web.AppKey("intake", Intake)
+UPLOAD_STORE: Final = web.AppKey("upload_store", UploadStore)
 HEALTH: Final = web.AppKey("health", Health)
 FEED: Final = web.AppKey("feed", Feed)
 STATS: Final = web.AppKey("stats", Stats)

@@ -33,7 +33,7 @@ INCOMING_KEPT: Final = timedelta(hours=1)
 IDEMPOTENCY_KEYS_KEPT: Final = timedelta(days=7)
 
 _PRUNE_EVERY_SECONDS: Final = 60.0
-_ARRIVALS_EVERY_SECONDS: Final = 5.0
+_PENDING_EVERY_SECONDS: Final = 5.0
 #: Erased at once; while storage is away, so many are tried in vain each time.
 _PAGE_FILES: Final = 16
 #: A long delete would make every writer wait.
@@ -55,7 +55,7 @@ class Housekeeping:
         loop = asyncio.get_running_loop()
         prune_at = loop.time() + _PRUNE_EVERY_SECONDS
         while True:
-            await asyncio.sleep(min(_ARRIVALS_EVERY_SECONDS, self._limit.total_seconds() / 2))
+            await asyncio.sleep(min(_PENDING_EVERY_SECONDS, self._limit.total_seconds() / 2))
             try:
                 is_time, is_first = loop.time() >= prune_at, self._lease.is_held
                 if is_time:
@@ -65,19 +65,19 @@ class Housekeeping:
                     while await self._database.write(_prune_now, seconds=LONG_SECONDS):
                         pass
                 if is_first:
-                    await self.clear_arrivals()
+                    await self.clear_pending_uploads()
                 self._say("")
             except (SQLAlchemyError, StorageUnavailable, OSError) as error:
                 self._say(f"{type(error).__name__}: {error}")
 
-    async def clear_arrivals(self) -> None:
-        """Give up the uploads that are overdue, and erase what is left of those that were given up.
+    async def clear_pending_uploads(self) -> None:
+        """Abandon the uploads that are overdue, and erase the files of those that were abandoned.
 
         Raises:
             StorageUnavailable: some could not be erased; they wait, and others come first the next time.
         """
-        while count := await self._database.write(self._give_up_overdue):
-            log.warning("gave up uploads that were not written down in time", count=count)
+        while count := await self._database.write(self._abandon_overdue):
+            log.warning("abandoned uploads that were not committed in time", count=count)
         while page := await self._due():
             await self._erase(page)
 
@@ -87,8 +87,8 @@ class Housekeeping:
         if count := await self._storage.in_thread(clear_incoming, folder, age.total_seconds(), what=what):
             log.warning("erased temporary files of uploads that were broken off", count=count)
 
-    async def _give_up_overdue(self, session: AsyncSession) -> int:
-        return await pending_uploads.give_up_overdue(session, self._limit, _PAGE_FILES)
+    async def _abandon_overdue(self, session: AsyncSession) -> int:
+        return await pending_uploads.abandon_overdue(session, self._limit, _PAGE_FILES)
 
     async def _due(self) -> Sequence[ArrivalRow]:
         async with self._database.reading() as session:
@@ -102,7 +102,7 @@ class Housekeeping:
         )
         failures = [each for each in outcomes if isinstance(each, BaseException)]
         erased = {row.photo_id: not isinstance(each, BaseException) for row, each in zip(rows, outcomes, strict=True)}
-        await self._database.write(lambda session: pending_uploads.put_off(session, rows, erased, self._limit))
+        await self._database.write(lambda session: pending_uploads.reschedule(session, rows, erased, self._limit))
         if failures:
             raise failures[0]
 

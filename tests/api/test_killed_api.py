@@ -14,7 +14,7 @@ from sqlalchemy import func, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.photos import pending_uploads
-from api.photos.pending_uploads import Arrivals, GivenUp
+from api.photos.pending_uploads import Abandoned
 from api.store.database import Database, open_database
 from api.store.tables import ArrivalRow
 from deployment import ADMIN_KEY, ApiProcess
@@ -81,42 +81,35 @@ async def test_the_original_of_a_killed_api_is_erased_by_the_next_one(
             assert len(files()) == 1
 
 
-async def test_to_give_up_an_upload_waits_until_it_is_known_whether_it_was_written_down(database: Database) -> None:
+async def test_to_abandon_an_upload_waits_until_it_is_known_whether_it_was_written_down(database: Database) -> None:
     for is_kept in (True, False):
-        photo_id = await announced(database)
+        photo_id = await registered(database)
         async with database.reading() as session:
-            await pending_uploads.take_in(session, photo_id)
-            giving_up = asyncio.create_task(database.write(lambda each, of=photo_id: pending_uploads.give_up(each, of)))  # type: ignore[misc]
+            await pending_uploads.claim(session, photo_id)
+            abandoning = asyncio.create_task(
+                database.write(lambda each, of=photo_id: pending_uploads.abandon(each, of))
+            )  # type: ignore[misc]
             await poll_async(lambda: waits_for_a_lock(database), what="it waits")
             await (session.commit() if is_kept else session.rollback())
-        assert await giving_up is not is_kept
+        assert await abandoning is not is_kept
 
 
 async def test_housekeeping_passes_by_what_is_being_written_down(database: Database) -> None:
-    first, second = await announced(database), await announced(database)
+    first, second = await registered(database), await registered(database)
     await database.write(lambda session: age(session, timedelta(hours=1)))
     async with database.reading() as session:
-        await pending_uploads.take_in(session, first)
-        given_up = await database.write(lambda each: pending_uploads.give_up_overdue(each, timedelta(minutes=2), 100))
-        assert given_up == 1
+        await pending_uploads.claim(session, first)
+        abandoned = await database.write(lambda each: pending_uploads.abandon_overdue(each, timedelta(minutes=2), 100))
+        assert abandoned == 1
         await session.commit()
     async with database.reading() as session:
-        with pytest.raises(GivenUp):
-            await pending_uploads.take_in(session, second)
+        with pytest.raises(Abandoned):
+            await pending_uploads.claim(session, second)
 
 
-async def test_arrivals_are_announced_together_and_each_hears_of_it(database: Database) -> None:
-    announcing = Arrivals(database)
-    wanted = [ids.new_id() for _ in range(50)]
-    await asyncio.gather(*(announcing.announce(each, f"originals/acme/{each}") for each in wanted))
-    async with database.reading() as session:
-        for each in wanted:
-            assert await session.get(ArrivalRow, each) is not None
-
-
-async def announced(database: Database) -> UUID:
+async def registered(database: Database) -> UUID:
     photo_id = ids.new_id()
-    await Arrivals(database).announce(photo_id, f"originals/acme/{photo_id}")
+    await pending_uploads.register(database, photo_id, f"originals/acme/{photo_id}")
     return photo_id
 
 

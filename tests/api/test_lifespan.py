@@ -41,8 +41,8 @@ _STUCK = """
 app.end_when_stuck = functools.partial(watchdog.end_when_stuck, after_seconds=1)
 really = app.build_api
 
-def build(settings, **options):
-    built = really(settings, **options)
+def build(settings):
+    built = really(settings)
 
     async def stick(_):
         asyncio.get_running_loop().call_later(0.2, threading.Event().wait)

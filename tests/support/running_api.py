@@ -103,10 +103,10 @@ def form(content: bytes, filename: str = "cat.jpg", **fields: str) -> FormData:
 
 
 @asynccontextmanager
-async def running_api(settings: Settings, *, limits: Limits | None = None, **options: bool) -> AsyncIterator[Running]:
+async def running_api(settings: Settings, *, limits: Limits | None = None) -> AsyncIterator[Running]:
     """An api instance on a free port, stopped as SIGTERM stops it."""
     async with AsyncExitStack() as stack:
-        app = build_api(settings, **options)
+        app = build_api(settings)
         runner = ApiRunner(app, limits or Limits(), shutdown_timeout=2)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()

@@ -79,18 +79,12 @@ def worker(under_up: UnderUp = False) -> None:
 
 
 @app.command()
-def api(
-    republish_unfinished: Annotated[
-        bool,
-        typer.Option(help="Send every photo that has no result yet to Kafka again: for when its topics were lost."),
-    ] = False,
-    under_up: UnderUp = False,
-) -> None:
+def api(under_up: UnderUp = False) -> None:
     """Run one api: REST, feed, dashboard, and the projector."""
     settings = _service_settings(under_up)
     from api.app import run_api
 
-    raise typer.Exit(run_api(settings, republish_unfinished=republish_unfinished))
+    raise typer.Exit(run_api(settings))
 
 
 @app.command()

@@ -49,7 +49,7 @@ class Household:
 
         self._workers = [ours(f"worker-{number}", "worker") for number in range(1, settings.workers + 1)]
         # The embedded broker keeps nothing on disk, so each of its starts finds the topics empty.
-        self._api = ours("api", "api", *(["--republish-unfinished"] if settings.kafka_is_embedded else []))
+        self._api = ours("api", "api")
         self._broker: Keeper | None = None
         if settings.kafka_is_embedded:
             self._broker = Keeper(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from aiohttp import hdrs, web
 
-from api.http.app_keys import INTAKE, SETTINGS, STORAGE
+from api.http.app_keys import SETTINGS, STORAGE, UPLOAD_STORE
 from api.http.multipart import Received, header_of, received
 from api.http.params import idempotency_key_of, trace_of, workspace_of
 from api.store.photo_json import photo_json, url_of_photo
@@ -19,11 +19,11 @@ from schemas.storage_keys import key_of_original
 async def post_photo(request: web.Request) -> web.Response:
     """``POST /v1/workspaces/{ws}/photos``: 201 with the photo, pending."""
     workspace_id, key = workspace_of(request), idempotency_key_of(request)
-    intake, settings = request.app[INTAKE], request.app[SETTINGS]
+    upload_store, settings = request.app[UPLOAD_STORE], request.app[SETTINGS]
     storage = request.app[STORAGE]
     async with received(request, settings, storage) as upload:
         event = _event_of(workspace_id, upload, await header_of(upload, settings, storage))
-        row = await intake.take_in(upload.path, event, idempotency_key=key, trace=trace_of(request))
+        row = await upload_store.store_upload(upload.path, event, idempotency_key=key, trace=trace_of(request))
     if row.id == event.photo_id:  # else it is that of an earlier request with this key
         UPLOADS.inc()
         UPLOADED_BYTES.inc(upload.file_size)

@@ -21,8 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.photos.errors import Unavailable
 from api.photos.housekeeping import Housekeeping
-from api.photos.pending_uploads import Arrivals
-from api.photos.uploads import Intake
+from api.photos.uploads import UploadStore
 from api.store.database import READ_SECONDS, WRITE_SECONDS, Database, open_database
 from api.store.leases import Lease
 from api.store.tables import ArrivalRow, PhotoRow
@@ -51,7 +50,7 @@ class Outcome(StrEnum):
     LATE = "late"
 
 
-class Stage:
+class Steps:
     """Where actors do one step at a time, in the order that a test has chosen."""
 
     def __init__(self) -> None:
@@ -75,12 +74,12 @@ def away() -> OperationalError:
 class SteppedDatabase(Database):
     """Each transaction is a step."""
 
-    def __init__(self, database: Database, stage: Stage, actor: str) -> None:
+    def __init__(self, database: Database, steps: Steps, actor: str) -> None:
         super().__init__(database._engine)
-        self._stage, self._actor = stage, actor
+        self._steps, self._actor = steps, actor
 
     async def write(self, work: Callable[[AsyncSession], Awaitable[T]], *, seconds: float = WRITE_SECONDS) -> T:
-        outcome = await self._stage.step(self._actor)
+        outcome = await self._steps.step(self._actor)
         if outcome in (Outcome.FAILS, Outcome.LATE):
             raise away()
         result = await super().write(work, seconds=seconds)
@@ -90,7 +89,7 @@ class SteppedDatabase(Database):
 
     @asynccontextmanager
     async def reading(self, seconds: float = READ_SECONDS) -> AsyncIterator[AsyncSession]:
-        if await self._stage.step(self._actor) is not Outcome.WORKS:
+        if await self._steps.step(self._actor) is not Outcome.WORKS:
             raise away()
         async with super().reading(seconds) as session:
             yield session
@@ -99,22 +98,22 @@ class SteppedDatabase(Database):
 class SteppedStorage(Storage):
     """Each write and each erasure is a step."""
 
-    def __init__(self, storage: Storage, stage: Stage, actor: str) -> None:
+    def __init__(self, storage: Storage, steps: Steps, actor: str) -> None:
         super().__init__(storage._fs, storage._root)
         self._threads = storage._threads
-        self._stage, self._actor = stage, actor
+        self._steps, self._actor = steps, actor
 
     async def put_file(self, source: Path, key: str) -> None:
-        outcome = await self._stage.step(self._actor)
+        outcome = await self._steps.step(self._actor)
         if outcome is Outcome.LATE:
-            self._stage.late.append(lambda: super(SteppedStorage, self).put_file(source, key))
+            self._steps.late.append(lambda: super(SteppedStorage, self).put_file(source, key))
         if outcome in (Outcome.WORKS, Outcome.UNHEARD):
             await super().put_file(source, key)
         if outcome is not Outcome.WORKS:
             raise StorageUnavailable("storage is away")
 
     async def erase(self, keys: Any) -> int:
-        outcome = await self._stage.step(self._actor)
+        outcome = await self._steps.step(self._actor)
         count = await super().erase(keys) if outcome in (Outcome.WORKS, Outcome.UNHEARD) else 0
         if outcome is not Outcome.WORKS:
             raise StorageUnavailable("storage is away")
@@ -122,13 +121,13 @@ class SteppedStorage(Storage):
 
 
 @dataclass
-class World:
+class Deployment:
     """A database, a storage, uploads that are taken in by an api each, and one who keeps house."""
 
     folder: Path
     database: Database
     storage: Storage
-    stage: Stage = field(default_factory=Stage)
+    steps: Steps = field(default_factory=Steps)
     tasks: dict[str, asyncio.Task[Any]] = field(default_factory=dict)
     events: dict[str, PhotoUploaded] = field(default_factory=dict)
 
@@ -136,48 +135,48 @@ class World:
         event = self.events[actor] = upload_event()
         file = self.folder / actor
         file.write_bytes(b"an original")
-        intake = Intake(
+        upload_store = UploadStore(
             settings_of(self.folder),
-            SteppedDatabase(self.database, self.stage, actor),
-            SteppedStorage(self.storage, self.stage, actor),
+            SteppedDatabase(self.database, self.steps, actor),
+            SteppedStorage(self.storage, self.steps, actor),
             Bells(),
         )
-        self._act(actor, intake.take_in(file, event, idempotency_key=key))
+        self._act(actor, upload_store.store_upload(file, event, idempotency_key=key))
 
     def keep_house(self) -> None:
-        database = SteppedDatabase(self.database, self.stage, "housekeeping")
-        storage = SteppedStorage(self.storage, self.stage, "housekeeping")
-        self._act("housekeeping", housekeeping(self.folder, database, storage).clear_arrivals())
+        database = SteppedDatabase(self.database, self.steps, "housekeeping")
+        storage = SteppedStorage(self.storage, self.steps, "housekeeping")
+        self._act("housekeeping", housekeeping(self.folder, database, storage).clear_pending_uploads())
 
     async def keep_house_after(self, span: timedelta) -> None:
         """Time passes, and the house is kept without a break."""
         await time_passes(self.database, span)
-        await housekeeping(self.folder, self.database, self.storage).clear_arrivals()
+        await housekeeping(self.folder, self.database, self.storage).clear_pending_uploads()
 
     def _act(self, actor: str, work: Any) -> None:
         task = self.tasks[actor] = asyncio.create_task(work)
-        task.add_done_callback(lambda _: self.stage.changed.set())
+        task.add_done_callback(lambda _: self.steps.changed.set())
 
     async def quiet(self) -> None:
         """Wait until every actor waits for its turn or has ended."""
         while not {actor for actor, task in self.tasks.items() if not task.done()} <= {
-            actor for actor, _ in self.stage.waiting
+            actor for actor, _ in self.steps.waiting
         }:
-            self.stage.changed.clear()
-            await self.stage.changed.wait()
+            self.steps.changed.clear()
+            await self.steps.changed.wait()
 
     async def go_on(self, index: int, outcome: Outcome) -> None:
         """One of those who wait does its step."""
-        if self.stage.waiting:
-            _, turn = self.stage.waiting.pop(index % len(self.stage.waiting))
+        if self.steps.waiting:
+            _, turn = self.steps.waiting.pop(index % len(self.steps.waiting))
             turn.set_result(outcome)
             await asyncio.sleep(0)
             await self.quiet()
 
     async def kill(self, actor: str) -> None:
         """The actor does nothing more, not even tidy up."""
-        turns = [turn for name, turn in self.stage.waiting if name == actor]
-        self.stage.waiting = [(name, turn) for name, turn in self.stage.waiting if name != actor]
+        turns = [turn for name, turn in self.steps.waiting if name == actor]
+        self.steps.waiting = [(name, turn) for name, turn in self.steps.waiting if name != actor]
         self.tasks[actor].cancel()
         for turn in turns:
             turn.cancel()
@@ -185,10 +184,10 @@ class World:
         await self.quiet()
 
     async def land_late(self) -> None:
-        for work in self.stage.late:
+        for work in self.steps.late:
             with suppress(StorageUnavailable):
                 await work()
-        self.stage.late.clear()
+        self.steps.late.clear()
 
     async def photos(self) -> set[str]:
         async with self.database.reading() as session:
@@ -214,7 +213,7 @@ def housekeeping(folder: Path, database: Database, storage: Storage) -> Housekee
     return Housekeeping(settings_of(folder), database, storage, Lease(database, "relay"))
 
 
-async def arrivals(database: Database) -> list[ArrivalRow]:
+async def pending(database: Database) -> list[ArrivalRow]:
     async with database.reading() as session:
         return list((await session.scalars(select(ArrivalRow))).all())
 
@@ -246,14 +245,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @asynccontextmanager
-async def world_with(empty_database: Path) -> AsyncIterator[World]:
+async def deployment_with(empty_database: Path) -> AsyncIterator[Deployment]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copy(empty_database, folder / empty_database.name)
         database, storage = open_database(settings_of(folder)), open_storage(settings_of(folder))
         await storage.incoming_folder()  # as every upload does first
         try:
-            yield World(folder, database, storage)
+            yield Deployment(folder, database, storage)
         finally:
             await database.close()
             await storage.close()
@@ -281,108 +280,108 @@ def test_in_every_order_of_steps_failures_and_deaths_a_photo_has_its_original_an
     empty_database: Path, moves: list[Any], is_same_key: bool, all_die: bool
 ) -> None:
     async def play() -> None:
-        async with world_with(empty_database) as world:
-            world.upload("first", "key")
-            world.upload("second", "key" if is_same_key else None)
-            await world.quiet()
+        async with deployment_with(empty_database) as deployment:
+            deployment.upload("first", "key")
+            deployment.upload("second", "key" if is_same_key else None)
+            await deployment.quiet()
             for move in moves:
-                await act(world, move)
-                assert await world.photos() <= await world.files(), "a photo without its original"
-            await play_out(world, all_die=all_die)
-            assert await world.photos() == await world.files()
-            assert await arrivals(world.database) == []
+                await act(deployment, move)
+                assert await deployment.photos() <= await deployment.files(), "a photo without its original"
+            await play_out(deployment, all_die=all_die)
+            assert await deployment.photos() == await deployment.files()
+            assert await pending(deployment.database) == []
             for actor in ("first", "second"):
-                task = world.tasks[actor]
+                task = deployment.tasks[actor]
                 if not task.cancelled() and task.exception() is None:
-                    assert str(task.result().id) in await world.photos(), "accepted, and not there"
+                    assert str(task.result().id) in await deployment.photos(), "accepted, and not there"
             if is_same_key:
-                assert len(await world.photos()) <= 1
+                assert len(await deployment.photos()) <= 1
 
     asyncio.run(play())
 
 
-async def act(world: World, move: Any) -> None:
+async def act(deployment: Deployment, move: Any) -> None:
     match move:
         case ("go on", index, outcome):
-            await world.go_on(index, outcome)
-        case ("kill", actor) if actor in world.tasks and not world.tasks[actor].done():
-            await world.kill(actor)
+            await deployment.go_on(index, outcome)
+        case ("kill", actor) if actor in deployment.tasks and not deployment.tasks[actor].done():
+            await deployment.kill(actor)
         case ("time passes",):
-            await time_passes(world.database, 2 * LIMIT)
-        case ("keep house",) if "housekeeping" not in world.tasks or world.tasks["housekeeping"].done():
-            world.keep_house()
-            await world.quiet()
+            await time_passes(deployment.database, 2 * LIMIT)
+        case ("keep house",) if "housekeeping" not in deployment.tasks or deployment.tasks["housekeeping"].done():
+            deployment.keep_house()
+            await deployment.quiet()
         case ("keep house to the end",):
-            await world.keep_house_after(2 * LIMIT)
+            await deployment.keep_house_after(2 * LIMIT)
         case ("land late",):
-            await world.land_late()
+            await deployment.land_late()
 
 
-async def play_out(world: World, *, all_die: bool) -> None:
+async def play_out(deployment: Deployment, *, all_die: bool) -> None:
     """All end, by death or in their own time; what is late lands; days pass in which somebody keeps house."""
-    while running := [actor for actor, task in world.tasks.items() if not task.done()]:
+    while running := [actor for actor, task in deployment.tasks.items() if not task.done()]:
         if all_die:
-            await world.kill(running[0])
+            await deployment.kill(running[0])
         else:
-            await world.go_on(0, Outcome.WORKS)
-    await asyncio.gather(*world.tasks.values(), return_exceptions=True)
-    for task in world.tasks.values():
+            await deployment.go_on(0, Outcome.WORKS)
+    await asyncio.gather(*deployment.tasks.values(), return_exceptions=True)
+    for task in deployment.tasks.values():
         assert task.cancelled() or task.exception() is None or isinstance(task.exception(), FAILURES), task
-    await world.land_late()
+    await deployment.land_late()
     for _ in range(3):
-        await world.keep_house_after(timedelta(days=2))
+        await deployment.keep_house_after(timedelta(days=2))
 
 
-async def begun(world: World, *steps: Outcome) -> asyncio.Task[Any]:
+async def begun(deployment: Deployment, *steps: Outcome) -> asyncio.Task[Any]:
     """An upload that has come so far: its announcement, its original, its row."""
-    world.upload("first", "key")
-    await world.quiet()
+    deployment.upload("first", "key")
+    await deployment.quiet()
     looking_for_the_key = Outcome.WORKS
     for outcome in (looking_for_the_key, *steps):
-        await world.go_on(0, outcome)
-    return world.tasks["first"]
+        await deployment.go_on(0, outcome)
+    return deployment.tasks["first"]
 
 
 async def test_an_upload_that_was_given_up_is_refused_and_may_come_again(empty_database: Path) -> None:
-    async with world_with(empty_database) as world:
-        stopped = await begun(world, Outcome.WORKS, Outcome.WORKS)
-        assert len(await world.files()) == 1
-        await world.keep_house_after(LIMIT * 2)
-        assert await world.files() == set()
-        await play_out(world, all_die=False)
+    async with deployment_with(empty_database) as deployment:
+        stopped = await begun(deployment, Outcome.WORKS, Outcome.WORKS)
+        assert len(await deployment.files()) == 1
+        await deployment.keep_house_after(LIMIT * 2)
+        assert await deployment.files() == set()
+        await play_out(deployment, all_die=False)
         with pytest.raises(Unavailable, match="not written down within 120 s"):
             stopped.result()
-        assert await world.photos() == set()
-        again = await begun(world, *[Outcome.WORKS] * 3)
-        assert await world.photos() == await world.files() == {str(again.result().id)}
+        assert await deployment.photos() == set()
+        again = await begun(deployment, *[Outcome.WORKS] * 3)
+        assert await deployment.photos() == await deployment.files() == {str(again.result().id)}
 
 
 @pytest.mark.parametrize("steps", range(4), ids=["nothing", "announced", "stored", "written down"])
 async def test_what_a_killed_api_leaves_is_gone_once_its_time_is_over(empty_database: Path, steps: int) -> None:
-    async with world_with(empty_database) as world:
-        upload = await begun(world, *[Outcome.WORKS] * steps)
+    async with deployment_with(empty_database) as deployment:
+        upload = await begun(deployment, *[Outcome.WORKS] * steps)
         if not upload.done():
-            await world.kill("first")
-        await world.keep_house_after(LIMIT / 2)
-        assert len(await world.files()) == (steps >= 2), "too early"
-        await world.keep_house_after(LIMIT)
-        assert await world.files() == await world.photos()
-        assert len(await world.photos()) == (steps == 3)
+            await deployment.kill("first")
+        await deployment.keep_house_after(LIMIT / 2)
+        assert len(await deployment.files()) == (steps >= 2), "too early"
+        await deployment.keep_house_after(LIMIT)
+        assert await deployment.files() == await deployment.photos()
+        assert len(await deployment.photos()) == (steps == 3)
 
 
 @pytest.mark.parametrize("how", [Outcome.LATE, Outcome.UNHEARD])
 async def test_an_original_that_storage_took_after_it_had_failed_is_erased_too(
     empty_database: Path, how: Outcome
 ) -> None:
-    async with world_with(empty_database) as world:
-        await begun(world, Outcome.WORKS, how, Outcome.WORKS)
-        await world.keep_house_after(timedelta(0))
-        await world.land_late()
-        await world.keep_house_after(LIMIT * 2)
-        assert await world.files() == set()
-        await world.keep_house_after(timedelta(days=2))
-        await world.keep_house_after(timedelta(days=2))
-        assert await arrivals(world.database) == []
+    async with deployment_with(empty_database) as deployment:
+        await begun(deployment, Outcome.WORKS, how, Outcome.WORKS)
+        await deployment.keep_house_after(timedelta(0))
+        await deployment.land_late()
+        await deployment.keep_house_after(LIMIT * 2)
+        assert await deployment.files() == set()
+        await deployment.keep_house_after(timedelta(days=2))
+        await deployment.keep_house_after(timedelta(days=2))
+        assert await pending(deployment.database) == []
 
 
 class AwayStorage(Storage):
@@ -393,28 +392,28 @@ class AwayStorage(Storage):
 
 
 async def test_while_storage_is_away_what_was_given_up_is_kept_in_mind(empty_database: Path) -> None:
-    async with world_with(empty_database) as world:
-        await begun(world, Outcome.WORKS, Outcome.WORKS)
-        await world.kill("first")
-        away = AwayStorage(world.storage._fs, world.storage._root)
+    async with deployment_with(empty_database) as deployment:
+        await begun(deployment, Outcome.WORKS, Outcome.WORKS)
+        await deployment.kill("first")
+        away = AwayStorage(deployment.storage._fs, deployment.storage._root)
         for _ in range(3):
-            await time_passes(world.database, timedelta(days=3))
+            await time_passes(deployment.database, timedelta(days=3))
             with pytest.raises(StorageUnavailable):
-                await housekeeping(world.folder, world.database, away).clear_arrivals()
-            assert len(await world.files()) == len(await arrivals(world.database)) == 1
-        await world.keep_house_after(LIMIT)
-        assert await world.files() == set()
+                await housekeeping(deployment.folder, deployment.database, away).clear_pending_uploads()
+            assert len(await deployment.files()) == len(await pending(deployment.database)) == 1
+        await deployment.keep_house_after(LIMIT)
+        assert await deployment.files() == set()
 
 
 async def test_the_original_of_a_photo_is_kept_whatever_the_arrivals_say(empty_database: Path) -> None:
-    async with world_with(empty_database) as world:
-        upload = await begun(world, *[Outcome.WORKS] * 3)
+    async with deployment_with(empty_database) as deployment:
+        upload = await begun(deployment, *[Outcome.WORKS] * 3)
         row = upload.result()
         left = ArrivalRow(photo_id=ids.new_id(), storage_key=row.storage_key)
-        await world.database.write(lambda session: add(session, left))
-        await world.keep_house_after(timedelta(days=2))
-        assert await world.files() == await world.photos() == {str(row.id)}
-        assert await arrivals(world.database) == []
+        await deployment.database.write(lambda session: add(session, left))
+        await deployment.keep_house_after(timedelta(days=2))
+        assert await deployment.files() == await deployment.photos() == {str(row.id)}
+        assert await pending(deployment.database) == []
 
 
 async def add(session: AsyncSession, row: ArrivalRow) -> None:
@@ -429,32 +428,18 @@ class StuckStorage(Storage):
 
 
 async def test_an_upload_that_storage_does_not_take_in_time_is_refused_and_given_up(empty_database: Path) -> None:
-    async with world_with(empty_database) as world:
-        settings = Settings(data_dir=world.folder, store_within_seconds=1, _env_file=None)
-        storage = StuckStorage(world.storage._fs, world.storage._root)
+    async with deployment_with(empty_database) as deployment:
+        settings = Settings(data_dir=deployment.folder, store_within_seconds=1, _env_file=None)
+        storage = StuckStorage(deployment.storage._fs, deployment.storage._root)
         with pytest.raises(Unavailable, match="storage does not answer"):
-            await Intake(settings, world.database, storage, Bells()).take_in(world.folder / "x", upload_event())
-        assert [row.erase_at is not None for row in await arrivals(world.database)] == [True]
+            await UploadStore(settings, deployment.database, storage, Bells()).store_upload(
+                deployment.folder / "x", upload_event()
+            )
+        assert [row.erase_at is not None for row in await pending(deployment.database)] == [True]
 
 
 async def test_while_the_database_is_away_no_original_is_put(empty_database: Path) -> None:
-    async with world_with(empty_database) as world:
-        upload = await begun(world, Outcome.FAILS)
+    async with deployment_with(empty_database) as deployment:
+        upload = await begun(deployment, Outcome.FAILS)
         assert isinstance(upload.exception(), SQLAlchemyError)
-        assert await world.files() == set()
-
-
-async def test_one_who_leaves_takes_no_other_announcement_along(empty_database: Path) -> None:
-    async with world_with(empty_database) as world:
-        announcing = Arrivals(SteppedDatabase(world.database, world.stage, "api"))
-        leaving, staying = ids.new_id(), ids.new_id()
-        tasks = [
-            asyncio.create_task(announcing.announce(each, f"originals/acme/{each}")) for each in (leaving, staying)
-        ]
-        while not world.stage.waiting:
-            await world.stage.changed.wait()
-        tasks[0].cancel()
-        await asyncio.wait(tasks[:1])
-        world.stage.waiting[0][1].set_result(Outcome.WORKS)
-        await tasks[1]
-        assert staying in {row.photo_id for row in await arrivals(world.database)}
+        assert await deployment.files() == set()

@@ -135,7 +135,6 @@ def test_with_a_kafka_of_ones_own_no_broker_is_started(
 ) -> None:
     with UpProcess(fresh_folder, THUMBSTREAM_KAFKA_BOOTSTRAP=apache_kafka.bootstrap) as up:
         assert not [command for command in up.family().values() if "tansu" in command]
-        assert "--republish-unfinished" not in " ".join(up.family().values())
         done = run("upload", str(album), THUMBSTREAM_DATA_DIR=str(up.data_dir), THUMBSTREAM_HTTP_PORT=str(up.port))
         assert done.returncode == 0, done.stdout + done.stderr
     poll(lambda: not up.family(), what="no process is left")
