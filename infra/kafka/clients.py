@@ -7,7 +7,7 @@ from time import monotonic
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
@@ -22,6 +22,7 @@ from aiokafka.helpers import create_ssl_context
 from infra.kafka.aiokafka_patches import impatient, mend_consumers
 from infra.settings import Settings
 from schemas import topics
+from schemas.records import Record
 
 log = structlog.get_logger(__name__)
 
@@ -148,6 +149,13 @@ def readable_end(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int |
     end: int | None = consumer.highwater(partition)
     stable: int | None = consumer.last_stable_offset(partition)
     return end if end is None or stable is None or stable < 0 else min(end, stable)
+
+
+def as_record(record: ConsumerRecord) -> Record:
+    """aiokafka's record as ours."""
+    return Record(
+        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
+    )
 
 
 async def create_topics(settings: Settings) -> list[str]:

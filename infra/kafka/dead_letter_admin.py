@@ -1,12 +1,14 @@
-"""The dead letters in Kafka: read, replayed, dropped. For the api and for the command line alike."""
+"""Dead letters in Kafka: list, show, replay, drop. The HTTP API and the command line both use this."""
 
 import asyncio
 import contextlib
+import heapq
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
 from infra.kafka import clients
@@ -49,13 +51,30 @@ class Survey:
     is_cut: bool
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The newest letters that match, oldest of them first, and what else there is."""
+
+    found: Sequence[Found]
+    #: How many match in all.
+    matched: int
+    survey: Survey
+
+
 @dataclass
 class Settled:
-    """How far it is."""
+    """What has come of replaying or dropping letters, so far."""
 
+    #: Letters that match, at most as many as were asked for.
+    matched: int = 0
+    #: Letters that are settled; none in a dry run.
     done: int = 0
+    #: Whether more match than were asked for.
+    more: bool = False
     #: Letters that cannot be replayed: partition and offset on the dead topic, and why.
     skipped: list[tuple[tuple[int, int], str]] = field(default_factory=list)
+    #: Letters that can be settled, by the topic that they were read from.
+    by_topic: Counter[str] = field(default_factory=Counter)
 
 
 class DeadLetters:
@@ -104,6 +123,50 @@ class DeadLetters:
             return found
         return None
 
+    async def newest(self, criteria: DeadLetterFilter, limit: int, *, newest_records: int | None = None) -> Listing:
+        """The ``limit`` newest letters that match."""
+        newest: list[tuple[Any, Found]] = []
+        matched = 0
+        survey = await self.survey(criteria, newest_records=newest_records)
+        async for letter, how in self.letters(survey, criteria):
+            matched += 1
+            entry = ((letter.died_at, letter.position), (letter, how))
+            (heapq.heappush if len(newest) < limit else heapq.heappushpop)(newest, entry)
+        return Listing([found for _, found in sorted(newest, key=lambda entry: entry[0])], matched, survey)
+
+    async def settle(
+        self,
+        criteria: DeadLetterFilter,
+        how: Settlement,
+        *,
+        limit: int | None = None,
+        newest_records: int | None = None,
+        dry_run: bool = False,
+        on_progress: Callable[[Settled], None] = lambda _: None,
+    ) -> Settled:
+        """Replay the letters that match to their source topics, or drop them, the oldest of each partition first.
+
+        At least once: a letter is marked as settled only after Kafka has its replay, so one that is interrupted in
+        between goes out again the next time, with the same event id. A dry run only counts.
+
+        Raises:
+            KafkaError: Kafka did not take some of them; the rest is marked.
+        """
+        settled = Settled()
+        survey = await self.survey(criteria, newest_records=newest_records)
+        async with contextlib.AsyncExitStack() as stack:
+            letters = await stack.enter_async_context(contextlib.aclosing(self.letters(survey, criteria)))
+            if not dry_run:
+                producer = new_letter_producer(self._settings)
+                stack.push_async_callback(producer.stop)
+                await producer.start()
+            async for batch in _batches(letters, limit, settled):
+                settleable = _split_off_skipped(batch, how, settled)
+                if not dry_run:
+                    await _settle_batch(producer, settleable, how, settled)
+                    on_progress(settled)
+        return settled
+
     async def _starts(
         self, criteria: DeadLetterFilter, newest_records: int | None
     ) -> tuple[dict[TopicPartition, int], bool]:
@@ -141,7 +204,7 @@ class DeadLetters:
             for partition, records in batch.items():
                 for record in records:
                     if record.offset < ends[partition]:
-                        yield _record_of(record)
+                        yield clients.as_record(record)
             left -= done
             consumer.pause(*done)
 
@@ -172,37 +235,16 @@ async def open_dead_letters(settings: Settings, topic: str = topics.DEAD) -> Asy
         await consumer.stop()
 
 
-async def settle(
-    settings: Settings,
-    letters: AsyncIterator[Found],
-    how: Settlement,
-    *,
-    on_progress: Callable[[Settled], None] = lambda _: None,
-) -> Settled:
-    """Replay ``letters`` to their source topics, or drop them, and mark each as settled.
-
-    At least once: a letter is marked only after Kafka has its replay, so one that is interrupted in between goes out
-    again the next time, with the same event id.
-
-    Raises:
-        KafkaError: Kafka did not take some of them; the rest is marked.
-    """
-    settled = Settled()
-    producer = new_letter_producer(settings)
-    try:
-        await producer.start()
-        async for batch in _batches(letters):
-            await _settle_batch(producer, batch, how, settled)
-            on_progress(settled)
-    finally:
-        await producer.stop()
-    return settled
-
-
-async def _batches(letters: AsyncIterator[Found]) -> AsyncIterator[list[DeadLetter]]:
+async def _batches(
+    letters: AsyncIterator[Found], limit: int | None, settled: Settled
+) -> AsyncIterator[list[DeadLetter]]:
     batch: list[DeadLetter] = []
     byte_count = 0
     async for letter, _ in letters:
+        if settled.matched == limit:
+            settled.more = True
+            break
+        settled.matched += 1
         batch.append(letter)
         byte_count += len(letter.record.value or b"")
         if len(batch) >= _BATCH_LETTERS or byte_count >= _BATCH_BYTES:
@@ -212,13 +254,23 @@ async def _batches(letters: AsyncIterator[Found]) -> AsyncIterator[list[DeadLett
         yield batch
 
 
+def _split_off_skipped(batch: Sequence[DeadLetter], how: Settlement, settled: Settled) -> list[DeadLetter]:
+    """Those of ``batch`` that can be settled; the others are noted with the reason."""
+    found = []
+    for letter in batch:
+        if how == "replayed" and (why := why_not_replayed(letter)):
+            settled.skipped.append((letter.position, why))
+        else:
+            settled.by_topic[letter.source[0] if letter.source else "an unknown topic"] += 1
+            found.append(letter)
+    return found
+
+
 async def _settle_batch(
     producer: AIOKafkaProducer, batch: Sequence[DeadLetter], how: Settlement, settled: Settled
 ) -> None:
     failures: list[BaseException] = []
     if how == "replayed":
-        settled.skipped += [(letter.position, why) for letter in batch if (why := why_not_replayed(letter))]
-        batch = [letter for letter in batch if not why_not_replayed(letter)]
         outcomes = await _all_of(_replay(producer, letter) for letter in batch)
         failures += [outcome for outcome in outcomes if outcome is not None]
         batch = [letter for letter, outcome in zip(batch, outcomes, strict=True) if outcome is None]
@@ -245,9 +297,3 @@ async def _mark(producer: AIOKafkaProducer, letter: DeadLetter, how: Settlement)
 async def _all_of(sends: Any) -> list[BaseException | None]:
     work: list[Awaitable[None]] = list(sends)
     return list(await asyncio.gather(*work, return_exceptions=True))
-
-
-def _record_of(record: ConsumerRecord) -> Record:
-    return Record(
-        record.topic, record.partition, record.offset, record.timestamp, record.key, record.value, tuple(record.headers)
-    )

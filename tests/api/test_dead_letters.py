@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from api.http.documents import openapi
 from api.http.routes import ALL
 from infra.kafka import clients, dead_letter_admin
-from infra.kafka.dead_letter_admin import Found, open_dead_letters, settle
+from infra.kafka.dead_letter_admin import Found, open_dead_letters
 from infra.settings import Settings
 from kafka_servers import Broker
 from polling import poll_async
@@ -73,7 +73,7 @@ async def listed(settings: Settings, **wish: Any) -> list[Found]:
 async def settled(settings: Settings, how: Any, **wish: Any) -> dead_letter_admin.Settled:
     asked = DeadLetterFilter(**wish)
     async with open_dead_letters(settings, asked.dead_topic) as dead:
-        return await settle(settings, dead.letters(await dead.survey(asked), asked), how)
+        return await dead.settle(asked, how)
 
 
 async def records_of(settings: Settings, topic: str, count: int) -> list[Any]:

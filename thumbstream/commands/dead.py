@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections import Counter, deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from aiokafka.errors import KafkaError
@@ -11,9 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from infra.kafka.dead_letter_admin import Found, Settled, Survey, open_dead_letters, settle
+from infra.kafka.dead_letter_admin import Found, Listing, open_dead_letters
 from infra.settings import Settings
-from schemas.dead_letters import DEAD_TOPIC_OF, Buried, DeadLetter, DeadLetterFilter, Settlement, why_not_replayed
+from schemas.dead_letters import DEAD_TOPIC_OF, Buried, DeadLetter, DeadLetterFilter, Settlement, letter_json
 from thumbstream.commands.context import FAILED, INTERRUPTED, MISUSED
 from thumbstream.terminal.messages import printable, say
 from thumbstream.terminal.progress import showing_progress
@@ -51,19 +50,14 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
 
 
 async def _list(settings: Settings, criteria: DeadLetterFilter, limit: int, as_json: bool) -> int:
-    newest: deque[Found] = deque(maxlen=limit)
-    matched = 0
     async with open_dead_letters(settings, criteria.dead_topic) as dead:
-        survey = await dead.survey(criteria)
-        async for letter, how in dead.letters(survey, criteria):
-            matched += 1
-            if as_json:
-                print(json.dumps(_json_of(letter, how)), flush=True)
-            else:
-                newest.append((letter, how))
-    if not as_json:
-        _print_table(sorted(newest, key=lambda found: found[0].died_at))
-        print(_in_words(matched, len(newest), survey, criteria))
+        if as_json:
+            async for letter, how in dead.letters(await dead.survey(criteria), criteria):
+                print(json.dumps(letter_json(letter, how)), flush=True)
+            return 0
+        listing = await dead.newest(criteria, limit)
+    _print_table(listing.found)
+    print(_in_words(listing, criteria))
     return 0
 
 
@@ -96,25 +90,15 @@ async def _show(settings: Settings, topic: str, partition: int, offset: int) -> 
 
 async def _settle(settings: Settings, criteria: DeadLetterFilter, how: Settlement, dry_run: bool) -> int:
     async with open_dead_letters(settings, criteria.dead_topic) as dead:
-        survey = await dead.survey(criteria)
-        by_topic: Counter[str] = Counter()
-        skipped: list[tuple[tuple[int, int], str]] = []
-        async for letter, _ in dead.letters(survey, criteria):
-            if how == "replayed" and (why := why_not_replayed(letter)):
-                skipped.append((letter.position, why))
-            else:
-                by_topic[letter.source[0] if letter.source else "an unknown topic"] += 1
-        total = by_topic.total()
+        done = await dead.settle(criteria, how, dry_run=True)
+        total = done.by_topic.total()
         if dry_run or not total:
-            done = Settled(skipped=skipped)
             words = "would be replayed to" if how == "replayed" else "would be dropped, from"
-            for topic, count in sorted(by_topic.items()):
+            for topic, count in sorted(done.by_topic.items()):
                 print(f"{count} {_letters(count)} {words} {topic}")
         else:
             with showing_progress(how, total=total) as advance_to:
-                done = await settle(
-                    settings, dead.letters(survey, criteria), how, on_progress=lambda settled: advance_to(settled.done)
-                )
+                done = await dead.settle(criteria, how, on_progress=lambda settled: advance_to(settled.done))
     if not dry_run:
         print(f"{how} {done.done} of {total + len(done.skipped)} dead letters")
     if done.skipped:
@@ -126,7 +110,7 @@ async def _settle(settings: Settings, criteria: DeadLetterFilter, how: Settlemen
     return FAILED if done.skipped and not dry_run else 0
 
 
-def _print_table(found: list[Found]) -> None:
+def _print_table(found: Sequence[Found]) -> None:
     if not found:
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
@@ -157,12 +141,12 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=_WIDE_COLUMNS, highlight=False)
 
 
-def _in_words(matched: int, shown: int, survey: Survey, criteria: DeadLetterFilter) -> str:
-    words = f"{matched} dead {_letters(matched)}"
-    if shown < matched:
-        words += f", the newest {shown} shown (--limit, --since)"
-    if survey.settled and not criteria.settled:
-        words += f"; {len(survey.settled)} more were settled (--all)"
+def _in_words(listing: Listing, criteria: DeadLetterFilter) -> str:
+    words = f"{listing.matched} dead {_letters(listing.matched)}"
+    if len(listing.found) < listing.matched:
+        words += f", the newest {len(listing.found)} shown (--limit, --since)"
+    if listing.survey.settled and not criteria.settled:
+        words += f"; {len(listing.survey.settled)} more were settled (--all)"
     return words
 
 
@@ -209,9 +193,3 @@ def _hex_dump(value: bytes) -> str:
         text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
         lines.append(f"{start:08x}  {part.hex(' '):<{_HEX_COLUMNS * 3}} {text}")
     return "\n".join(lines)
-
-
-def _json_of(letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
-    from schemas.dead_letters import letter_json
-
-    return letter_json(letter, how)

@@ -2,9 +2,8 @@
 
 import asyncio
 import contextlib
-import heapq
-from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any, Final, Self
+from collections.abc import AsyncIterator
+from typing import Final, Self
 
 import structlog
 from aiohttp import hdrs, web
@@ -13,8 +12,8 @@ from pydantic import Field, model_validator
 
 from api.http.app_keys import SETTINGS
 from api.http.problems import Problem
-from infra.kafka.dead_letter_admin import DeadLetters, Found, Settled, open_dead_letters, settle
-from schemas.dead_letters import CONDITIONS, DeadLetterFilter, Settlement, letter_json, why_not_replayed
+from infra.kafka.dead_letter_admin import DeadLetters, open_dead_letters
+from schemas.dead_letters import CONDITIONS, DeadLetterFilter, Settlement, letter_json
 
 log = structlog.get_logger(__name__)
 
@@ -53,16 +52,10 @@ class DeadListQuery(DeadLetterFilter):
 
 async def get_dead(request: web.Request, query: DeadListQuery) -> web.Response:
     """``GET /v1/dead``."""
-    newest: list[tuple[Any, tuple[int, int], dict[str, Any]]] = []
-    matched = 0
     async with _reading(request, query) as dead:
-        survey = await dead.survey(query, newest_records=NEWEST_RECORDS)
-        async for letter, how in dead.letters(survey, query):
-            matched += 1
-            entry = (letter.died_at, letter.position, letter_json(letter, how))
-            (heapq.heappush if len(newest) < query.limit else heapq.heappushpop)(newest, entry)
-    items = [shown for _, _, shown in sorted(newest, reverse=True, key=lambda entry: entry[:2])]
-    return web.json_response({"items": items, "matched": matched, "truncated": survey.is_cut})
+        listing = await dead.newest(query, query.limit, newest_records=NEWEST_RECORDS)
+    items = [letter_json(letter, how) for letter, how in reversed(listing.found)]
+    return web.json_response({"items": items, "matched": listing.matched, "truncated": listing.survey.is_cut})
 
 
 async def replay_dead(request: web.Request, body: DeadReplay) -> web.Response:
@@ -76,41 +69,18 @@ async def drop_dead(request: web.Request, body: DeadDrop) -> web.Response:
 
 
 async def _settle(request: web.Request, criteria: DeadReplay, how: Settlement) -> web.Response:
-    settings = request.app[SETTINGS]
     async with _reading(request, criteria) as dead:
-        survey = await dead.survey(criteria, newest_records=NEWEST_RECORDS)
-        chosen = _AtMost(dead.letters(survey, criteria), criteria.limit)
-        if criteria.dry_run:
-            found = [(letter.position, why_not_replayed(letter)) async for letter, _ in chosen]
-            settled = Settled(skipped=[(place, why) for place, why in found if why and how == "replayed"])
-        else:
-            settled = await settle(settings, aiter(chosen), how)
-            log.info("dead letters settled", how=how, count=settled.done, skipped=len(settled.skipped))
-    answer = {"matched": chosen.count, "done": settled.done, "skipped": len(settled.skipped), "more": chosen.more}
+        settled = await dead.settle(
+            criteria, how, limit=criteria.limit, newest_records=NEWEST_RECORDS, dry_run=criteria.dry_run
+        )
+    if not criteria.dry_run:
+        log.info("dead letters settled", how=how, count=settled.done, skipped=len(settled.skipped))
     reasons = [
         {"partition": partition, "offset": offset, "reason": why}
         for (partition, offset), why in settled.skipped[:_REASONS_SHOWN]
     ]
+    answer = {"matched": settled.matched, "done": settled.done, "skipped": len(settled.skipped), "more": settled.more}
     return web.json_response({**answer, "skipped_because": reasons})
-
-
-class _AtMost:
-    """The first letters, and whether there were more."""
-
-    def __init__(self, letters: AsyncGenerator[Found, None], limit: int) -> None:
-        self._letters = letters
-        self._limit = limit
-        self.count = 0
-        self.more = False
-
-    async def __aiter__(self) -> AsyncIterator[Found]:
-        async with contextlib.aclosing(self._letters) as letters:
-            async for found in letters:
-                if self.count == self._limit:
-                    self.more = True
-                    return
-                self.count += 1
-                yield found
 
 
 @contextlib.asynccontextmanager
