@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, Final
+from typing import Any
 
 import structlog
 
 log = structlog.get_logger(__name__)
-
-_CANCEL_AGAIN_SECONDS: Final = 5.0
 
 
 class Background:
@@ -37,19 +35,10 @@ class Background:
             raise RuntimeError(self.obituary)
 
     async def stop(self) -> None:
-        """Cancel them all and wait for their end.
-
-        A library that awaits in its own ``finally`` may swallow a cancellation: whoever still runs is cancelled again.
-        """
+        """Cancel them all and wait for their end."""
         for task in self._tasks:
             task.remove_done_callback(self._ended)
-        running = set(self._tasks)
-        while running:
-            for task in running:
-                task.cancel()
-            _, running = await asyncio.wait(running, timeout=_CANCEL_AGAIN_SECONDS)
-            for task in running:
-                log.warning("a background task does not end: cancelled again", task=task.get_name())
+            task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _ended(self, task: asyncio.Task[None]) -> None:

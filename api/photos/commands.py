@@ -112,7 +112,7 @@ async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: 
     """Delete photos, which must be locked with their places: gone from now on, their files in a while."""
     entries, now = [], await database_time(session)
     keys = {row.id: originals.key_of(row) for row in rows}
-    unused = await originals.unused_keys(session, keys)
+    unused = await originals.unused_keys(session, keys.items())
     for row in rows:
         event = originals.deletion_of(row, keys[row.id], event_id=str(ids.new_id()), at=now, unused=unused)
         snapshot = photo_json(row)

@@ -54,9 +54,9 @@ class _Batch:
         self._gone = {row.photo_id: row for row in gone}
         #: Items that a photo has left.
         self._left: set[Item] = set()
-        #: Where the originals lie of photos whose deletion goes out anew: one that did not say what becomes of the
-        #: original, and one whose files were written after it.
-        self._to_erase: dict[UUID, str] = {}
+        #: Photos whose deletion is published again, each with where an original of it lies: the deletion did not say
+        #: what becomes of the original or was seen before we knew where it lies, or files were written after it.
+        self._to_erase: set[tuple[UUID, str]] = set()
         self.entries: list[dict[str, Any]] = []
 
     @classmethod
@@ -89,8 +89,10 @@ class _Batch:
             return
         if isinstance(before, Deleted) and isinstance(event, ThumbnailsReady | ThumbnailsFailed):
             if event.occurred_at > before.deletion[0] - _CLOCKS_DIFFER:
-                self._to_erase[event.photo_id] = originals.key_of(self._gone[event.photo_id])
+                self._to_erase.add((event.photo_id, originals.key_of(self._gone[event.photo_id])))
             return
+        if isinstance(before, Deleted) and isinstance(event, PhotoUploaded) and event.storage_key != before.storage_key:
+            self._to_erase.add((event.photo_id, event.storage_key))
         after = fold(before, event)
         if after == before:
             return
@@ -113,7 +115,7 @@ class _Batch:
             return
         await self._session.flush()
         unused = await originals.unused_keys(self._session, self._to_erase)
-        for photo_id, key in sorted(self._to_erase.items()):
+        for photo_id, key in sorted(self._to_erase):
             gone = self._gone[photo_id]
             deletion = originals.deletion_of(gone, key, event_id=gone.event_id, at=gone.deleted_at, unused=unused)
             outbox.enqueue(self._session, deletion)
@@ -150,10 +152,12 @@ class _Batch:
             row = self._rows.pop(deleted.id, None)
             # A deletion may name another key than the photo's own upload did: that one is none of its files.
             known = row.storage_key if row is not None else None
-            self._to_erase[deleted.id] = known or deleted.storage_key or originals.key_of(gone)
+            self._to_erase.add((deleted.id, known or deleted.storage_key or originals.key_of(gone)))
             if row is not None:
                 await self._remove(row, gone)
             self._session.add(gone)
+        elif deleted.storage_key is not None and gone.storage_key is None:
+            self._to_erase.add((deleted.id, deleted.storage_key))
         write_deleted(gone, deleted)
         if gone.snapshot is not None and had_files and gone.files_deleted_at is not None:
             self.entries.append(

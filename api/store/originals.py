@@ -4,7 +4,7 @@ An original is erased only when no other photo names its key, as of the transact
 out in the deletion's event; to a deletion of another service, which says nothing, the projector adds one that does.
 """
 
-from collections.abc import Container, Mapping
+from collections.abc import Collection, Container
 from datetime import datetime
 from uuid import UUID
 
@@ -23,11 +23,11 @@ def key_of(row: PhotoRow | DeletedPhotoRow) -> str:
     return row.storage_key or key_of_original(row.workspace_id, photo_id)
 
 
-async def unused_keys(session: AsyncSession, keys: Mapping[UUID, str]) -> set[str]:
-    """Of the keys of photos that are going or gone, by their ids: those that no other photo names."""
-    wanted = set(keys.values())
+async def unused_keys(session: AsyncSession, keys: Collection[tuple[UUID, str]]) -> set[str]:
+    """Of the keys of photos that are going or gone, each with its photo's id: those that no other photo names."""
+    wanted = {key for _, key in keys}
     named = select(col(PhotoRow.storage_key)).where(
-        col(PhotoRow.storage_key).in_(wanted), col(PhotoRow.id).not_in(list(keys))
+        col(PhotoRow.storage_key).in_(wanted), col(PhotoRow.id).not_in([photo_id for photo_id, _ in keys])
     )
     return wanted - set((await session.scalars(named)).all())
 

@@ -1,10 +1,12 @@
-"""Where aiokafka (0.14) must not be trusted, and what is done about it.
+"""Patches for aiokafka (0.14): what it does wrong, and what we do instead.
 
 - It asks for committed offsets by a version of the request whose answer has one error code for all, and never reads
   that: a coordinator that is loading or has moved ("ask again") counts as "nothing was ever committed". A consumer
   then begins at the start of its topics and does everything again.
-- It awaits tasks that it has cancelled itself. One that had not begun yet answers with its cancellation, which ends
-  the consumer's coordination and comes out of the next call as a cancellation of the caller: seen with brokers away.
+- It awaits tasks that it has cancelled itself. A cancellation of the caller at that moment is swallowed; that of a
+  task which had not begun yet comes out as if it were the caller's, and what was to be closed next stays open. Here
+  such tasks are waited for, and a client is closed whole although its caller is cancelled meanwhile.
+- A connection that is cancelled while it asks for the first metadata stays open.
 - A producer has one time for two things: how long a record may wait for its delivery, and how long an answer may take.
   A connection whose other end has gone without a word then holds up everything for the first (in Faust: 20 minutes).
 - One record that it cannot read holds up its partition for ever: see :mod:`infra.kafka.fetched_records`.
@@ -12,10 +14,17 @@
 """
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import partial
 from typing import Any, Final
 
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import client as client_module
+from aiokafka.client import AIOKafkaClient
+from aiokafka.conn import CloseReason
+from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import KafkaError, NoError, NotCoordinatorForGroupError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
@@ -29,6 +38,11 @@ _ANSWER_MS: Final = 10_000
 _REPLICAS_MS: Final = 8_000
 
 _send_unchecked: Final = GroupCoordinator._send_req
+_bootstrap_unguarded: Final = AIOKafkaClient.bootstrap
+_create_unregistered: Final = client_module.create_conn
+
+#: The connections that the bootstrap of this task has opened; None outside of one.
+_opened: Final[ContextVar[list[Any] | None]] = ContextVar("opened", default=None)
 
 
 async def _send_checked(self: Any, request: Any) -> Any:
@@ -44,27 +58,131 @@ async def _send_checked(self: Any, request: Any) -> Any:
 
 async def _stop_heartbeat_task(self: Any) -> None:
     task, self._heartbeat_task = self._heartbeat_task, None
-    await _ended(task)
+    await _end(task)
 
 
 async def _stop_commit_offsets_refresh_task(self: Any) -> None:
     task, self._commit_refresh_task = self._commit_refresh_task, None
-    await _ended(task)
+    await _end(task)
 
 
-async def _ended(task: asyncio.Task[None] | None) -> None:
-    if task is not None and not task.done():
+async def _close_coordinator(self: Any) -> None:
+    if self._closing.done():
+        return
+    self._closing.set_result(None)
+    try:
+        await asyncio.wait([self._coordination_task])
+    finally:
+        await _end(self._coordination_task, self._heartbeat_task, self._commit_refresh_task)
+    await self._maybe_leave_group()
+
+
+async def _close_fetcher(self: Any) -> None:
+    self._closed = True
+    await _end(self._fetch_task, *self._pending_tasks)
+    for waiter in self._fetch_waiters:
+        self._notify(waiter)
+
+
+async def _stop_consumer(self: Any) -> None:
+    if self._closed:
+        return
+    self._closed = True
+    parts = (self._coordinator, self._fetcher, self._client)
+    await _do_all(*(part.close for part in parts if part is not None))
+
+
+async def _stop_producer(self: Any) -> None:
+    if self._closed:
+        return
+    self._closed = True
+    sending = self._sender.sender_task
+    flushing = asyncio.ensure_future(self._message_accumulator.close())
+
+    async def flush() -> None:
+        if sending is not None:
+            await asyncio.wait([flushing, sending], return_when=asyncio.FIRST_COMPLETED)
+
+    await _do_all(flush, partial(_end, flushing, sending), self.client.close)
+
+
+async def _close_client(self: Any) -> None:
+    task, self._sync_task = self._sync_task, None
+
+    async def close_connections() -> None:
+        await asyncio.gather(*(each.close(reason=CloseReason.SHUTDOWN) for each in self._conns.values()))
+
+    await _do_all(partial(_end, task), close_connections)
+
+
+async def _create_connection(*args: Any, **options: Any) -> Any:
+    connection = await _create_unregistered(*args, **options)
+    if (opened := _opened.get()) is not None:
+        opened.append(connection)
+    return connection
+
+
+async def _bootstrap(self: Any) -> None:
+    opened: list[Any] = []
+    token = _opened.set(opened)
+    try:
+        await _bootstrap_unguarded(self)
+    except BaseException:
+        for connection in opened:
+            connection.close()
+        raise
+    finally:
+        _opened.reset(token)
+
+
+async def _do_all(*steps: Callable[[], Awaitable[object]]) -> None:
+    """Do every step although the caller is cancelled in between, which cuts the step of that moment short."""
+    was_cancelled = False
+    for step in steps:
+        try:
+            await step()
+        except asyncio.CancelledError:
+            was_cancelled = True
+    if was_cancelled:
+        raise asyncio.CancelledError
+
+
+async def _end(*tasks: asyncio.Future[Any] | None) -> None:
+    """Cancel ``tasks`` and wait for their end; what they raise is not the caller's concern.
+
+    A cancellation of the caller meanwhile comes out when they have ended: none of them waits for anything then.
+    """
+    running: set[asyncio.Future[Any]] = {task for task in tasks if task is not None and not task.done()}
+    for task in running:
         task.cancel()
-        await asyncio.wait([task])
+    was_cancelled = False
+    while running:
+        try:
+            _, running = await asyncio.wait(running)
+        except asyncio.CancelledError:
+            was_cancelled = True
+            running = {task for task in running if not task.done()}
+    for ended in tasks:
+        if ended is not None and not ended.cancelled():
+            ended.exception()  # has been looked at, so that asyncio does not log it
+    if was_cancelled:
+        raise asyncio.CancelledError
 
 
 def mend_consumers() -> None:
-    """Mend every consumer of this process, Faust's too."""
+    """Patch every client of this process, Faust's too."""
     read_fetches_leniently()
     limit_decompression()
     GroupCoordinator._send_req = _send_checked
     GroupCoordinator._stop_heartbeat_task = _stop_heartbeat_task
     GroupCoordinator._stop_commit_offsets_refresh_task = _stop_commit_offsets_refresh_task
+    GroupCoordinator.close = _close_coordinator
+    Fetcher.close = _close_fetcher
+    AIOKafkaConsumer.stop = _stop_consumer
+    AIOKafkaProducer.stop = _stop_producer
+    AIOKafkaClient.close = _close_client
+    AIOKafkaClient.bootstrap = _bootstrap
+    client_module.create_conn = _create_connection
 
 
 def impatient(producer: Any) -> Any:

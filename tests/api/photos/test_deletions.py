@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -135,6 +136,19 @@ async def test_a_deletion_of_another_service_is_completed_once_and_keeps_its_id(
     await fold_all(database, bare(event), erased(bare(event)))
     (completed,) = await deletions(database)
     assert (completed["event_id"], completed["erase_original"]) == (bare(event).event_id, True)
+
+
+@pytest.mark.parametrize("names_key", [True, False])
+async def test_in_any_order_of_its_events_a_deleted_photos_original_is_erased(
+    database: Database, names_key: bool
+) -> None:
+    for order in permutations(range(4)):
+        event = upload(f"incoming/{ids.new_id()}.jpg")
+        deletion = bare(event, key=event.storage_key if names_key else None)
+        history = [event, deletion, erased(deletion), ready(event)]
+        for each in order:
+            await fold_all(database, history[each])
+        assert (event.photo_id, event.storage_key) in await erasing(database), order
 
 
 async def test_a_deletion_that_names_another_photos_original_does_not_reach_it(database: Database) -> None:

@@ -1,13 +1,18 @@
 import asyncio
+import gc
+from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupLoadInProgressError, KafkaError, NotCoordinatorForGroupError
 from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
 
 from infra.kafka.aiokafka_patches import impatient, mend_consumers, own_cancellations_only
+from polling import poll_async
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +97,90 @@ async def test_a_producer_gives_up_on_a_silent_connection_long_before_it_gives_u
     assert producer._sender._request_timeout_ms < 10_000
     assert producer._message_accumulator._batch_ttl == 1200
     await producer.stop()
+
+
+class SilentBroker:
+    """Takes connections and answers the first ``answers`` requests of each; then it says nothing."""
+
+    def __init__(self, broker, answers):
+        self._broker, self._answers = broker, answers
+        self._tasks = set()
+
+    async def __aenter__(self):
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.bootstrap = f"127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_):
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _serve(self, reader, writer):
+        self._tasks.add(asyncio.current_task())
+        upstream_reader, upstream_writer = await asyncio.open_connection("127.0.0.1", self._broker.port)
+        try:
+            for _ in range(self._answers):
+                for source, target in ((reader, upstream_writer), (upstream_reader, writer)):
+                    head = await source.readexactly(4)
+                    target.write(head + await source.readexactly(int.from_bytes(head)))
+            await asyncio.Event().wait()
+        except (asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            for each in (writer, upstream_writer):
+                each.close()
+
+
+def connected():
+    """The connections of aiokafka that are open."""
+    return [each for each in gc.get_objects() if isinstance(each, AIOKafkaConnection) and each.connected()]
+
+
+@pytest.mark.parametrize("answers", range(5))
+@pytest.mark.parametrize("kind", ["consumer", "consumer of a group", "producer", "admin"])
+async def test_a_client_that_is_cancelled_at_any_step_leaves_no_connection_and_no_task(embedded_broker, kind, answers):
+    tasks_before = asyncio.all_tasks()
+    async with SilentBroker(embedded_broker, answers) as silent:
+        client = {
+            "consumer": lambda: AIOKafkaConsumer("t", bootstrap_servers=silent.bootstrap),
+            "consumer of a group": lambda: AIOKafkaConsumer("t", bootstrap_servers=silent.bootstrap, group_id="g"),
+            "producer": lambda: AIOKafkaProducer(bootstrap_servers=silent.bootstrap),
+            "admin": lambda: AIOKafkaAdminClient(bootstrap_servers=silent.bootstrap),
+        }[kind]()
+        stop = client.close if kind == "admin" else client.stop
+
+        async def live():
+            try:
+                await client.start()
+                if kind == "producer":
+                    await client.send_and_wait("t", b"v")
+                await asyncio.Event().wait()
+            finally:
+                await stop()
+
+        living = asyncio.create_task(live())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(living), 0.3)
+        for _ in range(3):  # the end is cancelled too
+            living.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([living], timeout=10)
+        assert living.cancelled()
+        assert connected() == []
+    await poll_async(lambda: not asyncio.all_tasks() - tasks_before, 5, what="no task is left")
+
+
+async def test_a_cancellation_while_a_client_closes_is_not_swallowed(embedded_broker):
+    for _ in range(20):
+        producer = AIOKafkaProducer(bootstrap_servers=embedded_broker.bootstrap)
+        await producer.start()
+        stopping = asyncio.create_task(producer.stop())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        was_running = not stopping.done()
+        stopping.cancel()
+        await asyncio.wait([stopping])
+        assert stopping.cancelled() is was_running
+        assert connected() == []
