@@ -128,7 +128,7 @@ async def _republish_page(
     ids: Sequence[UUID] = [row.id if isinstance(row, PhotoRow) else row.photo_id for row in rows]
     waiting = await _in_outbox(session, kind, ids) if overdue else set()
     gone = {row.photo_id: originals.key_of(row) for row in rows if isinstance(row, DeletedPhotoRow)}
-    unused = await originals.unused_keys(session, gone.items()) if gone else set()
+    unused = await session.run_sync(originals.unused_keys, gone.items()) if gone else set()
     count, now = 0, await database_time(session)
     for photo_id, row in zip(ids, rows, strict=True):
         if str(photo_id) not in waiting:

@@ -9,16 +9,17 @@ import contextlib
 import random
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, Connection, Insert, event, func, make_url, select, text, type_coerce
+from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, func, make_url, select, text, type_coerce
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
 from api.store.tables import UtcDateTime
@@ -75,6 +76,7 @@ class Database:
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
         self._writing_engine = engine.execution_options(begin="BEGIN IMMEDIATE")
+        self._sync_engine = _sync_engine_for(engine.url)
         self._autocommit_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         #: SQLite has one writer: to queue here is fairer and quicker than to poll its lock.
         self._turn: contextlib.AbstractAsyncContextManager[Any] = (
@@ -111,6 +113,23 @@ class Database:
                 session.begin(),
             ):
                 return await work(session)
+
+        async with _within(seconds):
+            return await _until_no_other_is_in_the_way(once)
+
+    async def write_batch(self, work: Callable[[Connection], T], *, seconds: float = LONG_SECONDS) -> T:
+        """Do ``work``, which is plain Core statements, in one transaction; as :meth:`write` otherwise.
+
+        On SQLite it runs in one thread as a whole: a statement at a time, most of its cost would be the way there and
+        back.
+        """
+
+        async def once() -> T:
+            if self._sync_engine is None:
+                async with self._writing_engine.begin() as connection:
+                    return await connection.run_sync(work)
+            async with self._turn:
+                return await asyncio.to_thread(_in_transaction, self._sync_engine, work)
 
         async with _within(seconds):
             return await _until_no_other_is_in_the_way(once)
@@ -162,18 +181,27 @@ class Database:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS if self.is_postgresql else None):
                 await self._engine.dispose()
+        if self._sync_engine is not None:
+            self._sync_engine.dispose()
 
 
-async def database_time(session: AsyncSession) -> datetime:
+def database_time_now(connection: Connection | Session) -> datetime:
     """Now, by the one clock that all instances share: what one writes and another compares must be by this one.
 
     To the microsecond on PostgreSQL, to the millisecond on SQLite, where it is the machine's.
     """
-    is_postgresql = session.get_bind().dialect.name == "postgresql"
-    now = func.clock_timestamp() if is_postgresql else func.strftime("%Y-%m-%d %H:%M:%f", "now")
-    found = await session.scalar(select(type_coerce(now, UtcDateTime)))
+    bind = connection.get_bind() if isinstance(connection, Session) else connection
+    if bind.dialect.name != "postgresql":
+        now = datetime.now(UTC)
+        return now.replace(microsecond=now.microsecond // 1000 * 1000)
+    found = connection.scalar(select(type_coerce(func.clock_timestamp(), UtcDateTime)))
     assert isinstance(found, datetime)
     return found
+
+
+async def database_time(session: AsyncSession) -> datetime:
+    """:func:`database_time_now` for a session."""
+    return await session.run_sync(database_time_now)
 
 
 def url_of_database(settings: Settings) -> URL:
@@ -204,6 +232,21 @@ def open_database(settings: Settings) -> Database:
         event.listen(engine.sync_engine, "connect", _keep_alive)
         event.listen(engine.sync_engine, "connect", _limit_server)
     return Database(engine)
+
+
+def _sync_engine_for(url: URL) -> Engine | None:
+    """A second engine on the same SQLite file, for work in a thread; None for other databases."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
+        return None
+    engine = create_engine(url.set(drivername="sqlite"), execution_options={"begin": "BEGIN IMMEDIATE"}, pool_size=1)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
+    with engine.begin() as connection:
+        return work(connection)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

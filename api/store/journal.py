@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import insert, text
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, insert, text
+from sqlalchemy.orm import Session
 
 from api.store.photo_json import photo_json
 from api.store.tables import JournalRow, PhotoRow
+
+_TABLE: Final = JournalRow.metadata.tables["feed_journal"]
 
 #: Any fixed number: whoever numbers journal rows holds it until the commit.
 _JOURNAL_LOCK: Final = 7_203_118_265
@@ -29,14 +31,16 @@ def entry_of_snapshot(event: str, workspace_id: str, photo_id: UUID, photo: dict
     }
 
 
-async def append(session: AsyncSession, entries: Sequence[dict[str, Any]]) -> None:
+def append(connection: Connection | Session, entries: Sequence[dict[str, Any]]) -> None:
     """Write journal rows; the last act of a transaction, since on PostgreSQL all others wait for its end.
 
     Without that wait a lower number could appear after a higher one, and a reader would miss it.
     """
     if not entries:
         return
-    await session.flush()
-    if session.get_bind().dialect.name == "postgresql":
-        await session.execute(text(f"SELECT pg_advisory_xact_lock({_JOURNAL_LOCK})"))
-    await session.execute(insert(JournalRow), list(entries))
+    if isinstance(connection, Session):
+        connection.flush()
+        connection = connection.connection()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SELECT pg_advisory_xact_lock({_JOURNAL_LOCK})"))
+    connection.execute(insert(_TABLE), list(entries))

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable
 from hashlib import sha256
 from uuid import UUID
 
-from sqlalchemy import or_, select, text, tuple_
+from sqlalchemy import Connection, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -27,12 +27,17 @@ from api.store.tables import PhotoRow
 Item = tuple[str, str]
 
 
-async def lock_items(session: AsyncSession, items: Iterable[Item]) -> None:
+def lock_items_now(connection: Connection, items: Iterable[Item]) -> None:
     """Make others who place photos in these items wait for the end of the transaction. Once, and before any row."""
     numbers = sorted({_number_of(item) for item in items})
-    if numbers and session.get_bind().dialect.name == "postgresql":
+    if numbers and connection.dialect.name == "postgresql":
         in_order = text("SELECT pg_advisory_xact_lock(number) FROM unnest(CAST(:numbers AS bigint[])) AS number")
-        await session.execute(in_order, {"numbers": numbers})
+        connection.execute(in_order, {"numbers": numbers})
+
+
+async def lock_items(session: AsyncSession, items: Iterable[Item]) -> None:
+    """:func:`lock_items_now` for a session."""
+    await (await session.connection()).run_sync(lock_items_now, items)
 
 
 async def lock_photos(

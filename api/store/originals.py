@@ -8,8 +8,8 @@ from collections.abc import Collection, Container
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy import Connection, select
+from sqlalchemy.orm import Session
 from sqlmodel import col
 
 from api.store.tables import DeletedPhotoRow, PhotoRow
@@ -23,13 +23,13 @@ def key_of(row: PhotoRow | DeletedPhotoRow) -> str:
     return row.storage_key or key_of_original(row.workspace_id, photo_id)
 
 
-async def unused_keys(session: AsyncSession, keys: Collection[tuple[UUID, str]]) -> set[str]:
+def unused_keys(connection: Connection | Session, keys: Collection[tuple[UUID, str]]) -> set[str]:
     """Of the keys of photos that are going or gone, each with its photo's id: those that no other photo names."""
     wanted = {key for _, key in keys}
     named = select(col(PhotoRow.storage_key)).where(
         col(PhotoRow.storage_key).in_(wanted), col(PhotoRow.id).not_in([photo_id for photo_id, _ in keys])
     )
-    return wanted - set((await session.scalars(named)).all())
+    return wanted - set(connection.scalars(named))
 
 
 def deletion_of(

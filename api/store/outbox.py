@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -12,13 +13,16 @@ from schemas.events import Event
 
 def enqueue(session: AsyncSession, event: Event, trace: Iterable[tuple[str, bytes]] = ()) -> None:
     """Have ``event`` published if and when the transaction commits."""
+    session.add(OutboxRow(**values_of(event, trace)))
+
+
+def values_of(event: Event, trace: Iterable[tuple[str, bytes]] = ()) -> dict[str, Any]:
+    """The outbox row of ``event``."""
     headers = records.headers_of(event, source=records.API_SOURCE, trace=trace)
-    session.add(
-        OutboxRow(
-            topic=event.topic,
-            key=records.key_of(event).decode(),
-            value=records.value_of(event),
-            headers=[[name, (value or b"").decode("latin-1")] for name, value in headers],
-            created_at=datetime.now(UTC),
-        )
-    )
+    return {
+        "topic": event.topic,
+        "key": records.key_of(event).decode(),
+        "value": records.value_of(event),
+        "headers": [[name, (value or b"").decode("latin-1")] for name, value in headers],
+        "created_at": datetime.now(UTC),
+    }

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from sqlalchemy import make_url
 
 from api.feed import health, stats
 from api.projection import consumer
-from api.projection.apply import project
+from api.projection.apply import apply
 from api.store import leases
 from infra.kafka import clients, worker_heartbeat
 from infra.kafka.worker_heartbeat import send_heartbeats
@@ -115,13 +116,13 @@ async def storage_that_takes_no_file(running: Running) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def stuck_projector(running: Running, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    go_on = asyncio.Event()
+    go_on = threading.Event()
 
-    async def stuck(*arguments: Any) -> bool:
-        await go_on.wait()
-        return await project(*arguments)
+    def stuck(*arguments: Any) -> bool:
+        go_on.wait(30)
+        return apply(*arguments)
 
-    monkeypatch.setattr(consumer, "project", stuck)
+    monkeypatch.setattr(consumer, "apply", stuck)
     await running.post()
     yield
     go_on.set()

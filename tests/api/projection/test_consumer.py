@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlmodel import col
 
 from api.projection import consumer
-from api.projection.apply import project
+from api.projection.apply import apply
 from api.projection.consumer import Projector
 from api.store.database import Database, open_database
 from api.store.tables import PhotoRow
@@ -128,12 +128,12 @@ async def test_an_event_that_the_database_refuses_is_buried_and_all_around_it_ar
 ) -> None:
     events = [upload(caption="bad" if number == 4 else None) for number in range(9)]
 
-    async def refusing(session: Any, batch: Sequence[Event]) -> bool:
+    def refusing(connection: Any, batch: Sequence[Event]) -> bool:
         if any(isinstance(event, PhotoUploaded) and event.caption == "bad" for event in batch):
             raise ValueError("no such caption")
-        return await project(session, batch)
+        return apply(connection, batch)
 
-    monkeypatch.setattr(consumer, "project", refusing)
+    monkeypatch.setattr(consumer, "apply", refusing)
     await produce(settings, *events)
     async with projecting(settings) as database:
         (letter,) = map(letter_of, await buried(settings))
