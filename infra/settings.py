@@ -40,6 +40,9 @@ LogFormat = Literal["console", "logfmt", "json"]
 _CLIENT_NAMES: Final = ("THUMBSTREAM_URL", "THUMBSTREAM_KEY")
 
 #: Never shown, not even when they are wrong.
+#: Every partition costs the embedded broker and its clients something at every poll: with 12 they take twice as much.
+_EMBEDDED_PARTITIONS: Final = 3
+
 _SECRET_FIELDS: Final = frozenset({"kafka_sasl_password", "s3_secret_access_key", "admin_key"})
 
 
@@ -76,7 +79,7 @@ class Settings(BaseSettings):
     kafka_ssl_cert_file: Path | None = None
     kafka_ssl_key_file: Path | None = None
 
-    #: Of topics that are created.
+    #: Of topics that are created; on the embedded broker fewer by default.
     partitions: int = Field(default=12, ge=1, le=10_000)
     replication_factor: int = Field(default=1, ge=1, le=32)
 
@@ -206,6 +209,9 @@ class Settings(BaseSettings):
     @classmethod
     def _all_faults_at_once(cls, data: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
         """Also with a bad value somewhere, what is wrong between the others is told in the same go."""
+        if "partitions" not in data and not data.get("kafka_bootstrap"):
+            workers = str(data.get("workers", ""))
+            data = {**data, "partitions": max(_EMBEDDED_PARTITIONS, int(workers) if workers.isdecimal() else 0)}
         faults: list[InitErrorDetails] = []
         bad: set[str] = set()
         try:

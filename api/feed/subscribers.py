@@ -23,6 +23,8 @@ Message = dict[str, Any]
 
 #: What other instances have committed is seen after this at the latest.
 _LOOK_AGAIN_SECONDS: Final = 0.25
+#: The same while nobody is subscribed: then only the position moves.
+_UNWATCHED_SECONDS: Final = 2.0
 _PAGE_ROWS: Final = 500
 _QUEUE_MESSAGES: Final = 1000
 _RATE_WINDOW_SECONDS: Final = 5.0
@@ -93,9 +95,14 @@ class Feed:
         """Hand out rows until cancelled."""
         said = ""
         while True:
-            await heard(self._bell, at_most_seconds=_LOOK_AGAIN_SECONDS)
             try:
-                await self.catch_up()
+                if self._subscribers:
+                    await heard(self._bell, at_most_seconds=_LOOK_AGAIN_SECONDS)
+                    await self.catch_up()
+                else:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self.until_watched(), _UNWATCHED_SECONDS)
+                    await self._move_on()
                 said = ""
             except (SQLAlchemyError, OSError) as error:
                 if (reason := type(error).__name__) != said:
@@ -114,6 +121,14 @@ class Feed:
                     self._hand_out(row)
                 self._got_on_at = time.monotonic()
                 more = len(page) == _PAGE_ROWS
+
+    async def _move_on(self) -> None:
+        """Pass over what the journal has by now, unless somebody subscribes meanwhile."""
+        async with self._turn, self._database.reading() as session:
+            last = await session.scalar(select(func.max(col(JournalRow.seq)))) or 0
+            if not self._subscribers:
+                self.position = max(self.position, last)
+            self._got_on_at = time.monotonic()
 
     async def check(self) -> None:
         """Raise if it has neither handed out a row nor reached the journal's end for a while.

@@ -28,7 +28,7 @@ from infra.settings import Settings
 
 log = structlog.get_logger(__name__)
 
-_EVERY_SECONDS: Final = 5.0
+_EVERY_SECONDS: Final = 10.0
 _ANSWER_SECONDS: Final = 20.0
 #: A group that commits nothing for so long does not get on.
 STILL_SECONDS: Final = 30.0

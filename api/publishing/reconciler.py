@@ -24,8 +24,10 @@ from schemas import topics
 
 log = structlog.get_logger(__name__)
 
-_TURN_SECONDS: Final = 1.0
-_MEMORY_EVERY_SECONDS: Final = 10.0
+#: While something is published again the next turn comes soon.
+_TURN_SECONDS: Final = 5.0
+_NEXT_TURN_SECONDS: Final = 1.0
+_TOPICS_EVERY_SECONDS: Final = 30.0
 _OVERDUE_EVERY_SECONDS: Final = 30.0
 #: What is published again waits in the outbox with new uploads, so there is never much of it.
 OUTBOX_ROOM: Final = 500
@@ -52,16 +54,19 @@ class Reconciler:
         loop = asyncio.get_running_loop()
         overdue_every = min(_OVERDUE_EVERY_SECONDS, self._after.total_seconds() / 4)
         memory_at = overdue_at = loop.time()
+        count = 0
         while True:
-            await asyncio.sleep(min(_TURN_SECONDS, overdue_every))
+            await asyncio.sleep(
+                min(_NEXT_TURN_SECONDS if count or not self._lease.is_held else _TURN_SECONDS, overdue_every)
+            )
             if not self._lease.is_held:
                 continue
             try:
                 with own_cancellations_only():
                     if loop.time() >= memory_at:
-                        memory_at = loop.time() + _MEMORY_EVERY_SECONDS
+                        memory_at = loop.time() + _TOPICS_EVERY_SECONDS
                         await self._memory.check()
-                    await self.republish_lost()
+                    count = await self.republish_lost()
                     if loop.time() >= overdue_at:
                         overdue_at = loop.time() + overdue_every
                         await self.republish_overdue()

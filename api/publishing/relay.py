@@ -30,7 +30,8 @@ from infra.settings import Settings
 log = structlog.get_logger(__name__)
 
 _BATCH_ROWS: Final = 500
-_LOOK_AGAIN_SECONDS: Final = 0.5
+#: What other instances have committed is seen after this at the latest.
+_LOOK_AGAIN_SECONDS: Final = 1.0
 _FIRST_PAUSE_SECONDS: Final = 0.25
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 _CLOSE_SECONDS: Final = 2.0
