@@ -12,8 +12,8 @@ import structlog
 from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.http.app_keys import BELLS, SETTINGS
-from api.http.auth import GATE, Gate, admin_key, guard
+from api.http.app_keys import SETTINGS, WAKEUPS
+from api.http.auth import AUTHENTICATOR, Authenticator, admin_key, guard
 from api.http.handlers.dead import READING
 from api.http.handlers.feed import SOCKETS
 from api.http.handlers.health import timed
@@ -21,7 +21,7 @@ from api.http.problems import problems
 from api.http.routes import add_routes
 from api.http.server import ApiRunner, limits_of_this_process
 from api.lifespan import BACKGROUND, lifespan
-from api.store.wakeups import Bells
+from api.store.wakeups import Wakeups
 from infra.settings import Settings
 from infra.watchdog import end_at_latest, end_when_stuck
 
@@ -38,10 +38,10 @@ def build_api(settings: Settings) -> web.Application:
     """The application, which opens what it needs when it starts and gives it back when it stops."""
     app = web.Application(middlewares=[timed, problems, guard])
     app[SETTINGS] = settings
-    app[GATE] = Gate(admin_key(settings))
+    app[AUTHENTICATOR] = Authenticator(admin_key(settings))
     app[SOCKETS] = set()
     app[READING] = asyncio.Lock()
-    app[BELLS] = Bells()
+    app[WAKEUPS] = Wakeups()
     add_routes(app)
 
     async def live(app: web.Application) -> AsyncIterator[None]:
@@ -79,7 +79,7 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     app = build_api(settings)
     runner = ApiRunner(app, limits_of_this_process(), shutdown_timeout=_REQUESTS_AT_STOP_SECONDS)
-    serving = asyncio.create_task(_until_death(app, runner, listener))
+    serving = asyncio.create_task(_serve_until_failure(app, runner, listener))
     stopping = asyncio.create_task(stopped.wait())
     exit_code = 1
     try:
@@ -100,12 +100,12 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
     return exit_code
 
 
-async def _until_death(app: web.Application, runner: web.AppRunner, listener: socket.socket) -> str:
+async def _serve_until_failure(app: web.Application, runner: web.AppRunner, listener: socket.socket) -> str:
     await runner.setup()
     await web.SockSite(runner, listener).start()
     host, port = listener.getsockname()[:2]
     log.info("the api listens", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
-    return await app[BACKGROUND].death()
+    return await app[BACKGROUND].wait_for_failure()
 
 
 def _bound(host: str, port: int) -> socket.socket:

@@ -14,9 +14,9 @@ class Background:
 
     def __init__(self) -> None:
         self._tasks: list[asyncio.Task[None]] = []
-        self._died = asyncio.Event()
+        self._failed = asyncio.Event()
         #: What died of what; empty while all live.
-        self.obituary = ""
+        self.failure_reason = ""
 
     def start(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run ``work``, which shall not end by itself."""
@@ -24,15 +24,15 @@ class Background:
         task.add_done_callback(self._ended)
         self._tasks.append(task)
 
-    async def death(self) -> str:
+    async def wait_for_failure(self) -> str:
         """Wait for one to die, and say which and why."""
-        await self._died.wait()
-        return self.obituary
+        await self._failed.wait()
+        return self.failure_reason
 
     async def check(self) -> None:
         """Raise if one has died."""
-        if self.obituary:
-            raise RuntimeError(self.obituary)
+        if self.failure_reason:
+            raise RuntimeError(self.failure_reason)
 
     async def stop(self) -> None:
         """Cancel them all and wait for their end."""
@@ -44,6 +44,6 @@ class Background:
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = asyncio.CancelledError() if task.cancelled() else task.exception()
         reason = f"{type(error).__name__}: {error}" if error else "it ended by itself"
-        self.obituary = self.obituary or f"{task.get_name()} died: {reason}"
+        self.failure_reason = self.failure_reason or f"{task.get_name()} died: {reason}"
         log.error("a background task died", task=task.get_name(), exc_info=error)
-        self._died.set()
+        self._failed.set()

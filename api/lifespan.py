@@ -16,7 +16,7 @@ from api.background import Background
 from api.feed.health import Health, Workers
 from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
-from api.http.app_keys import BELLS, DATABASE, FEED, HEALTH, STATS, STORAGE, UPLOAD_STORE
+from api.http.app_keys import DATABASE, FEED, HEALTH, STATS, STORAGE, UPLOAD_STORE, WAKEUPS
 from api.http.handlers.health import READINESS
 from api.http.sessions import SESSIONS, Sessions
 from api.photos.housekeeping import Housekeeping
@@ -25,7 +25,7 @@ from api.projection.consumer import Projector
 from api.publishing.consumer_progress import ConsumerProgress, is_a_photo_in_work
 from api.publishing.reconciler import Reconciler
 from api.publishing.relay import Relay
-from api.publishing.topic_loss import BrokerMemory
+from api.publishing.topic_loss import TopicLossDetector
 from api.store.database import Database, DatabaseUnavailable, open_database
 from api.store.leases import Lease
 from infra.kafka import clients
@@ -54,14 +54,14 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         stack.push_async_callback(storage.close)
         await _migrated(database)
         app[SESSIONS] = Sessions(database)
-        app[UPLOAD_STORE] = UploadStore(settings, database, storage, app[BELLS])
-        feed = app[FEED] = Feed(database, app[BELLS].journal)
+        app[UPLOAD_STORE] = UploadStore(settings, database, storage, app[WAKEUPS])
+        feed = app[FEED] = Feed(database, app[WAKEUPS].journal)
         await feed.start()
         lease = Lease(database, "relay")
-        memory = BrokerMemory(settings, database)
-        relay = Relay(settings, database, app[BELLS].outbox, lease, memory.check)
-        reconciler = Reconciler(settings, database, lease, app[BELLS], memory)
-        projector = Projector(settings, database, app[BELLS])
+        memory = TopicLossDetector(settings, database)
+        relay = Relay(settings, database, app[WAKEUPS].outbox, lease, memory.check)
+        reconciler = Reconciler(settings, database, lease, app[WAKEUPS], memory)
+        projector = Projector(settings, database, app[WAKEUPS])
         lag = Lag(settings, feed)
         stats = app[STATS] = Stats(database, feed, lag)
         workers = Workers(HeartbeatReader(settings), feed)
@@ -92,7 +92,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
                 "feed": feed.check,
             }
         )
-        stack.push_async_callback(_give_back, lease)
+        stack.push_async_callback(_release, lease)
         stack.push_async_callback(background.stop)
         background.start("lease", lease.run())
         background.start("relay", relay.run())
@@ -139,9 +139,9 @@ async def _check_database(database: Database, lease: Lease) -> None:
     await lease.writes.check()
 
 
-async def _give_back(lease: Lease) -> None:
+async def _release(lease: Lease) -> None:
     with contextlib.suppress(SQLAlchemyError, OSError):
-        await lease.give_back()
+        await lease.release()
 
 
 async def _at_most(seconds: float, work: Awaitable[None]) -> None:

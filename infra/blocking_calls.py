@@ -17,7 +17,7 @@ from typing import Any, Final
 _JOIN_SECONDS: Final = 5.0
 
 
-class CallTooLong(Exception):
+class CallTimedOut(Exception):
     """A call did not come back, or had no turn, within its limit."""
 
 
@@ -36,7 +36,7 @@ class _Call:
     is_over: bool = False
 
 
-class CallThreads:
+class BlockingCalls:
     """So many calls at once, from any event loop; more wait for their turn."""
 
     def __init__(self, count: int, *, given_up_at_most: int, on_exhausted: Callable[[int], object]) -> None:
@@ -61,7 +61,7 @@ class CallThreads:
         """What ``function`` returns or raises, called in a thread.
 
         Raises:
-            CallTooLong: it had no turn within ``seconds``, or did not come back ``seconds`` after it had.
+            CallTimedOut: it had no turn within ``seconds``, or did not come back ``seconds`` after it had.
             RuntimeError: the threads are closed.
         """
         loop = asyncio.get_running_loop()
@@ -139,7 +139,7 @@ class CallThreads:
             given_up = self._given_up
         if not call.future.done():
             doing = "had no turn" if call.began_at is None else "did not come back"
-            call.future.set_exception(CallTooLong(f"{doing} within {call.seconds:g} s"))
+            call.future.set_exception(CallTimedOut(f"{doing} within {call.seconds:g} s"))
         if given_up > self._given_up_at_most:
             self._on_exhausted(given_up)
 

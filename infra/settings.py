@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     #: as long to take the original.
     store_within_seconds: float = Field(default=120.0, ge=1, le=3600)
 
-    #: Attempts at a photo that fails for a passing reason (storage, timeouts), the first included.
+    #: RecordHandler at a photo that fails for a passing reason (storage, timeouts), the first included.
     retry_attempts: int = Field(default=8, ge=1, le=100)
     #: The wait before the second attempt; each further one is twice as long, up to the longest.
     retry_first_seconds: float = Field(default=1.0, gt=0, le=3600)

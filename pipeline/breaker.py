@@ -8,7 +8,7 @@ import structlog
 
 log = structlog.get_logger(__name__)
 
-#: Attempts of any photos that fail for storage in a row: one may be bad luck, so many may be an outage.
+#: RecordHandler of any photos that fail for storage in a row: one may be bad luck, so many may be an outage.
 _FAILURES_IN_A_ROW: Final = 5
 
 _PROBE_SECONDS: Final = 2.0

@@ -21,7 +21,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 
-from infra.kafka.aiokafka_patches import impatient
+from infra.kafka.aiokafka_patches import with_short_timeouts
 from infra.kafka.clients import ConsumerOfEmbedded, client_options, new_consumer, producer_options
 from infra.settings import Settings
 
@@ -89,7 +89,7 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
             return producer_options(settings)
 
         def _new_producer(self, transactional_id: str | None = None) -> aiokafka.AIOKafkaProducer:
-            return impatient(super()._new_producer(transactional_id))
+            return with_short_timeouts(super()._new_producer(transactional_id))
 
     class Transport(driver.Transport):
         Consumer: ClassVar[type[driver.Consumer]]

@@ -14,7 +14,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 Partition = TypeVar("Partition", bound=Hashable)
 
 
-class Flow(Protocol):
+class Backpressure(Protocol):
     """How a window asks for less and for more of its partition."""
 
     def pause(self, partition: Any) -> None:
@@ -25,7 +25,7 @@ class Flow(Protocol):
 
 
 @dataclass(eq=False)
-class _Slot:
+class _InFlight:
     identity: Hashable
     work: Callable[[], Awaitable[None]]
     ack: Callable[[], None]
@@ -37,16 +37,16 @@ class _Slot:
 
 
 @dataclass(eq=False)
-class _Lane:
-    slots: deque[_Slot] = field(default_factory=deque)
+class _PartitionQueue:
+    slots: deque[_InFlight] = field(default_factory=deque)
     #: How many of ``slots``, from the left, have a task.
     started: int = 0
 
 
-class Windows(Generic[Partition]):
+class OrderedAcks(Generic[Partition]):
     """One window for each partition of which events are taken."""
 
-    def __init__(self, *, width: int, flow: Flow, on_crash: Callable[[BaseException], None]) -> None:
+    def __init__(self, *, width: int, flow: Backpressure, on_crash: Callable[[BaseException], None]) -> None:
         """``width`` events of a partition are in work at most, and about twice as many are held.
 
         ``on_crash`` is told when a piece of work raises: it should never, so the process is in doubt.
@@ -54,7 +54,7 @@ class Windows(Generic[Partition]):
         self._width: Final = width
         self._flow = flow
         self._on_crash = on_crash
-        self._lanes: dict[Partition, _Lane] = {}
+        self._lanes: dict[Partition, _PartitionQueue] = {}
         #: Work begun and not yet acked, also of lanes that were dropped: who gets the event again joins it.
         self._begun: dict[tuple[Partition, Hashable], asyncio.Task[None]] = {}
         self._closed = False
@@ -69,8 +69,8 @@ class Windows(Generic[Partition]):
         """
         if self._closed:
             return
-        lane = self._lanes.setdefault(partition, _Lane())
-        lane.slots.append(_Slot(identity, work, ack))
+        lane = self._lanes.setdefault(partition, _PartitionQueue())
+        lane.slots.append(_InFlight(identity, work, ack))
         if len(lane.slots) >= 2 * self._width:
             self._flow.pause(partition)
         self._advance(partition, lane)
@@ -110,7 +110,7 @@ class Windows(Generic[Partition]):
         lane = self._lanes.get(partition)
         return len(lane.slots) if lane else 0
 
-    def _advance(self, partition: Partition, lane: _Lane) -> None:
+    def _advance(self, partition: Partition, lane: _PartitionQueue) -> None:
         """Ack the done prefix of ``lane``, then begin what has come into its window."""
         while lane.slots and lane.slots[0].is_done:
             slot = lane.slots[0]
@@ -128,7 +128,7 @@ class Windows(Generic[Partition]):
         if len(lane.slots) <= self._width:
             self._flow.resume(partition)
 
-    def _begin(self, partition: Partition, slot: _Slot) -> None:
+    def _begin(self, partition: Partition, slot: _InFlight) -> None:
         task = self._begun.get((partition, slot.identity))
         if task is None or task.cancelled() or (task.done() and task.exception()):
             task = asyncio.ensure_future(_run(slot.work))
@@ -136,7 +136,7 @@ class Windows(Generic[Partition]):
         slot.task = task
         task.add_done_callback(lambda _: self._finished(partition, slot))
 
-    def _finished(self, partition: Partition, slot: _Slot) -> None:
+    def _finished(self, partition: Partition, slot: _InFlight) -> None:
         assert slot.task is not None
         if not slot.task.cancelled() and (error := slot.task.exception()):
             self._on_crash(error)

@@ -9,11 +9,11 @@ from uuid import UUID
 
 import structlog
 
-from infra.kafka.dead_letters import RecordTooLarge, Send, bury
+from infra.kafka.dead_letters import RecordTooLarge, Send, send_dead_letter
 from infra.storage.faults import KeyRefused
 from pipeline.breaker import StorageBreaker
 from pipeline.retries import Backoff, Retry, retry_headers, retry_of
-from pipeline.thumbnailer import Answerer, failed, started
+from pipeline.thumbnailer import Thumbnailer, failed, started
 from schemas import topics
 from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted
 from schemas.faults import Fault, Internal, StorageUnavailable
@@ -36,14 +36,14 @@ SOURCE: Final = "/thumbstream/worker"
 _DELETIONS_REMEMBERED: Final = 10_000
 
 
-class Attempts:
-    """Makes attempts through an ``Answerer`` and delivers their results through ``send``."""
+class RecordHandler:
+    """Makes attempts through an ``Thumbnailer`` and delivers their results through ``send``."""
 
     def __init__(
-        self, answerer: Answerer, send: Send, *, breaker: StorageBreaker, backoff: Backoff, at_once: int
+        self, thumbnailer: Thumbnailer, send: Send, *, breaker: StorageBreaker, backoff: Backoff, at_once: int
     ) -> None:
         """At most ``at_once`` photos are being answered; those that wait for their time do not count."""
-        self._answerer = answerer
+        self._thumbnailer = thumbnailer
         self._send = send
         self._breaker = breaker
         self._backoff = backoff
@@ -66,7 +66,7 @@ class Attempts:
         try:
             retry = retry_of(record)
         except InvalidEvent as error:
-            await self._bury(record, str(error))
+            await self._send_dead_letter(record, str(error))
             return
         # Should a clock be wrong, no longer than the longest backoff.
         await self._pause(min(max(0.0, retry.due_at - time()), self._backoff.longest_seconds))
@@ -84,7 +84,7 @@ class Attempts:
         try:
             result = await self._erase(deletion)
         except KeyRefused as fault:  # waiting would only hold up the deletions behind it
-            await self._bury(record, str(fault))
+            await self._send_dead_letter(record, str(fault))
             return
         await self._publish(result, record)
 
@@ -94,7 +94,7 @@ class Attempts:
         while True:
             await self._breaker.passed()
             try:
-                return await self._answerer.erase(deletion)
+                return await self._thumbnailer.erase(deletion)
             except KeyRefused:
                 raise
             except StorageUnavailable as fault:
@@ -138,7 +138,7 @@ class Attempts:
             telling.append(asyncio.ensure_future(self._publish(started(upload, attempt), record)))
 
         try:
-            ready = await self._answerer.answer(upload, attempt, tell_started)
+            ready = await self._thumbnailer.answer(upload, attempt, tell_started)
         except KeyRefused as fault:
             return self._after(fault, upload, attempt, bound)
         except StorageUnavailable as fault:
@@ -171,12 +171,12 @@ class Attempts:
         try:
             return read_event(record)
         except InvalidEvent as error:
-            await self._bury(record, str(error))
+            await self._send_dead_letter(record, str(error))
             return None
 
-    async def _bury(self, record: Record, reason: str) -> None:
+    async def _send_dead_letter(self, record: Record, reason: str) -> None:
         log.warning("dead letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
-        await bury(self._deliver, topics.DEAD, record, reason)
+        await send_dead_letter(self._deliver, topics.DEAD, record, reason)
 
     async def _publish(self, event: Event, cause: Record) -> None:
         headers = headers_of(event, source=SOURCE, trace=cause.headers)

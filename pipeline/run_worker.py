@@ -15,7 +15,7 @@ from infra.watchdog import end_at_latest, end_when_stuck
 from pipeline.breaker import StorageBreaker
 from pipeline.render_pool.pool import RenderPool
 from pipeline.retries import Backoff
-from pipeline.thumbnailer import Answerer
+from pipeline.thumbnailer import Thumbnailer
 from pipeline.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -57,7 +57,7 @@ async def _serve(settings: Settings) -> int:
 
 
 async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked_to_stop: asyncio.Event) -> int:
-    answerer = Answerer(
+    thumbnailer = Thumbnailer(
         storage,
         pool,
         settings.renditions,
@@ -68,7 +68,7 @@ async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked
     breaker = StorageBreaker(storage.check)
     backoff = Backoff(settings.retry_attempts, settings.retry_first_seconds, settings.retry_longest_seconds)
     worker = Worker(
-        settings, answerer, breaker=breaker, backoff=backoff, at_once=_ANSWERS_PER_RENDER * settings.concurrency
+        settings, thumbnailer, breaker=breaker, backoff=backoff, at_once=_ANSWERS_PER_RENDER * settings.concurrency
     )
     worker.app.finalize()
     await worker.app.start()

@@ -53,7 +53,7 @@ class _Original:
     file_size: int
 
 
-class Answerer:
+class Thumbnailer:
     """Answers uploads and deletions, with the storage, the renderer and the limits that it is given."""
 
     def __init__(

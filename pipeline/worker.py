@@ -15,14 +15,14 @@ from faust.streams import Stream
 from faust.types import TP, EventT, StreamT
 
 from infra.kafka.clients import HEARTBEAT_SECONDS, SESSION_TIMEOUT_SECONDS
-from infra.kafka.dead_letters import LetterProducer
+from infra.kafka.dead_letters import DeadLetterProducer
 from infra.settings import Settings
 from pipeline.breaker import StorageBreaker
 from pipeline.faust_driver import transport_for
-from pipeline.ordered_acks import Windows
-from pipeline.record_handler import Attempts
+from pipeline.ordered_acks import OrderedAcks
+from pipeline.record_handler import RecordHandler
 from pipeline.retries import Backoff
-from pipeline.thumbnailer import Answerer
+from pipeline.thumbnailer import Thumbnailer
 from schemas import topics
 from schemas.records import Headers, Record
 
@@ -43,10 +43,10 @@ class _App(faust.App):
 
 
 class Worker:
-    """Consumes uploads, retries and deletions; answers each through an ``Answerer``."""
+    """Consumes uploads, retries and deletions; answers each through an ``Thumbnailer``."""
 
     def __init__(
-        self, settings: Settings, answerer: Answerer, *, breaker: StorageBreaker, backoff: Backoff, at_once: int
+        self, settings: Settings, thumbnailer: Thumbnailer, *, breaker: StorageBreaker, backoff: Backoff, at_once: int
     ) -> None:
         """At most ``at_once`` photos are being answered: some render, others are read and written meanwhile."""
         self.app = _App(
@@ -68,11 +68,11 @@ class Worker:
         transport = transport_for(self.app, settings)
         self.app.transport = transport
         self.app.producer_transport = transport
-        self._letters = LetterProducer(settings)
-        self._attempts = Attempts(answerer, self._send, breaker=breaker, backoff=backoff, at_once=at_once)
+        self._dead_letters = DeadLetterProducer(settings)
+        self._attempts = RecordHandler(thumbnailer, self._send, breaker=breaker, backoff=backoff, at_once=at_once)
         self._crashing: asyncio.Future[None] | None = None
-        self._windows: Windows[TP] = Windows(width=max(8, at_once), flow=self, on_crash=self._crash)
-        self._waiting: Windows[TP] = Windows(width=_RETRIES_WAITING, flow=self, on_crash=self._crash)
+        self._windows: OrderedAcks[TP] = OrderedAcks(width=max(8, at_once), flow=self, on_crash=self._crash)
+        self._waiting: OrderedAcks[TP] = OrderedAcks(width=_RETRIES_WAITING, flow=self, on_crash=self._crash)
         self._add_agent(topics.UPLOADED, self._windows, self._attempts.upload)
         self._add_agent(topics.RETRY, self._waiting, self._attempts.retry)
         self._add_agent(topics.DELETED, self._windows, self._attempts.deletion)
@@ -86,7 +86,7 @@ class Worker:
         if not all(in_time):
             log.warning("some photos were not done in time and will be taken up again")
         await self.app.consumer.commit()
-        await self._letters.close()
+        await self._dead_letters.close()
 
     @property
     def in_work(self) -> int:
@@ -108,7 +108,7 @@ class Worker:
         """Fetch ``partition`` again."""
         self.app.consumer.on_buffer_drop(partition)
 
-    def _add_agent(self, topic: str, windows: Windows[TP], act: Callable[[Record], Awaitable[None]]) -> None:
+    def _add_agent(self, topic: str, windows: OrderedAcks[TP], act: Callable[[Record], Awaitable[None]]) -> None:
         channel = self.app.topic(topic, key_serializer="raw", value_serializer="raw")
 
         async def take(stream: StreamT[Any]) -> None:
@@ -122,7 +122,7 @@ class Worker:
 
         self.app.agent(channel, name=f"take {topic}")(take)
 
-    def _take(self, event: EventT[bytes], windows: Windows[TP], act: Callable[[Record], Awaitable[None]]) -> None:
+    def _take(self, event: EventT[bytes], windows: OrderedAcks[TP], act: Callable[[Record], Awaitable[None]]) -> None:
         message = event.message
         if message.generation_id != self.app.consumer_generation_id:
             return
@@ -155,7 +155,7 @@ class Worker:
 
     async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         if topic == topics.DEAD:
-            await self._letters.send(topic, key, value, headers)
+            await self._dead_letters.send(topic, key, value, headers)
         else:
             own = cast(list[tuple[str, bytes]], headers)
             await self.app.producer.send_and_wait(topic, key, value, None, None, own)

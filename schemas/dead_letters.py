@@ -17,13 +17,13 @@ from schemas.records import Headers, Record, UnreadableValue, dead_headers
 from schemas.times import EARLIEST, in_range, time_json, time_of_record
 
 Settlement = Literal["replayed", "dropped"]
-Buried = Literal["worker", "projector"]
+DeadLetterOwner = Literal["worker", "projector"]
 
 #: Who buries where.
-DEAD_TOPIC_OF: Final[Mapping[Buried, str]] = {"worker": topics.DEAD, "projector": topics.PROJECTED_DEAD}
+DEAD_TOPIC_OF: Final[Mapping[DeadLetterOwner, str]] = {"worker": topics.DEAD, "projector": topics.PROJECTED_DEAD}
 
 #: What is sent to a dead topic: key, value, headers.
-Letter = tuple[bytes | None, bytes | None, Headers]
+DeadLetterRecord = tuple[bytes | None, bytes | None, Headers]
 
 _SOURCE_TOPIC: Final = "thumbstream_source_topic"
 _SOURCE_PARTITION: Final = "thumbstream_source_partition"
@@ -65,7 +65,7 @@ class DeadLetterFilter(BaseModel):
     from_offset: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of the dead topic, included")
     to_offset: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of the dead topic, included")
     settled: bool = Field(default=False, description="those that were replayed or dropped too")
-    of: Buried = Field(default="worker", description="who could not take them: the worker, or the projector")
+    of: DeadLetterOwner = Field(default="worker", description="who could not take them: the worker, or the projector")
 
     @property
     def is_narrowed(self) -> bool:
@@ -123,20 +123,20 @@ class DeadLetter:
         )
 
 
-def whole_letter(record: Record, reason: str) -> Letter:
-    """What to bury of ``record``: all of it, unchanged, and whence and why.
+def whole_dead_letter(record: Record, reason: str) -> DeadLetterRecord:
+    """The dead letter of ``record``: all of it, unchanged, and whence and why.
 
     A record with neither key nor value cannot be sent: an empty key stands for none then. One whose value could not be
     read is buried without it.
     """
     if isinstance(record.value, UnreadableValue) and record.value.left_out_bytes is not None:
-        return bare_letter(record, reason)
+        return bare_dead_letter(record, reason)
     key = b"" if record.key is None and record.value is None else record.key
     return key, record.value, dead_headers(record, reason)
 
 
-def bare_letter(record: Record, reason: str) -> Letter:
-    """What to bury of a record whose value does not fit or is not known: where it lies and why, without own headers."""
+def bare_dead_letter(record: Record, reason: str) -> DeadLetterRecord:
+    """The dead letter of a record whose value is too large or not known: its source and the reason, no own headers."""
     key = record.key if record.key and len(record.key) <= _KEPT_KEY_BYTES else b""
     bare = replace(record, value=None, headers=())
     byte_count = getattr(record.value, "left_out_bytes", None) or len(record.value or b"")
@@ -144,7 +144,7 @@ def bare_letter(record: Record, reason: str) -> Letter:
     return key, None, [*dead_headers(bare, reason), left_out]
 
 
-def letter_of(record: Record) -> DeadLetter:
+def read_dead_letter(record: Record) -> DeadLetter:
     """Read a record of a dead topic, whoever has put it there."""
     headers: dict[str, Any] = dict(record.headers)
     return DeadLetter(
@@ -156,7 +156,7 @@ def letter_of(record: Record) -> DeadLetter:
     )
 
 
-def mark_of(record: Record) -> tuple[int, Settlement] | None:
+def settlement_of(record: Record) -> tuple[int, Settlement] | None:
     """The offset that ``record`` settles in its own partition, and how; None where it is a letter."""
     headers: dict[str, Any] = dict(record.headers)
     how = _text(headers.get(_SETTLED_AS))
@@ -169,39 +169,39 @@ def mark_of(record: Record) -> tuple[int, Settlement] | None:
     return offset, "dropped" if how == "dropped" else "replayed"
 
 
-def mark_headers(letter: DeadLetter, how: Settlement) -> Headers:
+def settlement_headers(dead_letter: DeadLetter, how: Settlement) -> Headers:
     """The headers of the mark that settles ``letter``; it must go to the letter's own partition."""
     return [
-        (_SETTLES, str(letter.record.offset).encode()),
+        (_SETTLES, str(dead_letter.record.offset).encode()),
         (_SETTLED_AS, how.encode()),
         ("thumbstream_settled_at", datetime.now(UTC).isoformat().encode()),
     ]
 
 
-def replay_topic(letter: DeadLetter) -> str | None:
+def replay_topic(dead_letter: DeadLetter) -> str | None:
     """Where the letter goes when it is replayed; None where it cannot be: ``why_not_replayed`` says why."""
-    return letter.source[0] if letter.source and not why_not_replayed(letter) else None
+    return dead_letter.source[0] if dead_letter.source and not why_not_replayed(dead_letter) else None
 
 
-def why_not_replayed(letter: DeadLetter) -> str:
+def why_not_replayed(dead_letter: DeadLetter) -> str:
     """Why the letter cannot be replayed, for a person; empty where it can."""
-    if letter.source is None or letter.source[0] not in _REPLAYABLE:
+    if dead_letter.source is None or dead_letter.source[0] not in _REPLAYABLE:
         return "it does not say which of our topics it was read from"
-    if letter.left_out_bytes is not None:
-        place = "topic {}, partition {}, offset {}".format(*letter.source)
-        return f"it was buried without its value of {letter.left_out_bytes} bytes: the record itself is at {place}"
+    if dead_letter.left_out_bytes is not None:
+        place = "topic {}, partition {}, offset {}".format(*dead_letter.source)
+        return f"it was buried without its value of {dead_letter.left_out_bytes} bytes: the record itself is at {place}"
     return ""
 
 
-def replay_headers(letter: DeadLetter) -> Sequence[tuple[str, bytes | None]]:
+def replay_headers(dead_letter: DeadLetter) -> Sequence[tuple[str, bytes | None]]:
     """The letter's own headers as it had them, and the event id of its first position where it had none.
 
     So a letter that is replayed twice is one event twice, not two.
     """
-    own = [(name, value) for name, value in letter.record.headers if name not in _OF_DEATH]
-    if letter.source is None or any(name == "ce_id" for name, _ in own):
+    own = [(name, value) for name, value in dead_letter.record.headers if name not in _OF_DEATH]
+    if dead_letter.source is None or any(name == "ce_id" for name, _ in own):
         return own
-    return [*own, ("ce_id", ids.id_from_position(*letter.source).encode())]
+    return [*own, ("ce_id", ids.id_from_position(*dead_letter.source).encode())]
 
 
 def _source_of(headers: dict[str, Any]) -> tuple[str, int, int] | None:
@@ -232,20 +232,20 @@ def _text(value: bytes | None) -> str:
     return (value or b"").decode(errors="replace")
 
 
-def letter_json(letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
+def dead_letter_json(dead_letter: DeadLetter, how: Settlement | None) -> dict[str, Any]:
     """A dead letter as HTTP shows it."""
-    record, source = letter.record, letter.source
+    record, source = dead_letter.record, dead_letter.source
     value = record.value
     return {
         "partition": record.partition,
         "offset": record.offset,
-        "died_at": time_json(letter.died_at),
+        "died_at": time_json(dead_letter.died_at),
         "source": source and dict(zip(("topic", "partition", "offset"), source, strict=True)),
-        "workspace_id": letter.workspace_id,
-        "reason": letter.reason,
+        "workspace_id": dead_letter.workspace_id,
+        "reason": dead_letter.reason,
         "key": None if record.key is None else record.key[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
         "value": None if value is None else value[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
-        "value_size": letter.value_bytes,
-        "value_left_out": letter.left_out_bytes is not None,
+        "value_size": dead_letter.value_bytes,
+        "value_left_out": dead_letter.left_out_bytes is not None,
         "settled": how,
     }

@@ -22,7 +22,7 @@ PROJECTED: Final = (UPLOADED, DELETED, *RESULTS)
 DEAD_LETTERS: Final = (DEAD, PROJECTED_DEAD)
 
 #: Of what the projector reads: where the worker buries what is no event, so that the projector need not.
-BURIED_BY_WORKER: Final = (UPLOADED, DELETED)
+DEAD_LETTERED_BY_WORKER: Final = (UPLOADED, DELETED)
 
 ALL: Final = (UPLOADED, DELETED, *RESULTS, RETRY, *DEAD_LETTERS)
 

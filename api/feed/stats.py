@@ -15,7 +15,7 @@ from sqlmodel import col
 from api.feed.subscribers import Feed
 from api.store.database import LONG_SECONDS, Database
 from api.store.tables import PhotoRow
-from infra.kafka.aiokafka_patches import own_cancellations_only
+from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.group_backlog import GroupBacklog
 from infra.readiness import CannotTell, NotWorking
 from infra.settings import Settings
@@ -51,7 +51,7 @@ class Lag:
         """Keep ``records`` true until cancelled; costs nothing while no one looks."""
         while True:
             if self._feed.subscriber_count():
-                with contextlib.suppress(KafkaError, OSError), own_cancellations_only():
+                with contextlib.suppress(KafkaError, OSError), stray_cancellation_as_error():
                     async with contextlib.AsyncExitStack() as stack:
                         with self._explained():
                             async with asyncio.timeout(_LAG_TIMEOUT_SECONDS):

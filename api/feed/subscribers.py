@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from api.store.database import Database
 from api.store.tables import JournalIdentityRow, JournalRow
-from api.store.wakeups import heard
+from api.store.wakeups import wait_for_wakeup
 from schemas import topics
 
 log = structlog.get_logger(__name__)
@@ -73,9 +73,9 @@ class Subscriber:
 class Feed:
     """Tails the journal and hands each row to the subscribers of its workspace."""
 
-    def __init__(self, database: Database, bell: asyncio.Event) -> None:
+    def __init__(self, database: Database, wakeup: asyncio.Event) -> None:
         self._database = database
-        self._bell = bell
+        self._wakeup = wakeup
         self._subscribers: dict[str, set[Subscriber]] = defaultdict(set)
         self._done_at: dict[str, deque[float]] = defaultdict(deque)
         self._is_watched = asyncio.Event()
@@ -97,7 +97,7 @@ class Feed:
         while True:
             try:
                 if self._subscribers:
-                    await heard(self._bell, at_most_seconds=_LOOK_AGAIN_SECONDS)
+                    await wait_for_wakeup(self._wakeup, at_most_seconds=_LOOK_AGAIN_SECONDS)
                     await self.catch_up()
                 else:
                     with contextlib.suppress(TimeoutError):

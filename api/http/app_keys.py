@@ -10,7 +10,7 @@ from api.feed.subscribers import Feed
 from api.http.route import Route
 from api.photos.uploads import UploadStore
 from api.store.database import Database
-from api.store.wakeups import Bells
+from api.store.wakeups import Wakeups
 from infra.settings import Settings
 from infra.storage.client import Storage
 
@@ -18,7 +18,7 @@ ROUTES: Final = web.AppKey("routes", tuple[Route, ...])
 SETTINGS: Final = web.AppKey("settings", Settings)
 DATABASE: Final = web.AppKey("database", Database)
 STORAGE: Final = web.AppKey("storage", Storage)
-BELLS: Final = web.AppKey("bells", Bells)
+WAKEUPS: Final = web.AppKey("bells", Wakeups)
 UPLOAD_STORE: Final = web.AppKey("upload_store", UploadStore)
 HEALTH: Final = web.AppKey("health", Health)
 FEED: Final = web.AppKey("feed", Feed)

@@ -66,7 +66,7 @@ def _made_key(file: Path) -> str:
     return file.read_text().strip()
 
 
-class Gate:
+class Authenticator:
     """Knows the admin key."""
 
     def __init__(self, key: str) -> None:
@@ -74,12 +74,12 @@ class Gate:
         #: Names the key in the sessions that it opened: a new admin key ends them all.
         self.key_id = f"admin-{hmac.digest(self._key, b'thumbstream session', 'sha256').hex()[:32]}"
 
-    def knows(self, key: str) -> bool:
+    def is_valid_key(self, key: str) -> bool:
         """Whether this is the admin key; takes as long for a near miss as for nonsense."""
         return hmac.compare_digest(sha256(key.encode(errors="replace")).digest(), sha256(self._key).digest())
 
 
-GATE: Final = web.AppKey("gate", Gate)
+AUTHENTICATOR: Final = web.AppKey("gate", Authenticator)
 
 
 async def caller_of(request: web.Request) -> Caller | None:
@@ -89,16 +89,16 @@ async def caller_of(request: web.Request) -> Caller | None:
         Problem: 401 for a key that is none, 403 for a change that another site's page asks for.
         SQLAlchemyError: a session could not be looked up.
     """
-    gate = request.app[GATE]
+    authenticator = request.app[AUTHENTICATOR]
     for header in request.headers.getall(hdrs.AUTHORIZATION, ()):
         scheme, _, key = header.strip().partition(" ")
         if scheme.lower() == "bearer":
-            if gate.knows(key.strip()):
+            if authenticator.is_valid_key(key.strip()):
                 return Caller("admin")
             raise unauthorized("the key is not known")
     token = request.cookies.get(COOKIE)
     session = await request.app[SESSIONS].find(token) if token else None
-    if session is None or session.key_id != gate.key_id:
+    if session is None or session.key_id != authenticator.key_id:
         return None
     if request.method not in _SAFE_METHODS and not is_same_origin(request):
         raise Problem(403, "a session is good for requests of its own page only")

@@ -47,7 +47,7 @@ class Received:
 
 
 @contextlib.asynccontextmanager
-async def received(request: web.Request, settings: Settings, storage: Storage) -> AsyncIterator[Received]:
+async def receive_upload(request: web.Request, settings: Settings, storage: Storage) -> AsyncIterator[Received]:
     """The upload in a temporary file, which is gone when the context ends.
 
     Raises:
@@ -67,7 +67,7 @@ async def received(request: web.Request, settings: Settings, storage: Storage) -
             await storage.in_thread(upload.path.unlink, True, what="erasing a temporary file")
 
 
-async def header_of(upload: Received, settings: Settings, storage: Storage) -> Header:
+async def read_upload_header(upload: Received, settings: Settings, storage: Storage) -> Header:
     """What the photo says about itself.
 
     Raises:

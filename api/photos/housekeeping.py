@@ -48,7 +48,7 @@ class Housekeeping:
         self._storage = storage
         self._lease = lease
         self._limit = timedelta(seconds=settings.store_within_seconds)
-        self._said = ""
+        self._logged = ""
 
     async def run(self) -> None:
         """Prune now and then until cancelled; database and storage may come and go."""
@@ -66,9 +66,9 @@ class Housekeeping:
                         pass
                 if is_first:
                     await self.clear_pending_uploads()
-                self._say("")
+                self._log_once("")
             except (SQLAlchemyError, StorageUnavailable, OSError) as error:
-                self._say(f"{type(error).__name__}: {error}")
+                self._log_once(f"{type(error).__name__}: {error}")
 
     async def clear_pending_uploads(self) -> None:
         """Abandon the uploads that are overdue, and erase the files of those that were abandoned.
@@ -106,10 +106,10 @@ class Housekeeping:
         if failures:
             raise failures[0]
 
-    def _say(self, reason: str) -> None:
-        if reason and reason != self._said:
+    def _log_once(self, reason: str) -> None:
+        if reason and reason != self._logged:
             log.warning("could not prune", reason=reason[:500])
-        self._said = reason
+        self._logged = reason
 
 
 async def _prune_now(session: AsyncSession) -> bool:

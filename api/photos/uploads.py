@@ -15,7 +15,7 @@ from api.photos.errors import Unavailable
 from api.photos.pending_uploads import Abandoned
 from api.store.database import Database
 from api.store.tables import PhotoRow
-from api.store.wakeups import Bells
+from api.store.wakeups import Wakeups
 from infra.settings import Settings
 from infra.storage.client import Storage
 from schemas.events import PhotoUploaded
@@ -30,11 +30,11 @@ _CLEAN_UP_SECONDS: Final = 5.0
 class UploadStore:
     """Stores uploads. Does not need Kafka."""
 
-    def __init__(self, settings: Settings, database: Database, storage: Storage, bells: Bells) -> None:
+    def __init__(self, settings: Settings, database: Database, storage: Storage, wakeups: Wakeups) -> None:
         self._seconds = settings.store_within_seconds
         self._database = database
         self._storage = storage
-        self._bells = bells
+        self._wakeups = wakeups
 
     async def find_by_idempotency_key(self, workspace_id: str, idempotency: Idempotency) -> PhotoRow | None:
         """The photo that the first upload with this idempotency key made, if there was one.
@@ -78,7 +78,7 @@ class UploadStore:
             if (first := await self.find_by_idempotency_key(event.workspace_id, idempotency)) is None:
                 raise
             return first
-        self._bells.ring()
+        self._wakeups.ring()
         return row
 
     async def _put(self, file: Path, event: PhotoUploaded) -> None:

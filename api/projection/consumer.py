@@ -2,7 +2,7 @@
 
 Delivery: at least once. The offsets of a batch are committed after its transaction; what is read again because of a
 crash or a rebalance folds to the same rows. What cannot be folded is on the projector's dead topic before the offsets
-of its batch are committed, so a batch that is read again may bury it twice.
+of its batch are committed, so a batch that is read again may make two dead letters of it.
 """
 
 import asyncio
@@ -18,10 +18,10 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyErro
 
 from api.projection.apply import apply
 from api.store.database import Database
-from api.store.wakeups import Bells
+from api.store.wakeups import Wakeups
 from infra.kafka import clients
-from infra.kafka.aiokafka_patches import own_cancellations_only
-from infra.kafka.dead_letters import LetterProducer, bury
+from infra.kafka.aiokafka_patches import stray_cancellation_as_error
+from infra.kafka.dead_letters import DeadLetterProducer, send_dead_letter
 from infra.readiness import Progress
 from infra.settings import Settings
 from schemas import topics
@@ -66,13 +66,13 @@ class TopicsRenewed(Exception):
 class Projector:
     """Reads events for ever; brokers and database may come and go."""
 
-    def __init__(self, settings: Settings, database: Database, bells: Bells) -> None:
+    def __init__(self, settings: Settings, database: Database, wakeups: Wakeups) -> None:
         self._settings = settings
         self._database = database
-        self._bells = bells
+        self._wakeups = wakeups
         self._consumer: AIOKafkaConsumer | None = None
-        self._letters = LetterProducer(settings)
-        self._said = ""
+        self._dead_letters = DeadLetterProducer(settings)
+        self._logged = ""
         self._found_nothing = asyncio.Event()
         #: The last of what we have committed: a partition and its offset.
         self._committed: tuple[TopicPartition, int] | None = None
@@ -86,12 +86,12 @@ class Projector:
         finally:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_ANSWER_SECONDS):
-                    await self._letters.close()
+                    await self._dead_letters.close()
 
     async def _run(self) -> None:
         while True:
             try:
-                with own_cancellations_only():
+                with stray_cancellation_as_error():
                     await clients.wait_for_topics(self._settings)
                     async with self._reading() as consumer:
                         await self._project_all(consumer)
@@ -152,19 +152,19 @@ class Projector:
                 look_at = loop.time() + _LOOK_AFTER_SECONDS
 
     async def _project(self, batch: Batch) -> None:
-        """Fold a batch and bury what cannot be folded, however long database or brokers are away; never skip it."""
+        """Fold a batch; what cannot be folded becomes dead letters. Waits as long as the database or Kafka is away."""
         found, refused = _read_all(record for records in batch.values() for record in records)
         while found:
             try:
                 refused += await self._fold(found)
                 break
             except (SQLAlchemyError, OSError) as error:
-                self._say(f"{type(error).__name__}: {error}")
+                self._log_once(f"{type(error).__name__}: {error}")
                 await asyncio.sleep(_PAUSE_SECONDS)
-        self._say("")
+        self._log_once("")
         for record, reason in refused:
             log.warning("dead letter", **_position(record), reason=reason)
-            await bury(self._deliver, topics.PROJECTED_DEAD, record, reason)
+            await send_dead_letter(self._deliver, topics.PROJECTED_DEAD, record, reason)
 
     async def _fold(self, found: Sequence[Found]) -> list[Refused]:
         """Fold events in one transaction; where the database refuses one, in halves, so that it holds up no other.
@@ -174,7 +174,7 @@ class Projector:
         events = [event for _, event in found]
         try:
             if await self._database.write_batch(lambda connection: apply(connection, events)):
-                self._bells.journal.set()
+                self._wakeups.journal.set()
             return []
         except Exception as error:
             if not _is_refusal(error):
@@ -189,7 +189,7 @@ class Projector:
         """Return when Kafka has the letter, however long that takes."""
         while True:
             try:
-                await self._letters.send(topic, key, value, headers)
+                await self._dead_letters.send(topic, key, value, headers)
                 return
             except (KafkaError, OSError) as error:
                 log.warning("could not produce", topic=topic, reason=repr(error))
@@ -221,12 +221,12 @@ class Projector:
                 return  # a heartbeat has told the consumer before us, and it reads from the start
             raise TopicsRenewed(f"{partition.topic}/{partition.partition} was committed up to {offset}, is at {known}")
 
-    def _say(self, reason: str) -> None:
-        if reason and reason != self._said:
+    def _log_once(self, reason: str) -> None:
+        if reason and reason != self._logged:
             log.warning("the projector waits for the database", reason=reason[:500])
-        elif self._said and not reason:
+        elif self._logged and not reason:
             log.info("the projector goes on")
-        self._said = reason
+        self._logged = reason
 
 
 def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refused]]:
@@ -238,7 +238,7 @@ def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refu
         try:
             found.append((record, read_event(record)))
         except InvalidEvent as error:
-            if record.topic not in topics.BURIED_BY_WORKER:
+            if record.topic not in topics.DEAD_LETTERED_BY_WORKER:
                 refused.append((record, str(error)))
     return found, refused
 

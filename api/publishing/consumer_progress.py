@@ -22,7 +22,7 @@ from sqlmodel import col
 from api.store.database import Database, database_time
 from api.store.tables import PhotoRow
 from infra.kafka import clients
-from infra.kafka.aiokafka_patches import own_cancellations_only
+from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.group_backlog import Backlog, GroupBacklog
 from infra.settings import Settings
 
@@ -119,7 +119,7 @@ class ConsumerProgress:
         """Look again and again until cancelled; what cannot be seen is no fault of the group's."""
         while True:
             try:
-                with own_cancellations_only():
+                with stray_cancellation_as_error():
                     async with GroupBacklog(self._settings, self._group) as asking:
                         while True:
                             async with asyncio.timeout(_ANSWER_SECONDS):
@@ -127,7 +127,7 @@ class ConsumerProgress:
                             await asyncio.sleep(_EVERY_SECONDS)
             except (KafkaError, SQLAlchemyError, OSError):
                 self._rule.forget()
-                self._say("")
+                self._log_once("")
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def _look(self, asking: GroupBacklog) -> None:
@@ -135,15 +135,15 @@ class ConsumerProgress:
         self._rule.see(await asking.read(*self._topics), loop.time())
         worst = self._rule.worst(loop.time())
         if worst is None:
-            self._say("")
+            self._log_once("")
             return
         members = await self._members()
         if members != 0 and self._is_busy is not None and await self._is_busy():
-            self._say("")
+            self._log_once("")
             return
         partition, offset, seconds = worst
         nobody = "; nobody is in the group" if members == 0 else ""
-        self._say(
+        self._log_once(
             f"group {self._group} has committed nothing for {seconds:.0f} s although there is something to read: "
             f"{partition.topic}, partition {partition.partition}, from offset {offset}{nobody}"
         )
@@ -160,7 +160,7 @@ class ConsumerProgress:
         finally:
             await admin.close()
 
-    def _say(self, reason: str) -> None:
+    def _log_once(self, reason: str) -> None:
         if reason and not self._reason:
             log.warning("a consumer group stands still", group=self._group, reason=reason)
         elif self._reason and not reason:

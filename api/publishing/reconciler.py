@@ -12,12 +12,12 @@ from aiokafka.errors import KafkaError
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.publishing.republish import Overdue, anything_overdue, outbox_room, republish
-from api.publishing.topic_loss import BrokerMemory
-from api.publishing.watermark import clock_of
+from api.publishing.topic_loss import TopicLossDetector
+from api.publishing.watermark import watermark_of
 from api.store.database import LONG_SECONDS, Database, database_time
 from api.store.leases import Lease
-from api.store.wakeups import Bells
-from infra.kafka.aiokafka_patches import own_cancellations_only
+from api.store.wakeups import Wakeups
+from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.metrics import REPUBLISHED
 from infra.settings import Settings
 from schemas import topics
@@ -39,15 +39,15 @@ class Reconciler:
     """Publishes again what was lost, and what is overdue."""
 
     def __init__(
-        self, settings: Settings, database: Database, lease: Lease, bells: Bells, memory: BrokerMemory
+        self, settings: Settings, database: Database, lease: Lease, wakeups: Wakeups, memory: TopicLossDetector
     ) -> None:
         self._settings = settings
         self._database = database
         self._lease = lease
-        self._bells = bells
+        self._wakeups = wakeups
         self._memory = memory
         self._after = timedelta(seconds=settings.reconcile_after_seconds)
-        self._said = ""
+        self._logged = ""
 
     async def run(self) -> None:
         """Look and republish until cancelled; brokers and database may come and go."""
@@ -62,7 +62,7 @@ class Reconciler:
             if not self._lease.is_held:
                 continue
             try:
-                with own_cancellations_only():
+                with stray_cancellation_as_error():
                     if loop.time() >= memory_at:
                         memory_at = loop.time() + _TOPICS_EVERY_SECONDS
                         await self._memory.check()
@@ -70,9 +70,9 @@ class Reconciler:
                     if loop.time() >= overdue_at:
                         overdue_at = loop.time() + overdue_every
                         await self.republish_overdue()
-                self._say("")
+                self._log_once("")
             except (KafkaError, SQLAlchemyError, OSError) as error:
-                self._say(f"{type(error).__name__}: {error}")
+                self._log_once(f"{type(error).__name__}: {error}")
 
     async def republish_lost(self) -> int:
         """Publish again what is known to be lost, as far as there is room. Returns how many."""
@@ -85,8 +85,8 @@ class Reconciler:
             if not await anything_overdue(session, wall):
                 return 0
         clocks = [
-            await clock_of(self._settings, topics.WORKER_GROUP, _WORKED_OFF),
-            await clock_of(self._settings, topics.PROJECTOR_GROUP, topics.PROJECTED),
+            await watermark_of(self._settings, topics.WORKER_GROUP, _WORKED_OFF),
+            await watermark_of(self._settings, topics.PROJECTOR_GROUP, topics.PROJECTED),
         ]
         known = [clock for clock in clocks if clock is not None]
         if len(known) < len(clocks):
@@ -98,13 +98,13 @@ class Reconciler:
             room = await outbox_room(session, OUTBOX_ROOM)
         if room <= 0 or not (count := await republish(self._database, overdue, room)):
             return 0
-        self._bells.ring()
+        self._wakeups.ring()
         why = "lost" if overdue is None else "overdue"
         REPUBLISHED.labels(why).inc(count)
         log.warning("published again", why=why, count=count)
         return count
 
-    def _say(self, reason: str) -> None:
-        if reason and reason != self._said:
+    def _log_once(self, reason: str) -> None:
+        if reason and reason != self._logged:
             log.warning("the reconciler waits", reason=reason[:500])
-        self._said = reason
+        self._logged = reason

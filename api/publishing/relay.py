@@ -22,9 +22,9 @@ from api.publishing.oversized import shorten_or_give_up, within_bounds
 from api.store.database import Database
 from api.store.leases import Lease
 from api.store.tables import OutboxRow
-from api.store.wakeups import heard
+from api.store.wakeups import wait_for_wakeup
 from infra.kafka import clients
-from infra.kafka.aiokafka_patches import own_cancellations_only
+from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class Relay:
         self,
         settings: Settings,
         database: Database,
-        bell: asyncio.Event,
+        wakeup: asyncio.Event,
         lease: Lease,
         prepare: Callable[[], Awaitable[object]],
     ) -> None:
@@ -65,7 +65,7 @@ class Relay:
         """
         self._settings = settings
         self._database = database
-        self._bell = bell
+        self._wakeup = wakeup
         self._lease = lease
         self._prepare = prepare
         self._producer: AIOKafkaProducer | None = None
@@ -78,26 +78,26 @@ class Relay:
         self._pause = _FIRST_PAUSE_SECONDS
         #: The next page begins behind this row.
         self._after = 0
-        self._said = ""
+        self._logged = ""
 
     async def run(self) -> None:
         """Publish until cancelled."""
         try:
             while True:
                 if not await self._turn():
-                    await heard(
-                        self._bell, at_most_seconds=_PATIENCE_SECONDS if self._in_flight else _LOOK_AGAIN_SECONDS
+                    await wait_for_wakeup(
+                        self._wakeup, at_most_seconds=_PATIENCE_SECONDS if self._in_flight else _LOOK_AGAIN_SECONDS
                     )
         finally:
             await self._close_producer()
 
     async def drain(self) -> None:
         """Return when the outbox is empty; at once where Kafka is away or another instance is at it."""
-        while self._lease.is_held and not self._said:
+        while self._lease.is_held and not self._logged:
             async with self._database.reading() as session:
                 if await session.scalar(select(col(OutboxRow.id)).limit(1)) is None:
                     return
-            self._bell.set()
+            self._wakeup.set()
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
 
     async def publish_waiting(self) -> bool:
@@ -124,18 +124,18 @@ class Relay:
         if not self._lease.is_held:
             return False
         try:
-            with own_cancellations_only():
+            with stray_cancellation_as_error():
                 more = await self.publish_waiting()
                 if self._has_failed and not self._in_flight:
                     await self._close_producer()
         except (KafkaError, OSError, SQLAlchemyError) as error:
             await self._close_producer()
-            self._say(_words_of(error))
+            self._log_once(_words_of(error))
             await asyncio.sleep(self._next_pause())
             return True
         if not self._held_back and not self._in_flight:
             self._pause = _FIRST_PAUSE_SECONDS
-            self._say("")
+            self._log_once("")
         return more
 
     async def _page(self) -> Sequence[OutboxRow]:
@@ -182,7 +182,7 @@ class Relay:
                     refused.append(row)
                 else:
                     failed.append(key)
-                    self._say(_words_of(failure))
+                    self._log_once(_words_of(failure))
                 break
         if failed:
             self._held_back |= dict.fromkeys(failed, monotonic() + self._next_pause())
@@ -221,10 +221,10 @@ class Relay:
                 delivery.exception()  # looked at, lest the event loop complain
         self._in_flight.clear()
 
-    def _say(self, reason: str) -> None:
-        if reason == self._said:
+    def _log_once(self, reason: str) -> None:
+        if reason == self._logged:
             return
-        self._said = reason
+        self._logged = reason
         if reason:
             log.warning("the outbox waits", reason=reason)
         else:

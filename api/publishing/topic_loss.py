@@ -18,11 +18,11 @@ from schemas import topics
 
 log = structlog.get_logger(__name__)
 
-_MARKED: Final = (TopicPartition(topics.UPLOADED, 0), TopicPartition(topics.DELETED, 0))
+_SENTINELS: Final = (TopicPartition(topics.UPLOADED, 0), TopicPartition(topics.DELETED, 0))
 _ANSWER_SECONDS: Final = 10.0
 
 
-class BrokerMemory:
+class TopicLossDetector:
     """Asked before anything is published, and now and then: so nothing is lost with a topic, and nothing goes twice."""
 
     def __init__(self, settings: Settings, database: Database) -> None:
@@ -45,7 +45,7 @@ class BrokerMemory:
             try:
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await consumer.start()
-                    known = [await consumer.committed(partition) for partition in _MARKED]
+                    known = [await consumer.committed(partition) for partition in _SENTINELS]
                 lost = await mark_lost(self._database) if None in known else 0
                 if lost:
                     log.warning("the topics were made anew: what is unfinished goes out again", count=lost)
@@ -58,6 +58,6 @@ class BrokerMemory:
 
 
 async def _remember(consumer: AIOKafkaConsumer) -> None:
-    consumer.assign(_MARKED)
-    consumer.pause(*_MARKED)
-    await consumer.commit(dict.fromkeys(_MARKED, 1))
+    consumer.assign(_SENTINELS)
+    consumer.pause(*_SENTINELS)
+    await consumer.commit(dict.fromkeys(_SENTINELS, 1))

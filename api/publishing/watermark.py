@@ -16,7 +16,7 @@ from schemas.times import EARLIEST
 _ANSWER_SECONDS: Final = 20.0
 
 
-async def clock_of(settings: Settings, group: str, names: Iterable[str]) -> datetime | None:
+async def watermark_of(settings: Settings, group: str, names: Iterable[str]) -> datetime | None:
     """When the oldest record was published that ``group`` has not finished on the topics ``names``.
 
     Where nothing waits it is the moment of the call; None where a topic is missing. Where the time of what waits cannot

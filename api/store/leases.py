@@ -72,7 +72,7 @@ class Lease:
         if is_ours:
             self._ends_at = asked_at + _LASTS_SECONDS
 
-    async def give_back(self) -> None:
+    async def release(self) -> None:
         """Let another instance have it at once."""
         self._ends_at = 0.0
         mine = delete(LeaseRow).where(col(LeaseRow.name) == self._name, col(LeaseRow.holder) == self._holder)

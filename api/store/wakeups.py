@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
-class Bells:
+class Wakeups:
     """Rung after a commit; whoever waits for one also looks by itself now and then, for what others have committed."""
 
     #: There are outbox rows.
@@ -19,11 +19,11 @@ class Bells:
         self.journal.set()
 
 
-async def heard(bell: asyncio.Event, *, at_most_seconds: float) -> None:
+async def wait_for_wakeup(wakeup: asyncio.Event, *, at_most_seconds: float) -> None:
     """Return when ``bell`` rings, or after ``at_most_seconds``; the bell is silent again then."""
     try:
         async with asyncio.timeout(at_most_seconds):
-            await bell.wait()
+            await wakeup.wait()
     except TimeoutError:
         pass
-    bell.clear()
+    wakeup.clear()

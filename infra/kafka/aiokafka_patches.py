@@ -169,7 +169,7 @@ async def _end(*tasks: asyncio.Future[Any] | None) -> None:
         raise asyncio.CancelledError
 
 
-def mend_consumers() -> None:
+def patch_aiokafka() -> None:
     """Patch every client of this process, Faust's too."""
     read_fetches_leniently()
     limit_decompression()
@@ -185,7 +185,7 @@ def mend_consumers() -> None:
     client_module.create_conn = _create_connection
 
 
-def impatient(producer: Any) -> Any:
+def with_short_timeouts(producer: Any) -> Any:
     """Have a producer that is not yet started give up on silent connections soon, though not on its records."""
     producer.client._request_timeout_ms = min(producer.client._request_timeout_ms, _ANSWER_MS)
     producer._sender._request_timeout_ms = min(producer._sender._request_timeout_ms, _REPLICAS_MS)
@@ -193,7 +193,7 @@ def impatient(producer: Any) -> Any:
 
 
 @contextmanager
-def own_cancellations_only() -> Iterator[None]:
+def stray_cancellation_as_error() -> Iterator[None]:
     """Within, a cancellation that nobody asked of this task is a fault of Kafka's like any other.
 
     Raises:

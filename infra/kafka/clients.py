@@ -19,14 +19,14 @@ from aiokafka.errors import (
 )
 from aiokafka.helpers import create_ssl_context
 
-from infra.kafka.aiokafka_patches import impatient, mend_consumers
+from infra.kafka.aiokafka_patches import patch_aiokafka, with_short_timeouts
 from infra.settings import Settings
 from schemas import topics
 from schemas.records import Record
 
 log = structlog.get_logger(__name__)
 
-mend_consumers()
+patch_aiokafka()
 
 #: How soon a dead member's partitions move. 6 s is the least that Apache Kafka allows by default.
 SESSION_TIMEOUT_SECONDS: Final = 6.0
@@ -83,7 +83,7 @@ def producer_options(settings: Settings) -> dict[str, Any]:
 
 def new_producer(settings: Settings, **options: Any) -> AIOKafkaProducer:
     """A producer that is not yet started."""
-    return impatient(AIOKafkaProducer(**client_options(settings), **(producer_options(settings) | options)))
+    return with_short_timeouts(AIOKafkaProducer(**client_options(settings), **(producer_options(settings) | options)))
 
 
 async def started(producer: AIOKafkaProducer) -> AIOKafkaProducer:

@@ -12,18 +12,18 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
 from infra.kafka import clients
-from infra.kafka.dead_letters import new_letter_producer
+from infra.kafka.dead_letters import new_dead_letter_producer
 from infra.settings import Settings
 from schemas import topics
 from schemas.dead_letters import (
     DeadLetter,
     DeadLetterFilter,
     Settlement,
-    letter_of,
-    mark_headers,
-    mark_of,
+    read_dead_letter,
     replay_headers,
     replay_topic,
+    settlement_headers,
+    settlement_of,
     why_not_replayed,
 )
 from schemas.records import Record
@@ -32,7 +32,7 @@ _POLL_MS: Final = 200
 _POLL_RECORDS: Final = 500
 #: Brokers that give nothing for so long while there is something are away.
 _PATIENCE_SECONDS: Final = 20.0
-_BATCH_LETTERS: Final = 100
+_BATCH_DEAD_LETTERS: Final = 100
 _BATCH_BYTES: Final = 4_000_000
 
 Found = tuple[DeadLetter, Settlement | None]
@@ -46,7 +46,7 @@ class Survey:
     ends: Mapping[TopicPartition, int]
     settled: Mapping[tuple[int, int], Settlement]
     #: Letters, settled or not.
-    letters: int
+    dead_letters: int
     #: Whether there are older records that were not looked at.
     is_cut: bool
 
@@ -96,30 +96,30 @@ class DeadLetters:
         starts, is_cut = await self._starts(criteria, newest_records)
         ends: dict[TopicPartition, int] = {}
         settled: dict[tuple[int, int], Settlement] = {}
-        letters = 0
+        dead_letters = 0
         async for record in self._records(starts, ends):
-            mark = mark_of(record)
+            mark = settlement_of(record)
             if mark is None:
-                letters += 1
+                dead_letters += 1
             else:
                 settled.setdefault((record.partition, mark[0]), mark[1])
-        return Survey(starts, ends, settled, letters, is_cut)
+        return Survey(starts, ends, settled, dead_letters, is_cut)
 
-    async def letters(self, survey: Survey, criteria: DeadLetterFilter) -> AsyncGenerator[Found, None]:
+    async def dead_letters(self, survey: Survey, criteria: DeadLetterFilter) -> AsyncGenerator[Found, None]:
         """The letters that match ``criteria``, oldest first in each partition, and how each was settled, if it was."""
         async for record in self._records(survey.starts, dict(survey.ends)):
-            if mark_of(record) is not None:
+            if settlement_of(record) is not None:
                 continue
-            letter = letter_of(record)
-            how = survey.settled.get(letter.position)
-            if (criteria.settled or how is None) and letter.is_wanted(criteria):
-                yield letter, how
+            dead_letter = read_dead_letter(record)
+            how = survey.settled.get(dead_letter.position)
+            if (criteria.settled or how is None) and dead_letter.is_wanted(criteria):
+                yield dead_letter, how
 
-    async def letter(self, partition: int, offset: int) -> Found | None:
+    async def dead_letter(self, partition: int, offset: int) -> Found | None:
         """One letter; None where there is none at that place."""
         criteria = DeadLetterFilter(partition=partition, from_offset=offset, to_offset=offset, settled=True)
         survey = await self.survey(criteria)
-        async for found in self.letters(survey, criteria):
+        async for found in self.dead_letters(survey, criteria):
             return found
         return None
 
@@ -128,9 +128,9 @@ class DeadLetters:
         newest: list[tuple[Any, Found]] = []
         matched = 0
         survey = await self.survey(criteria, newest_records=newest_records)
-        async for letter, how in self.letters(survey, criteria):
+        async for dead_letter, how in self.dead_letters(survey, criteria):
             matched += 1
-            entry = ((letter.died_at, letter.position), (letter, how))
+            entry = ((dead_letter.died_at, dead_letter.position), (dead_letter, how))
             (heapq.heappush if len(newest) < limit else heapq.heappushpop)(newest, entry)
         return Listing([found for _, found in sorted(newest, key=lambda entry: entry[0])], matched, survey)
 
@@ -155,12 +155,12 @@ class DeadLetters:
         settled = Settled()
         survey = await self.survey(criteria, newest_records=newest_records)
         async with contextlib.AsyncExitStack() as stack:
-            letters = await stack.enter_async_context(contextlib.aclosing(self.letters(survey, criteria)))
+            dead_letters = await stack.enter_async_context(contextlib.aclosing(self.dead_letters(survey, criteria)))
             if not dry_run:
-                producer = new_letter_producer(self._settings)
+                producer = new_dead_letter_producer(self._settings)
                 stack.push_async_callback(producer.stop)
                 await producer.start()
-            async for batch in _batches(letters, limit, settled):
+            async for batch in _batches(dead_letters, limit, settled):
                 settleable = _split_off_skipped(batch, how, settled)
                 if not dry_run:
                     await _settle_batch(producer, settleable, how, settled)
@@ -236,18 +236,18 @@ async def open_dead_letters(settings: Settings, topic: str = topics.DEAD) -> Asy
 
 
 async def _batches(
-    letters: AsyncIterator[Found], limit: int | None, settled: Settled
+    dead_letters: AsyncIterator[Found], limit: int | None, settled: Settled
 ) -> AsyncIterator[list[DeadLetter]]:
     batch: list[DeadLetter] = []
     byte_count = 0
-    async for letter, _ in letters:
+    async for dead_letter, _ in dead_letters:
         if settled.matched == limit:
             settled.more = True
             break
         settled.matched += 1
-        batch.append(letter)
-        byte_count += len(letter.record.value or b"")
-        if len(batch) >= _BATCH_LETTERS or byte_count >= _BATCH_BYTES:
+        batch.append(dead_letter)
+        byte_count += len(dead_letter.record.value or b"")
+        if len(batch) >= _BATCH_DEAD_LETTERS or byte_count >= _BATCH_BYTES:
             yield batch
             batch, byte_count = [], 0
     if batch:
@@ -257,12 +257,12 @@ async def _batches(
 def _split_off_skipped(batch: Sequence[DeadLetter], how: Settlement, settled: Settled) -> list[DeadLetter]:
     """Those of ``batch`` that can be settled; the others are noted with the reason."""
     found = []
-    for letter in batch:
-        if how == "replayed" and (why := why_not_replayed(letter)):
-            settled.skipped.append((letter.position, why))
+    for dead_letter in batch:
+        if how == "replayed" and (why := why_not_replayed(dead_letter)):
+            settled.skipped.append((dead_letter.position, why))
         else:
-            settled.by_topic[letter.source[0] if letter.source else "an unknown topic"] += 1
-            found.append(letter)
+            settled.by_topic[dead_letter.source[0] if dead_letter.source else "an unknown topic"] += 1
+            found.append(dead_letter)
     return found
 
 
@@ -271,26 +271,26 @@ async def _settle_batch(
 ) -> None:
     failures: list[BaseException] = []
     if how == "replayed":
-        outcomes = await _all_of(_replay(producer, letter) for letter in batch)
+        outcomes = await _all_of(_replay(producer, dead_letter) for dead_letter in batch)
         failures += [outcome for outcome in outcomes if outcome is not None]
-        batch = [letter for letter, outcome in zip(batch, outcomes, strict=True) if outcome is None]
-    outcomes = await _all_of(_mark(producer, letter, how) for letter in batch)
+        batch = [dead_letter for dead_letter, outcome in zip(batch, outcomes, strict=True) if outcome is None]
+    outcomes = await _all_of(_send_settlement(producer, dead_letter, how) for dead_letter in batch)
     failures += [outcome for outcome in outcomes if outcome is not None]
     settled.done += sum(outcome is None for outcome in outcomes)
     if failures:
         raise failures[0]
 
 
-async def _replay(producer: AIOKafkaProducer, letter: DeadLetter) -> None:
-    record = letter.record
+async def _replay(producer: AIOKafkaProducer, dead_letter: DeadLetter) -> None:
+    record = dead_letter.record
     key = record.key if record.value is not None else record.key or b""  # a record with neither cannot be sent
-    await producer.send_and_wait(replay_topic(letter), record.value, key, headers=[*replay_headers(letter)])
+    await producer.send_and_wait(replay_topic(dead_letter), record.value, key, headers=[*replay_headers(dead_letter)])
 
 
-async def _mark(producer: AIOKafkaProducer, letter: DeadLetter, how: Settlement) -> None:
-    record = letter.record
+async def _send_settlement(producer: AIOKafkaProducer, dead_letter: DeadLetter, how: Settlement) -> None:
+    record = dead_letter.record
     await producer.send_and_wait(
-        record.topic, None, b"settled", partition=record.partition, headers=mark_headers(letter, how)
+        record.topic, None, b"settled", partition=record.partition, headers=settlement_headers(dead_letter, how)
     )
 
 

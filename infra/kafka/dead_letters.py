@@ -13,7 +13,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooL
 
 from infra.kafka import clients
 from infra.settings import Settings
-from schemas.dead_letters import bare_letter, whole_letter
+from schemas.dead_letters import bare_dead_letter, whole_dead_letter
 from schemas.records import Headers, Record
 
 #: What a producer hands on; whether a record is too large is the brokers' to say. Well below what they take as one
@@ -28,18 +28,18 @@ class RecordTooLarge(Exception):
     """Kafka will never take this record."""
 
 
-async def bury(send: Send, topic: str, record: Record, reason: str) -> None:
+async def send_dead_letter(send: Send, topic: str, record: Record, reason: str) -> None:
     """Send ``record`` to the dead ``topic``, unchanged but for headers more, or without its value if it is too large.
 
     ``send`` raises ``RecordTooLarge`` where that is why; whatever else it raises comes out.
     """
     try:
-        await send(topic, *whole_letter(record, reason))
+        await send(topic, *whole_dead_letter(record, reason))
     except RecordTooLarge:
-        await send(topic, *bare_letter(record, reason))
+        await send(topic, *bare_dead_letter(record, reason))
 
 
-def new_letter_producer(settings: Settings) -> AIOKafkaProducer:
+def new_dead_letter_producer(settings: Settings) -> AIOKafkaProducer:
     """A producer that is not yet started, for records that the brokers may refuse.
 
     Not an idempotent one: what is refused leaves a gap in the sequence of an idempotent producer of aiokafka (0.14),
@@ -48,7 +48,7 @@ def new_letter_producer(settings: Settings) -> AIOKafkaProducer:
     return clients.new_producer(settings, enable_idempotence=False, max_request_size=MAX_REQUEST_BYTES)
 
 
-class LetterProducer:
+class DeadLetterProducer:
     """Sends dead letters; started when the first one is sent."""
 
     def __init__(self, settings: Settings) -> None:
@@ -87,5 +87,5 @@ class LetterProducer:
                 await clients.wait_for_topics(self._settings)
                 self._has_topics = True
             if self._producer is None:
-                self._producer = await clients.started(new_letter_producer(self._settings))
+                self._producer = await clients.started(new_dead_letter_producer(self._settings))
             return self._producer

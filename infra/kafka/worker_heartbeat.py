@@ -14,7 +14,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from infra.kafka import clients
-from infra.kafka.aiokafka_patches import own_cancellations_only
+from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.settings import Settings
 from schemas import topics
 
@@ -36,7 +36,7 @@ async def send_heartbeats(settings: Settings) -> None:
     said = ""
     while True:
         try:
-            with own_cancellations_only():
+            with stray_cancellation_as_error():
                 async with _consumer(settings) as consumer:
                     while True:
                         await _within(consumer.commit({_PARTITION: int(time.time() * 1000)}))
@@ -75,7 +75,7 @@ class HeartbeatReader:
             KafkaError, OSError: the broker does not answer.
         """
         try:
-            with own_cancellations_only():
+            with stray_cancellation_as_error():
                 async with _consumer(self._settings) as consumer:
                     while is_wanted():
                         self._take(await _within(consumer.committed(_PARTITION)))

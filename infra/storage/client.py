@@ -20,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from infra.blocking_calls import CallThreads, CallTooLong
+from infra.blocking_calls import BlockingCalls, CallTimedOut
 from infra.settings import Settings
 from infra.storage.blocking_files import BlockingFiles
 from infra.storage.check import NEEDED_BY, StorageCheck, why_not
@@ -75,7 +75,7 @@ class Storage:
         """``root`` is a path as ``filesystem`` (an fsspec file system) understands it."""
         self._files = BlockingFiles(filesystem, root)
         self._fs, self._root, self._is_local = filesystem, self._files.root, self._files.is_local
-        self._threads = CallThreads(_THREADS, given_up_at_most=_HANGING_AT_MOST, on_exhausted=_end)
+        self._threads = BlockingCalls(_THREADS, given_up_at_most=_HANGING_AT_MOST, on_exhausted=_end)
         self._check = StorageCheck(self._files, self._call_check)
 
     async def check(self) -> None:
@@ -279,7 +279,7 @@ class Storage:
         """
         try:
             return await self._threads.call(function, *arguments, seconds=seconds)
-        except CallTooLong as error:
+        except CallTimedOut as error:
             log.error("a storage call hangs", call=what, reason=str(error), hanging=self._threads.given_up)
             raise StorageUnavailable(f"storage does not answer: {what} {error}") from error
 

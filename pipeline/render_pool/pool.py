@@ -205,7 +205,7 @@ class RenderPool:
         restart.add_done_callback(self._restarts.discard)
 
     async def _restart(self, dead: _Renderer) -> None:
-        await asyncio.wrap_future(self._threads.submit(self._bury, dead))
+        await asyncio.wrap_future(self._threads.submit(self._join_processes, dead))
         while True:
             try:
                 return await self._start_one()
@@ -213,7 +213,7 @@ class RenderPool:
                 _log.warning("no render process could be started: %s", error)
                 await asyncio.sleep(_RESTART_SECONDS)
 
-    def _bury(self, dead: _Renderer) -> None:
+    def _join_processes(self, dead: _Renderer) -> None:
         dead.process.join()
         if dead.waiting is not None:
             wait([dead.waiting])
@@ -226,7 +226,7 @@ class RenderPool:
         for renderer in tuple(self._alive):
             renderer.process.kill()
         for renderer in tuple(self._alive):
-            self._bury(renderer)
+            self._join_processes(renderer)
 
 
 def _exchange(orders: Connection, order: Order, on_pixels: Callable[[int], object]) -> Answer | None:

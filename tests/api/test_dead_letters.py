@@ -25,11 +25,11 @@ from running_api import Running
 from schemas import ids, topics
 from schemas.dead_letters import (
     DeadLetterFilter,
-    bare_letter,
-    letter_of,
-    mark_of,
+    bare_dead_letter,
+    read_dead_letter,
     replay_headers,
-    whole_letter,
+    settlement_of,
+    whole_dead_letter,
     why_not_replayed,
 )
 from schemas.records import Headers, Record, dead_headers, read_event
@@ -51,7 +51,7 @@ async def producing(settings: Settings) -> AsyncIterator[AIOKafkaProducer]:
         await producer.stop()
 
 
-async def bury(
+async def send_dead_letter(
     settings: Settings, *values: bytes | None, reason: str = "no JSON", topic: str = topics.UPLOADED, **more: Any
 ) -> None:
     """Dead letters as the worker writes them."""
@@ -67,7 +67,7 @@ async def listed(settings: Settings, **wish: Any) -> list[Found]:
     asked = DeadLetterFilter(**wish)
     async with open_dead_letters(settings, asked.dead_topic) as dead:
         survey = await dead.survey(asked)
-        return [found async for found in dead.letters(survey, asked)]
+        return [found async for found in dead.dead_letters(survey, asked)]
 
 
 async def settled(settings: Settings, how: Any, **wish: Any) -> dead_letter_admin.Settled:
@@ -94,7 +94,7 @@ async def records_of(settings: Settings, topic: str, count: int) -> list[Any]:
 
 
 def values(found: list[Found]) -> set[bytes | None]:
-    return {letter.record.value for letter, _ in found}
+    return {dead_letter.record.value for dead_letter, _ in found}
 
 
 async def test_every_letter_is_listed_once_however_many_and_also_where_none_are(settings: Settings) -> None:
@@ -106,13 +106,13 @@ async def test_every_letter_is_listed_once_however_many_and_also_where_none_are(
         waiting = [await producer.send(topics.DEAD, value, value) for value in sent]
         await asyncio.gather(*waiting)
     found = await listed(settings)
-    assert sorted(letter.record.value or b"" for letter, _ in found) == sorted(sent)
+    assert sorted(dead_letter.record.value or b"" for dead_letter, _ in found) == sorted(sent)
 
 
 async def test_a_replayed_letter_goes_to_its_topic_as_it_was_and_is_not_listed_any_more(settings: Settings) -> None:
     photo_id = str(ids.new_id())
     value = json.dumps({"photo_id": photo_id, "workspace_id": "acme", "storage_key": "a/b"}).encode()
-    await bury(settings, value, headers=[("traceparent", b"00-x")])
+    await send_dead_letter(settings, value, headers=[("traceparent", b"00-x")])
     assert (await settled(settings, "replayed")).done == 1
     (record,) = await records_of(settings, topics.UPLOADED, 1)
     assert (record.value, record.key) == (value, b"key-0")
@@ -121,24 +121,26 @@ async def test_a_replayed_letter_goes_to_its_topic_as_it_was_and_is_not_listed_a
     event = read_event(Record(topics.UPLOADED, 0, 77, 0, record.key, record.value, tuple(record.headers)))
     assert event.event_id == ids.id_from_position(topics.UPLOADED, 0, 0)
     assert await listed(settings) == []
-    ((letter, how),) = await listed(settings, settled=True)
-    assert (letter.record.value, how) == (value, "replayed")
+    ((dead_letter, how),) = await listed(settings, settled=True)
+    assert (dead_letter.record.value, how) == (value, "replayed")
     assert (await settled(settings, "replayed")).done == 0
 
 
 async def test_dropped_letters_are_listed_only_when_all_are_asked_for_and_new_ones_are(settings: Settings) -> None:
-    await bury(settings, b"one", b"two", None)
+    await send_dead_letter(settings, b"one", b"two", None)
     assert (await settled(settings, "dropped")).done == 3
-    await bury(settings, b"three")
+    await send_dead_letter(settings, b"three")
     assert values(await listed(settings)) == {b"three"}
     assert values(await listed(settings, settled=True)) == {b"one", b"two", b"three", None}
     assert await listed(settings, settled=True, topic=topics.DELETED) == []
 
 
 async def test_filters_choose_by_reason_workspace_source_time_and_place(settings: Settings) -> None:
-    await bury(settings, b'{"workspace_id": "acme"}', b'{"workspace_id": 7}', b"[[", reason="photo_id: Field required")
+    await send_dead_letter(
+        settings, b'{"workspace_id": "acme"}', b'{"workspace_id": 7}', b"[[", reason="photo_id: Field required"
+    )
     before = datetime.now(UTC)
-    await bury(settings, b"null", reason="the value is no JSON object", topic=topics.DELETED)
+    await send_dead_letter(settings, b"null", reason="the value is no JSON object", topic=topics.DELETED)
     acme = {b'{"workspace_id": "acme"}'}
     assert values(await listed(settings, reason="NO json")) == {b"null"}
     assert values(await listed(settings, workspace_id="acme")) == acme
@@ -146,20 +148,20 @@ async def test_filters_choose_by_reason_workspace_source_time_and_place(settings
     assert values(await listed(settings, since=before)) == {b"null"}
     assert len(await listed(settings, until=before)) == 3
     assert await listed(settings, since=datetime.now(UTC) + timedelta(hours=1)) == []
-    ((letter, _),) = await listed(settings, workspace_id="acme")
-    partition, offset = letter.position
+    ((dead_letter, _),) = await listed(settings, workspace_id="acme")
+    partition, offset = dead_letter.position
     assert values(await listed(settings, partition=partition, from_offset=offset, to_offset=offset)) == acme
     async with open_dead_letters(settings) as dead:
-        found = await dead.letter(partition, offset)
+        found = await dead.dead_letter(partition, offset)
         assert found is not None
         assert values([found]) == acme
-        assert await dead.letter(partition, 10_000) is None
-        assert await dead.letter(99, 0) is None
+        assert await dead.dead_letter(partition, 10_000) is None
+        assert await dead.dead_letter(99, 0) is None
 
 
 async def test_only_the_chosen_letters_are_settled(settings: Settings) -> None:
-    await bury(settings, b"one", reason="first")
-    await bury(settings, b"two", reason="second")
+    await send_dead_letter(settings, b"one", reason="first")
+    await send_dead_letter(settings, b"two", reason="second")
     assert (await settled(settings, "dropped", reason="second")).done == 1
     assert values(await listed(settings)) == {b"one"}
 
@@ -179,17 +181,22 @@ async def test_a_letter_that_does_not_say_whence_it_came_goes_nowhere_and_stays(
 async def test_a_letter_without_its_value_is_not_replayed_and_says_where_the_record_is(settings: Settings) -> None:
     record = Record(topics.UPLOADED, 2, 77, 0, b"key", b"x" * 5000, (("mine", b"1"),))
     async with producing(settings) as producer:
-        key, value, headers = bare_letter(record, "no JSON")
+        key, value, headers = bare_dead_letter(record, "no JSON")
         await producer.send_and_wait(topics.DEAD, value, key, headers=headers)
-    await bury(settings, b"whole")
+    await send_dead_letter(settings, b"whole")
     done = await settled(settings, "replayed")
     assert done.done == 1
     ((_, why),) = done.skipped
     assert "5000 bytes" in why
     assert f"topic {topics.UPLOADED}, partition 2, offset 77" in why
-    ((letter, how),) = await listed(settings)
-    assert (letter.value_bytes, letter.record.value, letter.record.key, how) == (5000, None, b"key", None)
-    assert "mine" not in dict(letter.record.headers)
+    ((dead_letter, how),) = await listed(settings)
+    assert (dead_letter.value_bytes, dead_letter.record.value, dead_letter.record.key, how) == (
+        5000,
+        None,
+        b"key",
+        None,
+    )
+    assert "mine" not in dict(dead_letter.record.headers)
     assert (await settled(settings, "dropped")).done == 1
     assert await listed(settings) == []
 
@@ -202,8 +209,8 @@ async def test_the_projectors_letters_are_another_topics_and_go_back_to_where_th
         headers = dead_headers(record, "width: Field required")
         await producer.send_and_wait(topics.PROJECTED_DEAD, b"{}", b"key", headers=headers)
     assert await listed(settings) == []
-    ((letter, _),) = await listed(settings, of="projector")
-    assert letter.source == (topics.READY, 1, 5)
+    ((dead_letter, _),) = await listed(settings, of="projector")
+    assert dead_letter.source == (topics.READY, 1, 5)
     assert (await settled(settings, "replayed", of="projector")).done == 1
     (again,) = await records_of(settings, topics.READY, 1)
     assert (again.value, again.key, dict(again.headers)) == (b"{}", b"key", {"ce_id": b"mine"})
@@ -223,13 +230,13 @@ async def test_no_letter_is_replayed_to_a_dead_topic(settings: Settings) -> None
 async def test_what_is_interrupted_between_replay_and_mark_goes_out_again_under_the_same_id(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await bury(settings, b"one")
+    await send_dead_letter(settings, b"one")
 
     async def away(*_: object) -> None:
         raise KafkaError("the brokers are away")
 
     with monkeypatch.context() as patched:
-        patched.setattr(dead_letter_admin, "_mark", away)
+        patched.setattr(dead_letter_admin, "_send_settlement", away)
         with pytest.raises(KafkaError):
             await settled(settings, "replayed")
     assert values(await listed(settings)) == {b"one"}
@@ -242,13 +249,13 @@ async def test_what_is_interrupted_between_replay_and_mark_goes_out_again_under_
 async def test_a_letter_that_kafka_did_not_take_again_is_not_settled_and_the_others_are(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await bury(settings, b"good", b"bad", b"fine")
+    await send_dead_letter(settings, b"good", b"bad", b"fine")
     really = dead_letter_admin._replay
 
-    async def refusing(producer: AIOKafkaProducer, letter: Any) -> None:
-        if letter.record.value == b"bad":
+    async def refusing(producer: AIOKafkaProducer, dead_letter: Any) -> None:
+        if dead_letter.record.value == b"bad":
             raise KafkaError("refused")
-        await really(producer, letter)
+        await really(producer, dead_letter)
 
     with monkeypatch.context() as patched:
         patched.setattr(dead_letter_admin, "_replay", refusing)
@@ -261,16 +268,16 @@ def test_a_record_with_a_value_or_one_that_points_ahead_is_no_mark() -> None:
     def record(offset: int, value: bytes | None, of: bytes) -> Record:
         return Record(topics.DEAD, 0, offset, 0, b"settled", value, (("thumbstream_settles_offset", of),))
 
-    assert mark_of(record(5, None, b"4")) == (4, "replayed")
-    assert mark_of(record(5, b"", b"4")) is None
-    assert mark_of(record(5, None, b"5")) is None
-    assert mark_of(record(5, None, b"four")) is None
+    assert settlement_of(record(5, None, b"4")) == (4, "replayed")
+    assert settlement_of(record(5, b"", b"4")) is None
+    assert settlement_of(record(5, None, b"5")) is None
+    assert settlement_of(record(5, None, b"four")) is None
 
 
 def test_a_letter_whose_record_had_the_headers_of_a_mark_is_a_letter_all_the_same() -> None:
     forged = Record(topics.UPLOADED, 0, 9, 0, b"k", None, (("thumbstream_settles_offset", b"3"),))
-    for key, value, headers in (whole_letter(forged, "no value"), bare_letter(forged, "no value")):
-        assert mark_of(Record(topics.DEAD, 0, 5, 0, key, value, tuple(headers))) is None
+    for key, value, headers in (whole_dead_letter(forged, "no value"), bare_dead_letter(forged, "no value")):
+        assert settlement_of(Record(topics.DEAD, 0, 5, 0, key, value, tuple(headers))) is None
 
 
 @given(
@@ -284,25 +291,25 @@ def test_whatever_a_record_is_its_letters_say_where_it_lies_and_a_bare_one_is_sm
     key: bytes | None, value: bytes | None, own: list[Any], reason: str, place: tuple[str, int, int]
 ) -> None:
     record = Record(*place, 0, key, value, tuple(own))
-    for letter, is_bare in ((whole_letter(record, reason), False), (bare_letter(record, reason), True)):
-        found = letter_of(Record(topics.DEAD, 0, 0, 0, letter[0], letter[1], tuple(letter[2])))
+    for dead_letter, is_bare in ((whole_dead_letter(record, reason), False), (bare_dead_letter(record, reason), True)):
+        found = read_dead_letter(Record(topics.DEAD, 0, 0, 0, dead_letter[0], dead_letter[1], tuple(dead_letter[2])))
         assert found.source == place
         assert found.value_bytes == len(value or b"")
-        assert not (letter[0] is None and letter[1] is None)
+        assert not (dead_letter[0] is None and dead_letter[1] is None)
         assert bool(why_not_replayed(found)) is is_bare
-    assert sum(len(name) + len(header or b"") for name, header in letter[2]) + len(letter[0] or b"") < 12_000
+    assert sum(len(name) + len(header or b"") for name, header in dead_letter[2]) + len(dead_letter[0] or b"") < 12_000
 
 
 @pytest.mark.parametrize("name", ["thumbstream_source_offset", "thumbstream_dead_at"])
 def test_headers_that_mean_nothing_are_survived(name: str) -> None:
-    letter = letter_of(Record(topics.DEAD, 0, 0, 2**62, None, b"", ((name, b"\xff"), (name, None))))  # type: ignore[arg-type]
-    assert letter.source is None
-    assert letter.died_at.tzinfo is not None
-    assert replay_headers(letter) == []
+    dead_letter = read_dead_letter(Record(topics.DEAD, 0, 0, 2**62, None, b"", ((name, b"\xff"), (name, None))))  # type: ignore[arg-type]
+    assert dead_letter.source is None
+    assert dead_letter.died_at.tzinfo is not None
+    assert replay_headers(dead_letter) == []
 
 
 async def test_the_api_lists_and_settles_as_documented(running: Running) -> None:
-    await bury(running.settings, b'{"workspace_id": "acme"}', b"\xff\xfe", b"three")
+    await send_dead_letter(running.settings, b'{"workspace_id": "acme"}', b"\xff\xfe", b"three")
     async with running.client.get("/v1/dead", params={"limit": "2"}) as response:
         answer = await response.json()
         assert response.status == 200
@@ -327,7 +334,7 @@ async def test_the_api_lists_and_settles_as_documented(running: Running) -> None
 async def test_the_api_shows_and_settles_the_projectors_letters_when_asked_for_them(running: Running) -> None:
     record = Record(topics.READY, 0, 3, 0, b"key", b"x" * 900)
     async with producing(running.settings) as producer:
-        key, value, headers = bare_letter(record, "no JSON")
+        key, value, headers = bare_dead_letter(record, "no JSON")
         await producer.send_and_wait(topics.PROJECTED_DEAD, value, key, headers=headers)
     async with running.client.get("/v1/dead") as response:
         assert (await response.json())["items"] == []
@@ -349,7 +356,7 @@ async def test_the_api_reads_no_more_than_the_newest_records_and_says_so(
     running: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("api.http.handlers.dead.NEWEST_RECORDS", 3)
-    await bury(running.settings, *[f"{number}".encode() for number in range(60)])
+    await send_dead_letter(running.settings, *[f"{number}".encode() for number in range(60)])
     async with running.client.get("/v1/dead") as response:
         answer = await response.json()
     assert answer["truncated"] is True
@@ -377,7 +384,7 @@ async def test_a_bad_wish_is_named_by_its_field(running: Running, query: str, fi
     "body", [{}, {"all": False}, {"limit": 5}, {"of": "projector"}, {"settled": True}, {"reason": None}]
 )
 async def test_nothing_is_dropped_unless_it_is_said_which_or_all(running: Running, body: dict[str, Any]) -> None:
-    await bury(running.settings, b"one", b"two")
+    await send_dead_letter(running.settings, b"one", b"two")
     async with running.client.post("/v1/dead/drop", json=body) as response:
         assert response.status == 400
         assert "all: true" in (await response.json())["detail"]

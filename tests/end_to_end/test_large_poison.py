@@ -13,7 +13,7 @@ from aiokafka.errors import MessageSizeTooLargeError
 
 from deployment import WORKSPACE, Deployment
 from infra.kafka.clients import wait_for_topics
-from infra.kafka.dead_letters import new_letter_producer
+from infra.kafka.dead_letters import new_dead_letter_producer
 from photos import photo
 from polling import poll_async
 from result_events import ready
@@ -69,7 +69,7 @@ async def test_the_largest_record_that_kafka_takes_is_buried_and_holds_up_nothin
     await wait_for_topics(deployment.settings)
     broker.create_topic("scratch", partitions=1)
     await deployment.storage.write("incoming/cat.jpg", photo())
-    producer = new_letter_producer(deployment.settings)
+    producer = new_dead_letter_producer(deployment.settings)
     await producer.start()
     try:
         byte_count = await largest_value(producer, "scratch")
@@ -91,18 +91,18 @@ async def test_the_largest_record_that_kafka_takes_is_buried_and_holds_up_nothin
         assert (await client.settled(str(photo_id)))["thumbnail_status"] == "ready"
         assert (await client.settled(str(other.photo_id)))["thumbnail_status"] == "ready"
 
-    of_worker = await letters(deployment, 2, "--of", "worker")
-    of_projector = await letters(deployment, 1, "--of", "projector")
-    found = {letter["source"]["topic"]: letter for letter in of_worker + of_projector}
+    of_worker = await dead_letters(deployment, 2, "--of", "worker")
+    of_projector = await dead_letters(deployment, 1, "--of", "projector")
+    found = {dead_letter["source"]["topic"]: dead_letter for dead_letter in of_worker + of_projector}
     assert set(found) == {topics.UPLOADED, topics.DELETED, topics.READY}
-    for letter in found.values():
-        assert (letter["source"]["partition"], letter["source"]["offset"]) == (0, 0)
-        assert (letter["value_size"], letter["key"]) == (byte_count, "k")
-        assert letter["value_left_out"] is not broker.is_embedded
-        assert letter["reason"]
+    for dead_letter in found.values():
+        assert (dead_letter["source"]["partition"], dead_letter["source"]["offset"]) == (0, 0)
+        assert (dead_letter["value_size"], dead_letter["key"]) == (byte_count, "k")
+        assert dead_letter["value_left_out"] is not broker.is_embedded
+        assert dead_letter["reason"]
 
 
-async def letters(deployment, count, *arguments):
+async def dead_letters(deployment, count, *arguments):
     """The dead letters, once there are ``count``; who buries them is in no hurry."""
 
     async def enough():

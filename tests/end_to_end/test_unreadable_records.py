@@ -91,7 +91,10 @@ async def test_what_cannot_be_read_is_a_dead_letter_and_holds_up_nothing(deploym
 
     async def all_are_dead():
         found = dead_letters(deployment, "--of", "worker") + dead_letters(deployment, "--of", "projector")
-        reasons = {(letter["source"]["topic"], letter["source"]["offset"]): letter["reason"] for letter in found}
+        reasons = {
+            (dead_letter["source"]["topic"], dead_letter["source"]["offset"]): dead_letter["reason"]
+            for dead_letter in found
+        }
         return reasons if refused.keys() <= reasons.keys() else None
 
     reasons = await poll_async(all_are_dead, 60, what="all that cannot be read is a dead letter")

@@ -7,7 +7,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 import pytest
 
-from infra.blocking_calls import CallThreads, CallTooLong
+from infra.blocking_calls import BlockingCalls, CallTimedOut
 from polling import poll_async
 
 LONG = 60.0
@@ -23,13 +23,13 @@ def released() -> Iterator[threading.Event]:
 
 
 @pytest.fixture
-async def threads() -> AsyncIterator[CallThreads]:
-    opened = CallThreads(2, given_up_at_most=100, on_exhausted=_never)
+async def threads() -> AsyncIterator[BlockingCalls]:
+    opened = BlockingCalls(2, given_up_at_most=100, on_exhausted=_never)
     yield opened
     await opened.close()
 
 
-Busy = Callable[[CallThreads], AbstractAsyncContextManager[None]]
+Busy = Callable[[BlockingCalls], AbstractAsyncContextManager[None]]
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def busy(released: threading.Event) -> Busy:
     """Both threads are busy, until the end of the block."""
 
     @asynccontextmanager
-    async def keep_busy(threads: CallThreads) -> AsyncIterator[None]:
+    async def keep_busy(threads: BlockingCalls) -> AsyncIterator[None]:
         begun = threading.Semaphore(0)
 
         def hang() -> None:
@@ -58,7 +58,7 @@ def _never(_: int) -> None:
     raise AssertionError("nothing is exhausted here")
 
 
-async def test_what_is_returned_or_raised_comes_back_from_another_thread(threads: CallThreads) -> None:
+async def test_what_is_returned_or_raised_comes_back_from_another_thread(threads: BlockingCalls) -> None:
     assert await threads.call(divmod, 7, 3, seconds=LONG) == (2, 1)
     assert await threads.call(threading.get_ident, seconds=LONG) != threading.get_ident()
     with pytest.raises(ZeroDivisionError):
@@ -67,7 +67,7 @@ async def test_what_is_returned_or_raised_comes_back_from_another_thread(threads
         await threads.call(next, iter(()), seconds=LONG)
 
 
-async def test_no_more_calls_run_at_once_than_there_are_threads_and_all_have_their_turn(threads: CallThreads) -> None:
+async def test_no_more_calls_run_at_once_than_there_are_threads_and_all_have_their_turn(threads: BlockingCalls) -> None:
     lock, running, most = threading.Lock(), 0, 0
 
     def work(number: int) -> int:
@@ -86,12 +86,12 @@ async def test_no_more_calls_run_at_once_than_there_are_threads_and_all_have_the
 
 
 async def test_calls_that_hang_are_given_up_and_the_others_go_on(
-    threads: CallThreads, released: threading.Event
+    threads: BlockingCalls, released: threading.Event
 ) -> None:
     for _ in range(5):
         hanging = [threads.call(released.wait, seconds=SHORT) for _ in range(2)]
         outcomes = await asyncio.gather(*hanging, return_exceptions=True)
-        assert [type(outcome) for outcome in outcomes] == [CallTooLong] * 2
+        assert [type(outcome) for outcome in outcomes] == [CallTimedOut] * 2
         assert await threads.call(divmod, 7, 3, seconds=LONG) == (2, 1)
     assert threads.given_up > 0
     released.set()
@@ -99,17 +99,17 @@ async def test_calls_that_hang_are_given_up_and_the_others_go_on(
     assert await threads.call(divmod, 7, 3, seconds=LONG) == (2, 1)
 
 
-async def test_a_call_that_has_no_turn_in_time_is_never_made(threads: CallThreads, busy: Busy) -> None:
+async def test_a_call_that_has_no_turn_in_time_is_never_made(threads: BlockingCalls, busy: Busy) -> None:
     made: list[int] = []
     async with busy(threads):
-        with pytest.raises(CallTooLong, match="had no turn"):
+        with pytest.raises(CallTimedOut, match="had no turn"):
             await threads.call(made.append, 1, seconds=SHORT)
     await threads.call(divmod, 7, 3, seconds=LONG)
     assert made == []
 
 
 async def test_a_call_whose_caller_has_gone_is_given_up_all_the_same(
-    threads: CallThreads, released: threading.Event
+    threads: BlockingCalls, released: threading.Event
 ) -> None:
     begun = threading.Semaphore(0)
 
@@ -122,12 +122,12 @@ async def test_a_call_whose_caller_has_gone_is_given_up_all_the_same(
     for caller in callers:
         caller.cancel()
     outcomes = await asyncio.gather(*callers, return_exceptions=True)
-    assert all(isinstance(outcome, asyncio.CancelledError | CallTooLong) for outcome in outcomes)
+    assert all(isinstance(outcome, asyncio.CancelledError | CallTimedOut) for outcome in outcomes)
     assert await threads.call(divmod, 7, 3, seconds=LONG) == (2, 1)
     assert await threads.call(divmod, 7, 3, seconds=LONG) == (2, 1)
 
 
-async def test_a_call_that_is_cancelled_before_its_turn_is_never_made(threads: CallThreads, busy: Busy) -> None:
+async def test_a_call_that_is_cancelled_before_its_turn_is_never_made(threads: BlockingCalls, busy: Busy) -> None:
     made: list[int] = []
     async with busy(threads):
         waiting = asyncio.ensure_future(threads.call(made.append, 1, seconds=LONG))
@@ -140,7 +140,7 @@ async def test_a_call_that_is_cancelled_before_its_turn_is_never_made(threads: C
 
 async def test_too_many_that_hang_are_told(released: threading.Event) -> None:
     told: list[int] = []
-    threads = CallThreads(2, given_up_at_most=3, on_exhausted=told.append)
+    threads = BlockingCalls(2, given_up_at_most=3, on_exhausted=told.append)
     while threads.given_up < 6:
         hanging = [threads.call(released.wait, seconds=SHORT) for _ in range(2)]
         await asyncio.gather(*hanging, return_exceptions=True)
@@ -150,8 +150,8 @@ async def test_too_many_that_hang_are_told(released: threading.Event) -> None:
 
 
 async def test_closed_threads_take_no_call_and_wait_for_none_that_was_given_up(released: threading.Event) -> None:
-    threads = CallThreads(2, given_up_at_most=100, on_exhausted=_never)
-    with pytest.raises(CallTooLong):
+    threads = BlockingCalls(2, given_up_at_most=100, on_exhausted=_never)
+    with pytest.raises(CallTimedOut):
         await threads.call(released.wait, seconds=SHORT)
     await threads.close()
     with pytest.raises(RuntimeError, match="closed"):

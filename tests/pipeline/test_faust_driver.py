@@ -35,8 +35,8 @@ async def _nothing() -> None:
 
 
 @asynccontextmanager
-async def running_worker(settings, answerer):
-    worker = Worker(settings, answerer, breaker=StorageBreaker(_nothing), backoff=Backoff(8, 1.0, 300.0), at_once=8)
+async def running_worker(settings, thumbnailer):
+    worker = Worker(settings, thumbnailer, breaker=StorageBreaker(_nothing), backoff=Backoff(8, 1.0, 300.0), at_once=8)
     worker.app.finalize()
     await worker.app.start()
     try:
@@ -59,28 +59,28 @@ async def produce(settings, count):
 async def test_a_partition_of_which_nothing_is_committed_is_read_from_its_start_after_a_seek(broker):
     settings = Settings(**broker.settings, partitions=1)
     await wait_for_topics(settings)
-    answerer = HeldAnswerer()
-    async with running_worker(settings, answerer) as worker:
+    thumbnailer = HeldAnswerer()
+    async with running_worker(settings, thumbnailer) as worker:
         await produce(settings, 3)
-        await poll_async(lambda: answerer.asked == 3, 60)
+        await poll_async(lambda: thumbnailer.asked == 3, 60)
         partition = TP(topics.UPLOADED, 0)
         assert await worker.app.consumer.position(partition) == 3
         await worker.app.consumer.perform_seek()
         await poll_async(lambda: worker.held(partition) == 6, 60)
-        answerer.let_go.set()
+        thumbnailer.let_go.set()
 
 
 async def test_nothing_is_committed_before_it_is_answered_and_all_of_it_at_the_stop(broker):
     settings = Settings(**broker.settings, partitions=1)
     await wait_for_topics(settings)
-    answerer = HeldAnswerer()
+    thumbnailer = HeldAnswerer()
     partition = TP(topics.UPLOADED, 0)
-    async with running_worker(settings, answerer) as worker:
+    async with running_worker(settings, thumbnailer) as worker:
         await produce(settings, 5)
-        await poll_async(lambda: answerer.asked == 5, 60)
+        await poll_async(lambda: thumbnailer.asked == 5, 60)
         await worker.app.consumer.commit()
         assert await _committed(settings, partition) in (None, 0)
-        answerer.let_go.set()
+        thumbnailer.let_go.set()
         await poll_async(lambda: worker.in_work == 0, 60)
     assert await _committed(settings, partition) == 5
 

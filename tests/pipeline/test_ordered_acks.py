@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.ordered_acks import Windows
+from pipeline.ordered_acks import OrderedAcks
 
 
 class RecordedFlow:
@@ -24,12 +24,12 @@ class RecordedFlow:
 
 
 class Bench:
-    """Windows over work that ends when the test says so."""
+    """OrderedAcks over work that ends when the test says so."""
 
     def __init__(self, width: int = 3) -> None:
         self.flow = RecordedFlow()
         self.crashes: list[BaseException] = []
-        self.windows: Windows[int] = Windows(width=width, flow=self.flow, on_crash=self.crashes.append)
+        self.windows: OrderedAcks[int] = OrderedAcks(width=width, flow=self.flow, on_crash=self.crashes.append)
         self.acked: dict[int, list[int]] = defaultdict(list)
         self.begun: list[tuple[int, int]] = []
         self.ends: dict[tuple[int, int], asyncio.Future[None]] = {}

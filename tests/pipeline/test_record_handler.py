@@ -11,11 +11,11 @@ import pytest
 from infra.kafka.dead_letters import RecordTooLarge
 from infra.storage.faults import KeyRefused
 from pipeline.breaker import StorageBreaker
-from pipeline.record_handler import Attempts
+from pipeline.record_handler import RecordHandler
 from pipeline.retries import Backoff, Retry, retry_headers, retry_of
 from polling import poll_async
 from schemas import topics
-from schemas.dead_letters import letter_of
+from schemas.dead_letters import read_dead_letter
 from schemas.events import MAX_CAPTION, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsReady
 from schemas.faults import (
     Fault,
@@ -91,16 +91,16 @@ class ScriptedAnswerer:
 
 
 class Desk:
-    """An ``Attempts`` and all that it sent; ``deliver`` plays the retry topic."""
+    """An ``RecordHandler`` and all that it sent; ``deliver`` plays the retry topic."""
 
     def __init__(self, *script: Exception | None, backoff: Backoff = QUICK) -> None:
         self.sent: list[Record] = []
         self.send_faults: list[Exception] = []
         self.probes = 0
         self.storage_is_back = asyncio.Event()
-        self.answerer = ScriptedAnswerer(*script)
+        self.thumbnailer = ScriptedAnswerer(*script)
         self.breaker = StorageBreaker(self._probe, probe_seconds=0.001)
-        self.attempts = Attempts(self.answerer, self._send, breaker=self.breaker, backoff=backoff, at_once=2)
+        self.attempts = RecordHandler(self.thumbnailer, self._send, breaker=self.breaker, backoff=backoff, at_once=2)
 
     async def _probe(self) -> None:
         self.probes += 1
@@ -138,7 +138,7 @@ async def test_a_good_photo_is_started_and_then_ready():
 
 async def test_a_photo_that_fails_before_it_has_its_slot_was_never_started():
     desk = Desk(OriginalMissing("x"))
-    desk.answerer.gets_its_slot = False
+    desk.thumbnailer.gets_its_slot = False
     await desk.deliver(upload_record())
     assert [record.topic for record in desk.sent] == [topics.FAILED]
 
@@ -156,7 +156,7 @@ async def test_a_fault_that_may_pass_is_tried_again_and_failed_after_the_last_at
     desk = Desk(fault)
     await desk.deliver(upload_record())
     assert desk.topics() == [topics.RETRY] * 3 + [topics.FAILED]
-    assert desk.answerer.attempts == [1, 2, 3, 4]
+    assert desk.thumbnailer.attempts == [1, 2, 3, 4]
     assert (desk.last()["error"]["code"], desk.last()["attempt"]) == ("internal", 4)
     assert "a bug" not in desk.last()["error"]["message"]
 
@@ -171,7 +171,7 @@ async def test_a_photo_whose_third_attempt_succeeds_is_ready_and_never_failed():
 async def test_a_photo_that_killed_its_process_twice_is_not_tried_a_third_time():
     desk = Desk(RenderCrashed("x"))
     await desk.deliver(upload_record())
-    assert desk.answerer.attempts == [1, 2]
+    assert desk.thumbnailer.attempts == [1, 2]
     assert desk.last()["error"]["code"] == "render_crashed"
 
 
@@ -187,12 +187,12 @@ async def test_while_storage_is_away_attempts_wait_and_none_is_used_up():
     answering = asyncio.ensure_future(desk.deliver(upload_record()))
     await poll_async(lambda: desk.probes >= 3)
     assert desk.breaker.is_open
-    assert max(desk.answerer.attempts) == 5
-    before = len(desk.answerer.attempts)
+    assert max(desk.thumbnailer.attempts) == 5
+    before = len(desk.thumbnailer.attempts)
     assert not answering.done()
     desk.storage_is_back.set()
     await answering
-    assert desk.answerer.attempts[before:] == [5, 6]
+    assert desk.thumbnailer.attempts[before:] == [5, 6]
     assert desk.topics()[-1] == topics.READY
     await desk.breaker.close()
 
@@ -228,9 +228,12 @@ async def test_a_record_that_is_too_large_for_a_letter_is_buried_without_its_val
     desk = Desk()
     desk.send_faults = [ConnectionError("away"), RecordTooLarge("1 MB"), ConnectionError("away")]
     await desk.deliver(upload_record(b"\xff" * 100))
-    (letter,) = desk.sent
-    assert (letter.topic, letter.key, letter.value) == (topics.DEAD, b"k", None)
-    assert (letter_of(letter).left_out_bytes, letter_of(letter).source) == (100, (topics.UPLOADED, 1, 7))
+    (dead_letter,) = desk.sent
+    assert (dead_letter.topic, dead_letter.key, dead_letter.value) == (topics.DEAD, b"k", None)
+    assert (read_dead_letter(dead_letter).left_out_bytes, read_dead_letter(dead_letter).source) == (
+        100,
+        (topics.UPLOADED, 1, 7),
+    )
 
 
 async def test_a_retry_is_no_larger_than_the_upload_however_long_its_caption():
@@ -264,14 +267,14 @@ async def test_an_original_that_came_after_its_photos_deletion_is_erased_when_th
     await desk.attempts.deletion(Record(topics.DELETED, 0, 1, 0, b"k", value_of(DELETION)))
     await desk.deliver(upload_record())
     assert desk.topics() == [topics.FILES_DELETED, topics.FILES_DELETED]
-    assert [deletion.erase_original for deletion in desk.answerer.erased] == [True, False, True]
+    assert [deletion.erase_original for deletion in desk.thumbnailer.erased] == [True, False, True]
 
 
 @pytest.mark.parametrize(("source", "is_believed"), [("/thumbstream/api", True), ("/shop", False), (None, False)])
 async def test_that_an_original_may_go_is_believed_of_the_api_alone(source, is_believed):
     desk, seen = Desk(), []
-    erase = desk.answerer.erase
-    desk.answerer.erase = lambda deletion: seen.append(deletion.erase_original) or erase(deletion)
+    erase = desk.thumbnailer.erase
+    desk.thumbnailer.erase = lambda deletion: seen.append(deletion.erase_original) or erase(deletion)
     value = value_of(DELETION.model_copy(update={"erase_original": True}))
     headers = (("ce_source", source.encode()),) if source else ()
     await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value, headers))
@@ -281,9 +284,9 @@ async def test_that_an_original_may_go_is_believed_of_the_api_alone(source, is_b
 async def test_a_file_that_storage_keeps_makes_a_dead_letter_of_its_deletion_and_holds_up_no_other():
     desk = Desk(KeyRefused("storage refuses the storage key a/b: Permission denied"))
     await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
-    (letter,) = desk.sent
-    assert letter.topic == topics.DEAD
-    assert letter_of(letter).reason == "storage refuses the storage key a/b: Permission denied"
+    (dead_letter,) = desk.sent
+    assert dead_letter.topic == topics.DEAD
+    assert read_dead_letter(dead_letter).reason == "storage refuses the storage key a/b: Permission denied"
 
 
 async def test_keys_that_storage_refuses_fail_at_once_and_open_no_breaker():
@@ -300,7 +303,7 @@ async def test_faults_that_the_probe_does_not_see_are_tried_again_and_fail_by_th
     for _ in range(6):
         await desk.deliver(upload_record())
     assert desk.topics().count(topics.FAILED) == 6
-    assert len(desk.answerer.attempts) == 6 * QUICK.attempts
+    assert len(desk.thumbnailer.attempts) == 6 * QUICK.attempts
     assert desk.probes > 0
     await desk.breaker.close()
 

@@ -22,7 +22,7 @@ from infra.settings import Settings
 from infra.storage import client as storage_module
 from infra.storage.client import Storage, open_storage
 from pipeline import thumbnailer as answer_module
-from pipeline.thumbnailer import Answerer, failed, started
+from pipeline.thumbnailer import Thumbnailer, failed, started
 from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsReady
 from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition
@@ -71,8 +71,8 @@ def upload_of(**changes: object) -> PhotoUploaded:
 
 def answerer_on(
     storage: Storage, renderer: InProcess, renditions: Sequence[Rendition] = DEFAULT_RENDITIONS
-) -> Answerer:
-    return Answerer(storage, renderer, renditions, max_bytes=1_000_000, render_slot=asyncio.Semaphore(2))
+) -> Thumbnailer:
+    return Thumbnailer(storage, renderer, renditions, max_bytes=1_000_000, render_slot=asyncio.Semaphore(2))
 
 
 @pytest.fixture
@@ -236,9 +236,9 @@ class Slot:
 async def test_a_photo_is_said_to_render_when_it_has_its_slot_and_not_before(storage):
     await storage.write(KEY, jpeg())
     slot = Slot()
-    answerer = Answerer(storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=slot)
+    thumbnailer = Thumbnailer(storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=slot)
     rendering = asyncio.Event()
-    answering = asyncio.ensure_future(answerer.answer(upload_of(), 1, rendering.set))
+    answering = asyncio.ensure_future(thumbnailer.answer(upload_of(), 1, rendering.set))
     await slot.is_asked_for.wait()
     assert not rendering.is_set()
     slot.is_free.set()
@@ -312,9 +312,9 @@ async def test_a_write_that_fails_is_a_fault_and_the_next_attempt_writes_what_is
 
 async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_other(storage):
     await storage.write(KEY, jpeg())
-    answerer, upload, other = answerer_on(storage, InProcess()), upload_of(), upload_of()
-    await answerer.answer(upload, 1)
-    kept = await answerer.answer(other, 1)
+    thumbnailer, upload, other = answerer_on(storage, InProcess()), upload_of(), upload_of()
+    await thumbnailer.answer(upload, 1)
+    kept = await thumbnailer.answer(other, 1)
     deletion = PhotoDeleted(
         event_id="deletion-1",
         occurred_at=datetime.now(UTC),
@@ -323,8 +323,8 @@ async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_oth
         storage_key=KEY,
         erase_original=True,
     )
-    result = await answerer.erase(deletion)
-    again = await answerer.erase(deletion)
+    result = await thumbnailer.erase(deletion)
+    again = await thumbnailer.erase(deletion)
     assert (result.caused_by, result.event_id) == ("deletion-1", again.event_id)
     assert not await storage.exists(KEY)
     assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in kept.thumbnails.values()}
@@ -354,27 +354,27 @@ async def test_an_original_outside_the_workspaces_folder_goes_only_where_the_set
     storage, key, erase_foreign, is_erased
 ):
     await storage.write(key, jpeg())
-    answerer = Answerer(
+    thumbnailer = Thumbnailer(
         storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=asyncio.Semaphore(1),
         erase_foreign_originals=erase_foreign,
     )  # fmt: skip
     fields = {**upload_of(storage_key=key).model_dump(), "event_id": "deletion-1"}
-    await answerer.erase(PhotoDeleted.model_validate(fields))
+    await thumbnailer.erase(PhotoDeleted.model_validate(fields))
     assert await storage.exists(key)
-    await answerer.erase(PhotoDeleted.model_validate({**fields, "erase_original": True}))
+    await thumbnailer.erase(PhotoDeleted.model_validate({**fields, "erase_original": True}))
     assert await storage.exists(key) is not is_erased
 
 
 @pytest.mark.parametrize("key", ["n" * 260 + ".jpg", "originals/acme/cat/below", "originals/acme"])
 async def test_a_key_at_which_nothing_can_lie_is_a_missing_original_that_is_named_and_erased_already(storage, key):
     await storage.write(KEY, jpeg())
-    answerer, upload = answerer_on(storage, InProcess()), upload_of(storage_key=key)
+    thumbnailer, upload = answerer_on(storage, InProcess()), upload_of(storage_key=key)
     with pytest.raises(OriginalMissing) as raised:
-        await answerer.answer(upload, 1)
+        await thumbnailer.answer(upload, 1)
     assert key in failed(upload, 1, raised.value).error.message
     assert storage._root not in str(raised.value)
     deletion = {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
-    await answerer.erase(PhotoDeleted.model_validate(deletion))
+    await thumbnailer.erase(PhotoDeleted.model_validate(deletion))
     assert await storage.exists(KEY)
 
 
@@ -407,11 +407,11 @@ def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interlea
         deletion = PhotoDeleted.model_validate(
             {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
         )
-        answerer = answerer_on(storage, Quick())
-        answering = asyncio.ensure_future(answerer.answer(upload, 1))
+        thumbnailer = answerer_on(storage, Quick())
+        answering = asyncio.ensure_future(thumbnailer.answer(upload, 1))
         for _ in range(head_start):
             await asyncio.sleep(0)
-        await answerer.erase(deletion)
+        await thumbnailer.erase(deletion)
         outcome = (await asyncio.gather(answering, return_exceptions=True))[0]
         assert await keys_in(plain) == set()
         assert not await plain.exists(KEY)

@@ -12,7 +12,7 @@ from sqlmodel import col
 
 from api.app import build_api
 from api.http.app_keys import DATABASE, STORAGE
-from api.http.auth import COOKIE, GATE, admin_key
+from api.http.auth import AUTHENTICATOR, COOKIE, admin_key
 from api.http.server import ApiRunner, Limits
 from api.http.sessions import SESSIONS
 from api.photos.commands import upload_event_of
@@ -72,7 +72,7 @@ class Running:
 
     async def signed_in_as(self, role: str, workspace_id: str | None = None) -> dict[str, str]:
         """Headers of a page of ours in a browser that has signed in with such a key; they replace the client's own."""
-        token = await self.app[SESSIONS].open(self.app[GATE].key_id, role, workspace_id)
+        token = await self.app[SESSIONS].open(self.app[AUTHENTICATOR].key_id, role, workspace_id)
         return {"Authorization": "", "Cookie": f"{COOKIE}={token}", "Sec-Fetch-Site": "same-origin"}
 
     async def stored_files(self) -> list[str]:

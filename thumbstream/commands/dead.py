@@ -12,7 +12,14 @@ from rich.text import Text
 
 from infra.kafka.dead_letter_admin import Found, Listing, open_dead_letters
 from infra.settings import Settings
-from schemas.dead_letters import DEAD_TOPIC_OF, Buried, DeadLetter, DeadLetterFilter, Settlement, letter_json
+from schemas.dead_letters import (
+    DEAD_TOPIC_OF,
+    DeadLetter,
+    DeadLetterFilter,
+    DeadLetterOwner,
+    Settlement,
+    dead_letter_json,
+)
 from thumbstream.commands.context import FAILED, INTERRUPTED, MISUSED
 from thumbstream.terminal.messages import printable, say
 from thumbstream.terminal.progress import showing_progress
@@ -28,7 +35,7 @@ def run_list(settings: Settings, criteria: DeadLetterFilter, *, limit: int, as_j
     return _run(_list(settings, criteria, limit, as_json))
 
 
-def run_show(settings: Settings, of: Buried, partition: int, offset: int) -> int:
+def run_show(settings: Settings, of: DeadLetterOwner, partition: int, offset: int) -> int:
     """Print one letter; exit code 1 if there is none at that place."""
     return _run(_show(settings, DEAD_TOPIC_OF[of], partition, offset))
 
@@ -52,8 +59,8 @@ def _run(work: Coroutine[Any, Any, int]) -> int:
 async def _list(settings: Settings, criteria: DeadLetterFilter, limit: int, as_json: bool) -> int:
     async with open_dead_letters(settings, criteria.dead_topic) as dead:
         if as_json:
-            async for letter, how in dead.letters(await dead.survey(criteria), criteria):
-                print(json.dumps(letter_json(letter, how)), flush=True)
+            async for dead_letter, how in dead.dead_letters(await dead.survey(criteria), criteria):
+                print(json.dumps(dead_letter_json(dead_letter, how)), flush=True)
             return 0
         listing = await dead.newest(criteria, limit)
     _print_table(listing.found)
@@ -63,27 +70,31 @@ async def _list(settings: Settings, criteria: DeadLetterFilter, limit: int, as_j
 
 async def _show(settings: Settings, topic: str, partition: int, offset: int) -> int:
     async with open_dead_letters(settings, topic) as dead:
-        found = await dead.letter(partition, offset)
+        found = await dead.dead_letter(partition, offset)
     if found is None:
         say(f"there is no dead letter at partition {partition}, offset {offset} of {topic}")
         return FAILED
-    letter, how = found
+    dead_letter, how = found
     console = _console()
     said = {
         "position": f"partition {partition}, offset {offset}",
-        "died at": letter.died_at.isoformat(),
-        "read from": _source_words(letter),
-        "reason": letter.reason,
+        "died at": dead_letter.died_at.isoformat(),
+        "read from": _source_words(dead_letter),
+        "reason": dead_letter.reason,
         "settled": how or "no",
-        "key": _in_text(letter.record.key),
+        "key": _in_text(dead_letter.record.key),
     }
     for name, value in said.items():
         console.print(Text(f"{name:<10}", "bold"), Text(printable(value)), soft_wrap=True)
     console.print(Text("headers", "bold"))
-    for name, header in letter.record.headers:
+    for name, header in dead_letter.record.headers:
         console.print(Text(f"  {printable(name)}: {printable(_in_text(header))}"), soft_wrap=True)
-    console.print(Text(f"value, {letter.value_bytes} bytes", "bold"))
-    whole = _whole_value(letter.record.value) if letter.left_out_bytes is None else "left out: too large for a letter"
+    console.print(Text(f"value, {dead_letter.value_bytes} bytes", "bold"))
+    whole = (
+        _whole_value(dead_letter.record.value)
+        if dead_letter.left_out_bytes is None
+        else "left out: too large for a letter"
+    )
     console.print(Text(whole), soft_wrap=True)
     return 0
 
@@ -95,7 +106,7 @@ async def _settle(settings: Settings, criteria: DeadLetterFilter, how: Settlemen
         if dry_run or not total:
             words = "would be replayed to" if how == "replayed" else "would be dropped, from"
             for topic, count in sorted(done.by_topic.items()):
-                print(f"{count} {_letters(count)} {words} {topic}")
+                print(f"{count} {_dead_letters(count)} {words} {topic}")
         else:
             with showing_progress(how, total=total) as advance_to:
                 done = await dead.settle(criteria, how, on_progress=lambda settled: advance_to(settled.done))
@@ -121,15 +132,15 @@ def _print_table(found: Sequence[Found]) -> None:
     shows_settled = any(how for _, how in found)
     if shows_settled:
         table.add_column("settled")
-    for letter, how in found:
+    for dead_letter, how in found:
         cells = (
-            str(letter.record.partition),
-            str(letter.record.offset),
-            letter.died_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
-            _source_words(letter),
-            _in_text(letter.record.key),
-            letter.reason,
-            _beginning_of(letter),
+            str(dead_letter.record.partition),
+            str(dead_letter.record.offset),
+            dead_letter.died_at.astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            _source_words(dead_letter),
+            _in_text(dead_letter.record.key),
+            dead_letter.reason,
+            _beginning_of(dead_letter),
             *([how or "no"] if shows_settled else []),
         )
         table.add_row(*(Text(printable(cell)) for cell in cells))
@@ -142,7 +153,7 @@ def _console() -> Console:
 
 
 def _in_words(listing: Listing, criteria: DeadLetterFilter) -> str:
-    words = f"{listing.matched} dead {_letters(listing.matched)}"
+    words = f"{listing.matched} dead {_dead_letters(listing.matched)}"
     if len(listing.found) < listing.matched:
         words += f", the newest {len(listing.found)} shown (--limit, --since)"
     if listing.survey.settled and not criteria.settled:
@@ -150,22 +161,22 @@ def _in_words(listing: Listing, criteria: DeadLetterFilter) -> str:
     return words
 
 
-def _letters(count: int) -> str:
+def _dead_letters(count: int) -> str:
     return "letter" if count == 1 else "letters"
 
 
-def _source_words(letter: DeadLetter) -> str:
-    return "-" if letter.source is None else "{}/{}/{}".format(*letter.source)
+def _source_words(dead_letter: DeadLetter) -> str:
+    return "-" if dead_letter.source is None else "{}/{}/{}".format(*dead_letter.source)
 
 
 def _in_text(content: bytes | None) -> str:
     return "-" if content is None else content.decode(errors="replace")
 
 
-def _beginning_of(letter: DeadLetter) -> str:
-    value = letter.record.value
-    if letter.left_out_bytes is not None:
-        return f"left out ({letter.left_out_bytes} bytes)"
+def _beginning_of(dead_letter: DeadLetter) -> str:
+    value = dead_letter.record.value
+    if dead_letter.left_out_bytes is not None:
+        return f"left out ({dead_letter.left_out_bytes} bytes)"
     if value is None:
         return "-"
     shown = " ".join(value[:_VALUE_SHOWN_BYTES].decode(errors="replace").split())

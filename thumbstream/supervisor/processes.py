@@ -107,7 +107,7 @@ class Child:
             os.killpg(self._process.pid, number)
 
 
-class Keeper:
+class SupervisedProcess:
     """Keeps one child running: a new start after each death, sooner or later by how often it dies."""
 
     def __init__(

@@ -19,7 +19,7 @@ from thumbstream.supervisor.embedded_broker import (
     wait_until_broker_answers,
 )
 from thumbstream.supervisor.output import Output
-from thumbstream.supervisor.processes import Child, Keeper, own_command, own_environment
+from thumbstream.supervisor.processes import Child, SupervisedProcess, own_command, own_environment
 
 #: How long each may take to end in good order before it is killed.
 _WORKER_GRACE_SECONDS: Final = 30.0
@@ -34,7 +34,7 @@ _LEFTOVERS_SECONDS: Final = 5.0
 _PORT_POLL_SECONDS: Final = 0.05
 
 
-class Household:
+class Supervisor:
     """The children of one ``up``, in the order in which they are stopped."""
 
     def __init__(self, settings: Settings, output: Output) -> None:
@@ -44,15 +44,15 @@ class Household:
         if output.is_terminal:
             environment.setdefault("FORCE_COLOR", "1")
 
-        def ours(name: str, *arguments: str) -> Keeper:
-            return Keeper(name, own_command(*arguments, "--under-up"), environment, output)
+        def ours(name: str, *arguments: str) -> SupervisedProcess:
+            return SupervisedProcess(name, own_command(*arguments, "--under-up"), environment, output)
 
         self._workers = [ours(f"worker-{number}", "worker") for number in range(1, settings.workers + 1)]
         # The embedded broker keeps nothing on disk, so each of its starts finds the topics empty.
         self._api = ours("api", "api")
-        self._broker: Keeper | None = None
+        self._broker: SupervisedProcess | None = None
         if settings.kafka_is_embedded:
-            self._broker = Keeper(
+            self._broker = SupervisedProcess(
                 "broker",
                 broker_command(settings.embedded_kafka_port),
                 os.environ,
@@ -68,8 +68,8 @@ class Household:
         """Start all: the broker first; the others wait for Kafka by themselves, and the api takes photos meanwhile."""
         if self._broker:
             await self._broker.start()
-        await asyncio.gather(*(keeper.start() for keeper in [self._api, *self._workers]))
-        self._keeping = [asyncio.create_task(keeper.keep()) for keeper in self._all()]
+        await asyncio.gather(*(process.start() for process in [self._api, *self._workers]))
+        self._keeping = [asyncio.create_task(process.keep()) for process in self._all()]
         await self._make_topics()
 
     async def run(self) -> None:
@@ -89,10 +89,10 @@ class Household:
     def kill(self) -> None:
         """Stop all at once and by force."""
         self.was_killed = True
-        for keeper in self._all():
-            keeper.kill()
+        for process in self._all():
+            process.kill()
 
-    def _all(self) -> list[Keeper]:
+    def _all(self) -> list[SupervisedProcess]:
         return [*self._workers, self._api, *([self._broker] if self._broker else [])]
 
     async def _broker_answers(self, child: Child) -> None:
@@ -108,7 +108,7 @@ class Household:
     async def _start_over(self) -> None:
         self._output.say("up", "the broker is back and remembers nothing: workers and api start anew")
         await self._make_topics()
-        await asyncio.gather(*(keeper.restart(_RESTART_GRACE_SECONDS) for keeper in [self._api, *self._workers]))
+        await asyncio.gather(*(process.restart(_RESTART_GRACE_SECONDS) for process in [self._api, *self._workers]))
 
 
 def run_up(settings: Settings) -> int:
@@ -143,7 +143,7 @@ def _check_ports(settings: Settings, patience_seconds: float) -> None:
 
 async def _run(settings: Settings, output: Output) -> int:
     started_at = time.monotonic()
-    household = Household(settings, output)
+    household = Supervisor(settings, output)
     asked_to_stop = asyncio.Event()
 
     def on_signal() -> None:
@@ -164,7 +164,7 @@ async def _run(settings: Settings, output: Output) -> int:
 
 
 async def _until_stopped(
-    settings: Settings, household: Household, output: Output, asked_to_stop: asyncio.Event, started_at: float
+    settings: Settings, household: Supervisor, output: Output, asked_to_stop: asyncio.Event, started_at: float
 ) -> None:
     async def work() -> None:
         await household.start()

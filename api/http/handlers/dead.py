@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 from api.http.app_keys import SETTINGS
 from api.http.problems import Problem
 from infra.kafka.dead_letter_admin import DeadLetters, open_dead_letters
-from schemas.dead_letters import CONDITIONS, DeadLetterFilter, Settlement, letter_json
+from schemas.dead_letters import CONDITIONS, DeadLetterFilter, Settlement, dead_letter_json
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ async def get_dead(request: web.Request, query: DeadListQuery) -> web.Response:
     """``GET /v1/dead``."""
     async with _reading(request, query) as dead:
         listing = await dead.newest(query, query.limit, newest_records=NEWEST_RECORDS)
-    items = [letter_json(letter, how) for letter, how in reversed(listing.found)]
+    items = [dead_letter_json(dead_letter, how) for dead_letter, how in reversed(listing.found)]
     return web.json_response({"items": items, "matched": listing.matched, "truncated": listing.survey.is_cut})
 
 

@@ -66,16 +66,16 @@ async def _talk(request: web.Request, socket: web.WebSocketResponse, workspace_i
     feed = request.app[FEED]
     try:
         if position is not None:
-            await _say(socket, _hello(feed, position, resumed=True))
+            await _send_message(socket, _hello(feed, position, resumed=True))
             async for message in feed.replay(workspace_id, position):
-                await _say(socket, message)
+                await _send_message(socket, message)
         with feed.subscribed(workspace_id) as subscriber:  # nothing may be awaited between the replay's end and here
             if position is None:
-                await _say(socket, _hello(feed, feed.position, resumed=False))
+                await _send_message(socket, _hello(feed, feed.position, resumed=False))
             if figures := request.app[STATS].last(workspace_id):
-                await _say(socket, figures)
+                await _send_message(socket, figures)
             if health := request.app[HEALTH].last():
-                await _say(socket, health)
+                await _send_message(socket, health)
             await _pass_on(socket, subscriber)
     except (TooSlow, TimeoutError):
         await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow; come back with your cursor")
@@ -90,10 +90,10 @@ async def _pass_on(socket: web.WebSocketResponse, subscriber: Subscriber) -> Non
                 message = await subscriber.next()
         except TimeoutError:
             message = {"type": "heartbeat"}
-        await _say(socket, message)
+        await _send_message(socket, message)
 
 
-async def _say(socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
+async def _send_message(socket: web.WebSocketResponse, message: dict[str, Any]) -> None:
     async with asyncio.timeout(_SEND_SECONDS):
         await socket.send_json(message)
 

@@ -6,7 +6,7 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.http.app_keys import BELLS, DATABASE
+from api.http.app_keys import DATABASE, WAKEUPS
 from api.http.params import item_id_of, trace_of, workspace_of
 from api.http.problems import not_found
 from api.photos import commands
@@ -35,5 +35,5 @@ async def delete_item(request: web.Request) -> web.Response:
         lambda session: commands.delete_item(session, workspace_id, item_id, trace)
     ):
         raise not_found("item")
-    request.app[BELLS].ring()
+    request.app[WAKEUPS].ring()
     return web.Response(status=204)

@@ -11,7 +11,7 @@ from aiohttp import hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
-from api.http.auth import COOKIE, GATE, caller_of, is_same_origin
+from api.http.auth import AUTHENTICATOR, COOKIE, caller_of, is_same_origin
 from api.http.problems import Problem
 from api.http.sessions import LASTS, SESSIONS
 
@@ -45,7 +45,7 @@ async def get_page(request: web.Request) -> web.StreamResponse:
     """``GET /``: the dashboard; ``?key=`` signs in first, so that a link is enough and the key leaves the address."""
     key = request.query.get("key")
     if key is not None:
-        if request.app[GATE].knows(key.strip()):
+        if request.app[AUTHENTICATOR].is_valid_key(key.strip()):
             return await _signed_in(request, request.query)
         return _sign_in_page(request.query, _UNKNOWN_KEY)
     if await _may_see_page(request):
@@ -58,7 +58,7 @@ async def post_session(request: web.Request) -> web.Response:
     form = await request.post()
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
         return _sign_in_page({}, "Sign in here: the form was sent by a page of another site.", status=403)
-    if not request.app[GATE].knows(str(form.get("key", "")).strip()):
+    if not request.app[AUTHENTICATOR].is_valid_key(str(form.get("key", "")).strip()):
         return _sign_in_page(form, _UNKNOWN_KEY)
     return await _signed_in(request, form)
 
@@ -94,7 +94,7 @@ async def _may_see_page(request: web.Request) -> bool:
 
 async def _signed_in(request: web.Request, wanted: Mapping[str, Any]) -> web.Response:
     try:
-        token = await request.app[SESSIONS].open(request.app[GATE].key_id, "admin", None)
+        token = await request.app[SESSIONS].open(request.app[AUTHENTICATOR].key_id, "admin", None)
     except (SQLAlchemyError, OSError) as error:
         log.warning("could not open a session", reason=str(error)[:500])
         return _sign_in_page(wanted, "The database does not answer. Try again in a moment.", status=503)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from aiohttp import hdrs, web
 
 from api.http.app_keys import SETTINGS, STORAGE, UPLOAD_STORE
-from api.http.multipart import Received, header_of, received
+from api.http.multipart import Received, read_upload_header, receive_upload
 from api.http.params import idempotency_key_of, trace_of, workspace_of
 from api.store.photo_json import photo_json, url_of_photo
 from api.store.tables import PhotoRow
@@ -21,8 +21,8 @@ async def post_photo(request: web.Request) -> web.Response:
     workspace_id, key = workspace_of(request), idempotency_key_of(request)
     upload_store, settings = request.app[UPLOAD_STORE], request.app[SETTINGS]
     storage = request.app[STORAGE]
-    async with received(request, settings, storage) as upload:
-        event = _event_of(workspace_id, upload, await header_of(upload, settings, storage))
+    async with receive_upload(request, settings, storage) as upload:
+        event = _event_of(workspace_id, upload, await read_upload_header(upload, settings, storage))
         row = await upload_store.store_upload(upload.path, event, idempotency_key=key, trace=trace_of(request))
     if row.id == event.photo_id:  # else it is that of an earlier request with this key
         UPLOADS.inc()

@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from api.feed import subscribers as feed_module
 from api.feed.subscribers import Subscriber, TooSlow
-from api.http.app_keys import BELLS, DATABASE, FEED
+from api.http.app_keys import DATABASE, FEED, WAKEUPS
 from api.photos import housekeeping
 from api.projection.apply import project
 from api.store.tables import JournalRow
@@ -50,7 +50,7 @@ async def hear(socket: ClientWebSocketResponse, kind: str = "photo") -> dict[str
 
 async def fold(api: Running, *events: Event) -> None:
     await api.app[DATABASE].write(lambda session: project(session, events))
-    api.app[BELLS].ring()
+    api.app[WAKEUPS].ring()
 
 
 async def test_hello_comes_first_and_then_each_change_with_the_photo_as_it_is(api: Running) -> None:
@@ -116,8 +116,8 @@ async def test_nothing_falls_between_the_replay_and_what_is_live(api: Running, m
             await hear(socket, "hello")
             await hear(socket)
     async with watching(api, start) as socket:
-        heard = [(await hear(socket))["photo"]["id"] for _ in range(40)]
-        assert heard == await posting
+        wait_for_wakeup = [(await hear(socket))["photo"]["id"] for _ in range(40)]
+        assert wait_for_wakeup == await posting
 
 
 async def _post_many(api: Running, count: int) -> list[str]:

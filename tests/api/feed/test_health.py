@@ -27,7 +27,7 @@ FEED = f"/v1/workspaces/{WORKSPACE}/feed"
 
 
 @pytest.fixture(autouse=True)
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """All limits are a tenth, so that no test waits for a real one."""
     for module, name, seconds in (
         (health, "_EVERY_SECONDS", 0.2),

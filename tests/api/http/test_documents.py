@@ -93,11 +93,11 @@ async def test_the_feed_says_what_is_documented(lonely_api: Running, monkeypatch
     shapes = {kind: f"{kind.capitalize()}Message" for kind in kinds}
     async with lonely_api.client.ws_connect(f"/v1/workspaces/{WORKSPACE}/feed") as socket:
         await lonely_api.post()
-        heard: set[str] = set()
-        while heard != set(shapes):
+        wait_for_wakeup: set[str] = set()
+        while wait_for_wakeup != set(shapes):
             message = await socket.receive_json(timeout=10)
             hold(asyncapi(), shapes[message["type"]], message)
-            heard.add(message["type"])
+            wait_for_wakeup.add(message["type"])
 
 
 async def test_the_documents_are_served(lonely_api: Running) -> None:

@@ -25,7 +25,7 @@ from api.photos.uploads import UploadStore
 from api.store.database import READ_SECONDS, WRITE_SECONDS, Database, open_database
 from api.store.leases import Lease
 from api.store.tables import ArrivalRow, PhotoRow
-from api.store.wakeups import Bells
+from api.store.wakeups import Wakeups
 from infra.settings import Settings
 from infra.storage.client import Storage, open_storage
 from schemas import ids
@@ -139,7 +139,7 @@ class Deployment:
             settings_of(self.folder),
             SteppedDatabase(self.database, self.steps, actor),
             SteppedStorage(self.storage, self.steps, actor),
-            Bells(),
+            Wakeups(),
         )
         self._act(actor, upload_store.store_upload(file, event, idempotency_key=key))
 
@@ -432,7 +432,7 @@ async def test_an_upload_that_storage_does_not_take_in_time_is_refused_and_given
         settings = Settings(data_dir=deployment.folder, store_within_seconds=1, _env_file=None)
         storage = StuckStorage(deployment.storage._fs, deployment.storage._root)
         with pytest.raises(Unavailable, match="storage does not answer"):
-            await UploadStore(settings, deployment.database, storage, Bells()).store_upload(
+            await UploadStore(settings, deployment.database, storage, Wakeups()).store_upload(
                 deployment.folder / "x", upload_event()
             )
         assert [row.erase_at is not None for row in await pending(deployment.database)] == [True]

@@ -17,15 +17,15 @@ from api.projection.apply import apply
 from api.projection.consumer import Projector
 from api.store.database import Database, open_database
 from api.store.tables import PhotoRow
-from api.store.wakeups import Bells
+from api.store.wakeups import Wakeups
 from infra.kafka import clients
-from infra.kafka.dead_letters import LetterProducer, RecordTooLarge
+from infra.kafka.dead_letters import DeadLetterProducer, RecordTooLarge
 from infra.settings import Settings
 from kafka_servers import Broker
 from polling import poll_async
 from result_events import ready, started
 from schemas import ids, topics
-from schemas.dead_letters import letter_of
+from schemas.dead_letters import read_dead_letter
 from schemas.events import Event, PhotoUploaded
 from schemas.records import Headers, Record, key_of, value_of
 from topic_reader import ends_of, lag_of, records_since
@@ -41,7 +41,7 @@ async def projecting(settings: Settings) -> AsyncIterator[Database]:
     """A running projector, and the database that it writes to."""
     database = open_database(settings)
     await database.migrate()
-    task = asyncio.create_task(Projector(settings, database, Bells()).run())
+    task = asyncio.create_task(Projector(settings, database, Wakeups()).run())
     try:
         yield database
     finally:
@@ -79,7 +79,7 @@ async def statuses(database: Database) -> dict[Any, str]:
     return {row.id: row.thumbnail_status for row in rows}
 
 
-async def buried(settings: Settings) -> list[Record]:
+async def dead_lettered(settings: Settings) -> list[Record]:
     """What is on the projector's dead topic once it has taken all that there is."""
 
     async def all_taken() -> bool:
@@ -103,23 +103,23 @@ async def test_a_record_that_is_no_event_is_buried_unchanged_and_the_next_one_is
     ]
     await produce(settings, event, *poison, ready(event))
     async with projecting(settings) as database:
-        found = await buried(settings)
+        found = await dead_lettered(settings)
         assert await statuses(database) == {event.photo_id: "ready"}
-    letters = {letter.source: letter for letter in map(letter_of, found)}
-    assert set(letters) == {(topic, 0, 0) for topic, _, _ in poison}
+    dead_letters = {dead_letter.source: dead_letter for dead_letter in map(read_dead_letter, found)}
+    assert set(dead_letters) == {(topic, 0, 0) for topic, _, _ in poison}
     for topic, value, headers in poison:
-        letter = letters[topic, 0, 0]
-        assert (letter.record.value, letter.record.key) == (value, b"k")
-        assert set(headers) <= set(letter.record.headers)
-        assert letter.reason
+        dead_letter = dead_letters[topic, 0, 0]
+        assert (dead_letter.record.value, dead_letter.record.key) == (value, b"k")
+        assert set(headers) <= set(dead_letter.record.headers)
+        assert dead_letter.reason
 
 
 async def test_what_the_worker_buries_is_not_buried_a_second_time(settings: Settings) -> None:
     event = upload()
     await produce(settings, (topics.UPLOADED, b"[]", []), (topics.DELETED, b"[]", []), (topics.READY, b"[]", []), event)
     async with projecting(settings) as database:
-        (letter,) = map(letter_of, await buried(settings))
-        assert letter.source == (topics.READY, 0, 0)
+        (dead_letter,) = map(read_dead_letter, await dead_lettered(settings))
+        assert dead_letter.source == (topics.READY, 0, 0)
         assert await statuses(database) == {event.photo_id: "pending"}
 
 
@@ -136,10 +136,10 @@ async def test_an_event_that_the_database_refuses_is_buried_and_all_around_it_ar
     monkeypatch.setattr(consumer, "apply", refusing)
     await produce(settings, *events)
     async with projecting(settings) as database:
-        (letter,) = map(letter_of, await buried(settings))
+        (dead_letter,) = map(read_dead_letter, await dead_lettered(settings))
         assert set(await statuses(database)) == {event.photo_id for event in events} - {events[4].photo_id}
-    assert (letter.source, letter.record.value) == ((topics.UPLOADED, 0, 4), value_of(events[4]))
-    assert "no such caption" in letter.reason
+    assert (dead_letter.source, dead_letter.record.value) == ((topics.UPLOADED, 0, 4), value_of(events[4]))
+    assert "no such caption" in dead_letter.reason
 
 
 async def test_an_event_that_postgresql_refuses_to_keep_is_a_dead_letter_and_holds_up_no_other(
@@ -154,51 +154,51 @@ async def test_an_event_that_postgresql_refuses_to_keep_is_a_dead_letter_and_hol
     await database.close()
     await produce(settings, bad, good)
     async with projecting(on_postgres) as database:
-        (letter,) = map(letter_of, await buried(settings))
+        (dead_letter,) = map(read_dead_letter, await dead_lettered(settings))
         assert await statuses(database) == {good.photo_id: "pending"}
-    assert letter.source == (topics.READY, 0, 0)
-    assert letter.reason.startswith("it cannot be kept: ")
+    assert dead_letter.source == (topics.READY, 0, 0)
+    assert dead_letter.reason.startswith("it cannot be kept: ")
 
 
 async def test_nothing_is_committed_before_the_letter_is_delivered_however_long_the_brokers_refuse_it(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     event = upload()
-    really, tries, back = LetterProducer.send, 0, asyncio.Event()
+    really, tries, back = DeadLetterProducer.send, 0, asyncio.Event()
 
-    async def away(self: LetterProducer, *letter: Any) -> None:
+    async def away(self: DeadLetterProducer, *dead_letter: Any) -> None:
         nonlocal tries
         if not back.is_set():
             tries += 1
             raise KafkaConnectionError("away")
-        await really(self, *letter)
+        await really(self, *dead_letter)
 
-    monkeypatch.setattr(LetterProducer, "send", away)
+    monkeypatch.setattr(DeadLetterProducer, "send", away)
     monkeypatch.setattr(consumer, "_PAUSE_SECONDS", 0.01)
     await produce(settings, (topics.READY, b"[]", []), started(event), event)
     async with projecting(settings) as database:
         await poll_async(lambda: tries >= 5, 60)
         assert await lag_of(settings, topics.PROJECTOR_GROUP, [topics.READY]) == 1
         back.set()
-        assert len(await buried(settings)) == 1
+        assert len(await dead_lettered(settings)) == 1
         assert await statuses(database) == {event.photo_id: "processing"}
 
 
 async def test_a_letter_that_is_too_large_for_the_brokers_is_buried_without_its_value(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really = LetterProducer.send
+    really = DeadLetterProducer.send
 
     async def narrow(
-        self: LetterProducer, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+        self: DeadLetterProducer, topic: str, key: bytes | None, value: bytes | None, headers: Headers
     ) -> None:
         if len(value or b"") > 100:
             raise RecordTooLarge("over 100 bytes")
         await really(self, topic, key, value, headers)
 
-    monkeypatch.setattr(LetterProducer, "send", narrow)
+    monkeypatch.setattr(DeadLetterProducer, "send", narrow)
     await produce(settings, (topics.READY, b"x" * 101, []), (topics.READY, b"x" * 100, []))
     async with projecting(settings):
-        bare, whole = map(letter_of, await buried(settings))
+        bare, whole = map(read_dead_letter, await dead_lettered(settings))
     assert (bare.record.value, bare.left_out_bytes, bare.source) == (None, 101, (topics.READY, 0, 0))
     assert (whole.record.value, whole.left_out_bytes, whole.source) == (b"x" * 100, None, (topics.READY, 0, 1))

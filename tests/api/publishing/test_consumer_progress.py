@@ -67,7 +67,7 @@ def test_what_could_not_be_seen_is_no_fault() -> None:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consumer_progress, "STILL_SECONDS", 0.5)
     monkeypatch.setattr(consumer_progress, "_EVERY_SECONDS", 0.1)
 
@@ -80,7 +80,7 @@ async def is_ready(running: Running, name: str) -> tuple[bool, str]:
         return check["ok"], check.get("reason", "")
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("with_short_timeouts")
 async def test_readyz_tells_of_workers_that_do_not_get_on_and_of_projectors_that_do(
     tmp_path: Path, embedded_broker: EmbeddedBroker
 ) -> None:
@@ -107,7 +107,7 @@ async def test_readyz_tells_of_workers_that_do_not_get_on_and_of_projectors_that
         await poll_async(all_is_well, 60, what="the workers get on, and with them all others")
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("with_short_timeouts")
 @pytest.mark.parametrize("busy", [True, False])
 async def test_a_photo_in_work_explains_that_nothing_is_committed_unless_nobody_is_there(
     with_kafka: Settings, busy: bool

@@ -17,12 +17,12 @@ from api.photos.commands import add_photo, delete_photos, find_photo, render_aga
 from api.projection.apply import project
 from api.publishing.reconciler import OUTBOX_ROOM, Reconciler
 from api.publishing.republish import Overdue, anything_overdue, mark_lost, outbox_room, republish
-from api.publishing.topic_loss import BrokerMemory
-from api.publishing.watermark import clock_of
+from api.publishing.topic_loss import TopicLossDetector
+from api.publishing.watermark import watermark_of
 from api.store.database import Database, open_database
 from api.store.leases import Lease
 from api.store.tables import OutboxRow, PhotoRow
-from api.store.wakeups import Bells
+from api.store.wakeups import Wakeups
 from infra.kafka import clients
 from infra.settings import Settings
 from kafka_servers import Broker, EmbeddedBroker
@@ -190,12 +190,12 @@ async def test_the_workers_clock_stands_at_the_oldest_record_that_is_not_committ
     tmp_path: Path, broker: Broker
 ) -> None:
     settings = Settings(data_dir=tmp_path, partitions=3, _env_file=None, **broker.settings)
-    assert await clock_of(settings, "group", [topics.UPLOADED]) is None
+    assert await watermark_of(settings, "group", [topics.UPLOADED]) is None
     await clients.wait_for_topics(settings)
     producer = clients.new_producer(settings)
     await producer.start()
     before = datetime.now(UTC)
-    clock = await clock_of(settings, "group", [topics.UPLOADED, topics.RETRY])
+    clock = await watermark_of(settings, "group", [topics.UPLOADED, topics.RETRY])
     assert clock is not None
     assert clock >= before
     noon = datetime(2025, 6, 1, 12, tzinfo=UTC)
@@ -212,7 +212,7 @@ async def test_the_workers_clock_stands_at_the_oldest_record_that_is_not_committ
     for offsets in ({}, {first: 1}, {first: 2}, {second: 1}, {second: 2}):
         if offsets:
             await consumer.commit(offsets)
-        told.append(await clock_of(settings, "group", [topics.UPLOADED]))
+        told.append(await watermark_of(settings, "group", [topics.UPLOADED]))
     await consumer.stop()
     assert told[:4] == [noon + timedelta(hours=hours) for hours in (0, 1, 2, 3)]
     assert told[4] is not None
@@ -232,7 +232,7 @@ async def test_what_waits_in_a_backlog_is_not_overdue_however_long(tmp_path: Pat
     moment = int(upload.occurred_at.timestamp() * 1000)
     await producer.send_and_wait(topics.UPLOADED, b"it waits", partition=0, timestamp_ms=moment)
     await producer.stop()
-    reconciler = Reconciler(settings, database, Lease(database, "x"), Bells(), BrokerMemory(settings, database))
+    reconciler = Reconciler(settings, database, Lease(database, "x"), Wakeups(), TopicLossDetector(settings, database))
     assert await reconciler.republish_overdue() == 0
     await commit_all(settings, topics.WORKER_GROUP)
     assert await reconciler.republish_overdue() == 0, "the projector may yet find its result"
@@ -257,7 +257,7 @@ async def test_with_kafka_away_nothing_is_published_again(no_kafka: Settings) ->
     database = open_database(settings)
     await database.migrate()
     await added(database)
-    reconciler = Reconciler(settings, database, Lease(database, "x"), Bells(), BrokerMemory(settings, database))
+    reconciler = Reconciler(settings, database, Lease(database, "x"), Wakeups(), TopicLossDetector(settings, database))
     with pytest.raises(KafkaError):
         await reconciler.republish_overdue()
     assert await publish(database) == []
@@ -271,7 +271,7 @@ async def test_the_sentinel_offset_is_committed_at_each_check_so_that_it_does_no
     database = open_database(settings)
     await database.migrate()
     await added(database)
-    memory = BrokerMemory(settings, database)
+    memory = TopicLossDetector(settings, database)
     assert await memory.check() == 1, "whatever is unfinished when nothing is remembered is taken for lost"
     consumer = clients.new_consumer(settings, group=topics.TOPIC_LOSS_GROUP)
     await consumer.start()

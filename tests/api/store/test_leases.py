@@ -55,6 +55,6 @@ async def test_a_lease_that_is_renewed_is_nobody_elses(database: Database, monke
         await asyncio.gather(holder.renew(), *(other.renew() for other in others))
     assert holder.is_held
     assert not any(other.is_held for other in others)
-    await holder.give_back()
+    await holder.release()
     await asyncio.gather(*(other.renew() for other in others))
     assert sum(other.is_held for other in others) == 1

@@ -11,13 +11,13 @@ from aiokafka.consumer.group_coordinator import GroupCoordinator
 from aiokafka.errors import GroupLoadInProgressError, KafkaError, NotCoordinatorForGroupError
 from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
 
-from infra.kafka.aiokafka_patches import impatient, mend_consumers, own_cancellations_only
+from infra.kafka.aiokafka_patches import patch_aiokafka, stray_cancellation_as_error, with_short_timeouts
 from polling import poll_async
 
 
 @pytest.fixture(autouse=True)
 def _mended():
-    mend_consumers()
+    patch_aiokafka()
 
 
 class Coordinator(GroupCoordinator):
@@ -69,13 +69,13 @@ async def test_a_task_that_is_cancelled_before_it_began_ends_nothing_else():
 
 
 async def test_a_cancellation_that_nobody_asked_for_is_a_fault_of_kafka():
-    with pytest.raises(KafkaError), own_cancellations_only():
+    with pytest.raises(KafkaError), stray_cancellation_as_error():
         raise asyncio.CancelledError
 
 
 async def test_a_cancellation_that_was_asked_for_is_one():
     async def work():
-        with own_cancellations_only():
+        with stray_cancellation_as_error():
             await asyncio.sleep(60)
 
     task = asyncio.ensure_future(work())
@@ -86,13 +86,13 @@ async def test_a_cancellation_that_was_asked_for_is_one():
 
 
 async def test_a_deadline_within_is_still_a_deadline():
-    with pytest.raises(TimeoutError), own_cancellations_only():
+    with pytest.raises(TimeoutError), stray_cancellation_as_error():
         async with asyncio.timeout(0.01):
             await asyncio.sleep(60)
 
 
 async def test_a_producer_gives_up_on_a_silent_connection_long_before_it_gives_up_on_a_record():
-    producer = impatient(AIOKafkaProducer(request_timeout_ms=1_200_000))
+    producer = with_short_timeouts(AIOKafkaProducer(request_timeout_ms=1_200_000))
     assert producer.client._request_timeout_ms == 10_000
     assert producer._sender._request_timeout_ms < 10_000
     assert producer._message_accumulator._batch_ttl == 1200

@@ -11,7 +11,7 @@ from aiokafka.structs import TopicPartition
 from hypothesis import given
 from hypothesis import strategies as st
 
-from infra.kafka.aiokafka_patches import mend_consumers
+from infra.kafka.aiokafka_patches import patch_aiokafka
 from infra.kafka.codecs import MAX_BATCH_BYTES
 from raw_batches import CONTROL, GZIP, LZ4, SNAPPY, TRANSACTIONAL, ZSTD, batch, record
 from schemas.records import UnreadableValue
@@ -28,7 +28,7 @@ CODECS = {
 
 @pytest.fixture(autouse=True, scope="module")
 def _mended():
-    mend_consumers()
+    patch_aiokafka()
 
 
 def at_offset(content, base):

@@ -85,7 +85,7 @@ async def storage(filesystem: HangingFileSystem) -> AsyncIterator[Storage]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(storage_module, "_ANSWER_SECONDS", 0.05)
     monkeypatch.setattr(storage_module, "_LISTING_SECONDS", 0.05)
 
@@ -95,7 +95,7 @@ async def _drained(pieces: AsyncIterator[Any]) -> None:
         pass
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("with_short_timeouts")
 @pytest.mark.parametrize(
     "call", ["check", "put_file", "write", "read", "info", "exists", "chunks", "copy", "erase", "list", "pages"]
 )
@@ -173,7 +173,7 @@ def hung_mount(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path
     released.set()
 
 
-@pytest.mark.usefixtures("impatient")
+@pytest.mark.usefixtures("with_short_timeouts")
 @pytest.mark.parametrize("call", ["folder of uploads", "write", "info", "put_file", "open", "erase"])
 async def test_no_call_on_a_hung_mount_holds_its_caller_or_the_event_loop(hung_mount: Path, call: str) -> None:
     storage = Storage(LocalFileSystem(), str(hung_mount))

@@ -32,12 +32,12 @@ async def test_photos_are_measured_alone_and_beside_a_hostile_one_that_never_end
     monkeypatch.setattr(neighbour, "_CPU_SECONDS", 0.1)
     hostile = tmp_path / "hostile"
     hostile.write_bytes(slow_jpeg(4000))
-    heard: list[int] = []
-    figures = await neighbour.measure(small_photo, hostile, 2, 60, 2, heard.append)
+    wait_for_wakeup: list[int] = []
+    figures = await neighbour.measure(small_photo, hostile, 2, 60, 2, wait_for_wakeup.append)
     assert (figures.processes, figures.photos, figures.other_slots) == (2, 60, 0.5)
     assert min(figures.alone_photos_per_second, figures.beside_photos_per_second) > 0
     assert figures.given_up >= 1
-    assert heard == list(range(1, 2 * 2 * 60 + 1))
+    assert wait_for_wakeup == list(range(1, 2 * 2 * 60 + 1))
 
 
 async def test_a_hostile_photo_that_is_rendered_is_no_measurement(

@@ -11,7 +11,7 @@ from infra.kafka import clients
 from infra.settings import Settings
 from kafka_servers import EmbeddedBroker
 from schemas import topics
-from schemas.dead_letters import bare_letter
+from schemas.dead_letters import bare_dead_letter
 from schemas.records import Record, dead_headers
 from server_process import free_port
 
@@ -26,7 +26,7 @@ def dead(run: Dead, embedded_broker: EmbeddedBroker) -> Dead:
     """Run ``thumbstream dead …`` with two letters of the worker, one of them no text, and one of the projector."""
     settings = Settings(partitions=1, _env_file=None, **embedded_broker.settings)
 
-    async def bury() -> None:
+    async def send_dead_letter() -> None:
         await clients.wait_for_topics(settings)
         producer = clients.new_producer(settings)
         await producer.start()
@@ -34,11 +34,11 @@ def dead(run: Dead, embedded_broker: EmbeddedBroker) -> Dead:
             record = Record(topics.UPLOADED, 0, offset, 0, b"key", value)
             await producer.send_and_wait(topics.DEAD, value, b"key", headers=dead_headers(record, reason))
         large = Record(topics.READY, 0, 41, 0, b"key", b"x" * 1_048_000)
-        key, value, headers = bare_letter(large, "no JSON")
+        key, value, headers = bare_dead_letter(large, "no JSON")
         await producer.send_and_wait(topics.PROJECTED_DEAD, value, key, headers=headers)
         await producer.stop()
 
-    asyncio.run(bury())
+    asyncio.run(send_dead_letter())
 
     def run_dead(*arguments: str) -> CompletedProcess[str]:
         return run("dead", *arguments, **embedded_broker.variables)

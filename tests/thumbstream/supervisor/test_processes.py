@@ -7,7 +7,7 @@ import pytest
 
 from polling import poll_async
 from thumbstream.supervisor.output import Output
-from thumbstream.supervisor.processes import Child, Keeper, describe_end
+from thumbstream.supervisor.processes import Child, SupervisedProcess, describe_end
 
 
 @pytest.fixture
@@ -35,11 +35,11 @@ async def test_a_death_is_told_and_followed_by_a_new_start_later_each_time(
     output: Output, screen: io.StringIO, tmp_path: Path
 ) -> None:
     log = tmp_path / "starts"
-    keeper = Keeper("cat", _python(f"open({str(log)!r}, 'a').write('x'); raise SystemExit(3)"), {}, output)
-    await keeper.start()
-    keeping = asyncio.create_task(keeper.keep())
+    process = SupervisedProcess("cat", _python(f"open({str(log)!r}, 'a').write('x'); raise SystemExit(3)"), {}, output)
+    await process.start()
+    keeping = asyncio.create_task(process.keep())
     await poll_async(lambda: log.exists() and len(log.read_text()) == 3)
-    await keeper.stop(5)
+    await process.stop(5)
     await keeping
     said = [line for line in screen.getvalue().splitlines() if "ended with exit code 3" in line]
     assert [line.rpartition(" in ")[2] for line in said][:2] == ["0.5 s", "1 s"]
@@ -56,11 +56,11 @@ async def test_what_does_not_end_when_asked_is_killed_and_its_own_children_with_
         f"open({str(flag)!r}, 'a').write(f'{{os.getpid()}} ')\n"
         "time.sleep(600)"
     )
-    keeper = Keeper("cat", _python(code), {}, output)
-    await keeper.start()
-    keeping = asyncio.create_task(keeper.keep())
+    process = SupervisedProcess("cat", _python(code), {}, output)
+    await process.start()
+    keeping = asyncio.create_task(process.keep())
     await poll_async(lambda: flag.exists() and len(flag.read_text().split()) == 2)
-    await keeper.stop(0.2)
+    await process.stop(0.2)
     await keeping
     assert "killed" in screen.getvalue()
     for pid in flag.read_text().split():
@@ -71,24 +71,26 @@ async def test_a_stop_while_a_new_start_is_due_starts_nothing(
     output: Output, screen: io.StringIO, tmp_path: Path
 ) -> None:
     log = tmp_path / "starts"
-    keeper = Keeper("cat", _python(f"open({str(log)!r}, 'a').write('x')"), {}, output)
-    await keeper.start()
-    keeping = asyncio.create_task(keeper.keep())
+    process = SupervisedProcess("cat", _python(f"open({str(log)!r}, 'a').write('x')"), {}, output)
+    await process.start()
+    keeping = asyncio.create_task(process.keep())
     await poll_async(lambda: "again in" in screen.getvalue())
-    await keeper.stop(5)
+    await process.stop(5)
     await asyncio.wait_for(keeping, 0.4)
     assert log.read_text() == "x"
 
 
 async def test_a_restart_that_is_asked_for_waits_for_nothing(output: Output, tmp_path: Path) -> None:
     log = tmp_path / "starts"
-    keeper = Keeper("cat", _python(f"import time; open({str(log)!r}, 'a').write('x'); time.sleep(600)"), {}, output)
-    await keeper.start()
-    keeping = asyncio.create_task(keeper.keep())
+    process = SupervisedProcess(
+        "cat", _python(f"import time; open({str(log)!r}, 'a').write('x'); time.sleep(600)"), {}, output
+    )
+    await process.start()
+    keeping = asyncio.create_task(process.keep())
     await poll_async(lambda: log.exists() and log.read_text() == "x")
-    await keeper.restart(5)
+    await process.restart(5)
     await poll_async(lambda: log.read_text() == "xx")
-    await keeper.stop(5)
+    await process.stop(5)
     await keeping
 
 

@@ -192,13 +192,13 @@ async def store_originals(settings: Settings, contents: Sequence[bytes]) -> list
 
 async def _wait_until_ready(up: Child, log_file: Path) -> None:
     deadline = perf_counter() + _START_SECONDS
-    while "worker started" not in (said := _said(log_file)) or "ready after" not in said:
+    while "worker started" not in (said := _logged(log_file)) or "ready after" not in said:
         if not up.alive or perf_counter() > deadline:
             raise CannotMeasure(f"the system did not start: {said[-2000:]}")
         await asyncio.sleep(_POLL_SECONDS)
 
 
-def _said(log_file: Path) -> str:
+def _logged(log_file: Path) -> str:
     return log_file.read_text(errors="replace")
 
 

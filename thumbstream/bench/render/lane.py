@@ -50,12 +50,12 @@ def main(name: str) -> None:
         engine = _ENGINES[name]()
         told = vips_version() if name.startswith("vips") else version("pillow")
     except Lacking as lack:
-        _say({"lacking": str(lack)})
+        _write({"lacking": str(lack)})
         return
-    _say({"version": told})
+    _write({"version": told})
     before = _memory("VmRSS")
     for line in sys.stdin:
-        _say(_lap(engine, json.loads(line), before))
+        _write(_lap(engine, json.loads(line), before))
 
 
 def _lap(engine: Engine, order: dict[str, Any], memory_before: int) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _lap(engine: Engine, order: dict[str, Any], memory_before: int) -> dict[str,
     return answer
 
 
-def _say(answer: dict[str, Any]) -> None:
+def _write(answer: dict[str, Any]) -> None:
     os.write(1, json.dumps(answer).encode() + b"\n")
 
 

@@ -15,7 +15,7 @@ from thumbstream.client.models import ClientFault, NotAllowed, NotReachable, Una
 from thumbstream.commands.upload.follower import Follower
 from thumbstream.commands.upload.photo_files import NothingThere, check_paths, find_files
 from thumbstream.commands.upload.report import print_outcome, show_progress
-from thumbstream.commands.upload.upload_progress import Tally
+from thumbstream.commands.upload.upload_progress import UploadProgress
 from thumbstream.terminal.messages import say
 
 _FIRST_RETRY_SECONDS: Final = 0.5
@@ -54,31 +54,31 @@ def run_upload(access: Access, paths: Sequence[Path], wishes: Wishes) -> int:
         for line in str(error).splitlines():
             say(line)
         return MISUSED
-    tally = Tally(keep_all=wishes.verbose)
+    counts = UploadProgress(keep_all=wishes.verbose)
     try:
-        asyncio.run(_upload(access, paths, wishes, tally))
+        asyncio.run(_upload(access, paths, wishes, counts))
     except KeyboardInterrupt:
         say("interrupted; the photos that were uploaded are rendered all the same")
-        print_outcome(tally, verbose=wishes.verbose)
+        print_outcome(counts, verbose=wishes.verbose)
         return INTERRUPTED
     except ClientFault as error:
-        if tally.uploaded or tally.failed:
-            print_outcome(tally, verbose=wishes.verbose)
+        if counts.uploaded or counts.failed:
+            print_outcome(counts, verbose=wishes.verbose)
         say(str(error))
         if isinstance(error, NotReachable):
             say("is Thumbstream running there? `thumbstream up` starts it; --url or THUMBSTREAM_URL says where it is")
         return MISUSED
-    print_outcome(tally, verbose=wishes.verbose)
-    return SOME_FAILED if tally.failed or (wishes.wait and tally.waiting) else SUCCESS
+    print_outcome(counts, verbose=wishes.verbose)
+    return SOME_FAILED if counts.failed or (wishes.wait and counts.waiting) else SUCCESS
 
 
-async def _upload(access: Access, paths: Sequence[Path], wishes: Wishes, tally: Tally) -> None:
-    tally.total = await asyncio.to_thread(lambda: sum(1 for _ in find_files(paths)))
+async def _upload(access: Access, paths: Sequence[Path], wishes: Wishes, counts: UploadProgress) -> None:
+    counts.total = await asyncio.to_thread(lambda: sum(1 for _ in find_files(paths)))
     async with open_client(access, connections=wishes.concurrency + 4) as client:
-        follower = Follower(client, tally)
+        follower = Follower(client, counts)
         following = asyncio.create_task(follower.follow())
-        sending = asyncio.create_task(_send_all(client, paths, wishes, tally, follower))
-        showing = asyncio.create_task(show_progress(tally, waits=wishes.wait))
+        sending = asyncio.create_task(_send_all(client, paths, wishes, counts, follower))
+        showing = asyncio.create_task(show_progress(counts, waits=wishes.wait))
         tasks = (sending, following, showing)
         try:
             await asyncio.wait({sending, following}, return_when=asyncio.FIRST_COMPLETED)
@@ -91,12 +91,14 @@ async def _upload(access: Access, paths: Sequence[Path], wishes: Wishes, tally: 
             await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _send_all(client: Client, paths: Sequence[Path], wishes: Wishes, tally: Tally, follower: Follower) -> None:
+async def _send_all(
+    client: Client, paths: Sequence[Path], wishes: Wishes, counts: UploadProgress, follower: Follower
+) -> None:
     await follower.opened.wait()
-    files = find_files(paths, on_unreadable=lambda path, error: tally.refused(path, _reason(error)))
+    files = find_files(paths, on_unreadable=lambda path, error: counts.refused(path, _reason(error)))
     one_at_a_time = asyncio.Lock()
     senders = [
-        asyncio.create_task(_send_some(client, files, one_at_a_time, wishes, tally)) for _ in range(wishes.concurrency)
+        asyncio.create_task(_send_some(client, files, one_at_a_time, wishes, counts)) for _ in range(wishes.concurrency)
     ]
     try:
         await asyncio.gather(*senders)
@@ -104,13 +106,13 @@ async def _send_all(client: Client, paths: Sequence[Path], wishes: Wishes, tally
         for sender in senders:
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
-    tally.total = tally.uploaded + len([failed for failed in tally.failed if not failed.was_photo])
+    counts.total = counts.uploaded + len([failed for failed in counts.failed if not failed.was_photo])
     if wishes.wait:
-        await _settle(follower, wishes, tally)
+        await _settle(follower, wishes, counts)
 
 
 async def _send_some(
-    client: Client, files: Iterator[Path], one_at_a_time: asyncio.Lock, wishes: Wishes, tally: Tally
+    client: Client, files: Iterator[Path], one_at_a_time: asyncio.Lock, wishes: Wishes, counts: UploadProgress
 ) -> None:
     while True:
         async with one_at_a_time:
@@ -118,14 +120,14 @@ async def _send_some(
         if file is None:
             return
         try:
-            await _send(client, file, wishes, tally)
+            await _send(client, file, wishes, counts)
         except (NotAllowed, UnknownPlace):
             raise
         except (ClientFault, OSError) as error:
-            tally.refused(file, _reason(error))
+            counts.refused(file, _reason(error))
 
 
-async def _send(client: Client, file: Path, wishes: Wishes, tally: Tally) -> None:
+async def _send(client: Client, file: Path, wishes: Wishes, counts: UploadProgress) -> None:
     key = str(uuid4())
     delay = _FIRST_RETRY_SECONDS
     give_up_at = time.monotonic() + _RETRY_FOR_SECONDS
@@ -137,27 +139,27 @@ async def _send(client: Client, file: Path, wishes: Wishes, tally: Tally) -> Non
             wait = getattr(error, "retry_after_seconds", None) or delay * random.uniform(0.8, 1.2)
             if time.monotonic() + wait > give_up_at:
                 raise
-            tally.held_up = str(error)
+            counts.held_up = str(error)
             await asyncio.sleep(wait)
             delay = min(delay * 2, _LONGEST_RETRY_SECONDS)
         else:
-            tally.accepted(file, photo, began_at)
+            counts.accepted(file, photo, began_at)
             return
 
 
-async def _settle(follower: Follower, wishes: Wishes, tally: Tally) -> None:
+async def _settle(follower: Follower, wishes: Wishes, counts: UploadProgress) -> None:
     """Wait for the last results; look up what the feed is silent about, ever less often."""
     pause = _LOOK_AFTER_SECONDS
     await follower.look_up(_LOOK_AT_MOST)
-    while tally.waiting:
-        seen_at = tally.changed_at
+    while counts.waiting:
+        seen_at = counts.changed_at
         try:
-            await asyncio.wait_for(tally.all_settled(), min(pause, wishes.patience_seconds))
+            await asyncio.wait_for(counts.all_settled(), min(pause, wishes.patience_seconds))
         except TimeoutError:
-            if tally.changed_at != seen_at:
+            if counts.changed_at != seen_at:
                 pause = _LOOK_AFTER_SECONDS
                 continue
-            if time.monotonic() - tally.changed_at >= wishes.patience_seconds:
+            if time.monotonic() - counts.changed_at >= wishes.patience_seconds:
                 say(f"no news for {wishes.patience_seconds:g} s: no longer waiting")
                 return
             await follower.look_up(_LOOK_AT_MOST)

@@ -5,15 +5,15 @@ from contextlib import aclosing
 
 from thumbstream.client.client import Client
 from thumbstream.client.models import Hello, NotReachable, PhotoChanged, Unavailable
-from thumbstream.commands.upload.upload_progress import Tally
+from thumbstream.commands.upload.upload_progress import UploadProgress
 
 
 class Follower:
     """Brings the feed's news into the tally."""
 
-    def __init__(self, client: Client, tally: Tally) -> None:
+    def __init__(self, client: Client, counts: UploadProgress) -> None:
         self._client = client
-        self._tally = tally
+        self._counts = counts
         self.opened = asyncio.Event()
 
     async def follow(self) -> None:
@@ -26,21 +26,21 @@ class Follower:
                     self.opened.set()
                 elif isinstance(message, PhotoChanged):
                     if message.event == "photos.deleted":
-                        self._tally.vanished(message.photo.id)
+                        self._counts.vanished(message.photo.id)
                     else:
-                        self._tally.seen(message.photo)
+                        self._counts.seen(message.photo)
 
     async def look_up(self, most: int | None = None) -> None:
         """Ask the api for the photos that have no result yet; what cannot be asked now is left to the next time."""
-        for photo_id in self._tally.waiting_ids(most):
+        for photo_id in self._counts.waiting_ids(most):
             try:
                 photo = await self._client.get_photo(photo_id)
             except (NotReachable, Unavailable):
                 return
             if photo is None:
-                self._tally.vanished(photo_id)
+                self._counts.vanished(photo_id)
             else:
-                self._tally.seen(photo)
+                self._counts.seen(photo)
 
     def _interrupted(self, reason: str) -> None:
-        self._tally.held_up = reason
+        self._counts.held_up = reason

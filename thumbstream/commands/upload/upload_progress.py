@@ -42,7 +42,7 @@ class _Waiting:
     began_at: float
 
 
-class Tally:
+class UploadProgress:
     """Counts, and the little that must be remembered of each file. Clock: ``time.monotonic``."""
 
     def __init__(self, *, keep_all: bool = False) -> None:
