@@ -16,6 +16,8 @@ _LAST_MS: Final = int(LATEST.timestamp() * 1000)
 def in_range(moment: datetime) -> datetime:
     """The same moment in UTC, or the nearest one that can be kept."""
     try:
+        if EARLIEST <= moment <= LATEST:
+            return moment.astimezone(UTC)
         return min(max(moment.astimezone(UTC), EARLIEST), LATEST)
     except OverflowError:  # in UTC, it is in a year that the calendar does not have
         return EARLIEST if moment.year == 1 else LATEST

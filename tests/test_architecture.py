@@ -38,7 +38,7 @@ _ARROWS: Final = {
     "thumbstream.client": {"infra"},
     "thumbstream.supervisor": {"schemas", "infra", "infra.kafka", "thumbstream.client"},
     "thumbstream.bench": {"schemas", "imaging", "infra", "infra.kafka", "infra.storage", "pipeline.render_pool"}
-    | {"thumbstream.client", "thumbstream.supervisor", "thumbstream.terminal"},
+    | {"api.store", "api.projection", "thumbstream.client", "thumbstream.supervisor", "thumbstream.terminal"},
     "thumbstream.commands": {"schemas", "infra", "infra.kafka", "infra.storage", "pipeline", "api"}
     | {"api.store", "api.photos"}
     | {"thumbstream.terminal", "thumbstream.client", "thumbstream.supervisor", "thumbstream.bench"},

@@ -13,7 +13,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from api.feed.subscribers import Feed
-from api.store.database import LONG_SECONDS, Database
+from api.store.database import Database
+from api.store.engines import LONG_SECONDS
 from api.store.tables import PhotoRow
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.group_backlog import GroupBacklog

@@ -4,16 +4,17 @@ import asyncio
 import contextlib
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any, Final
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from api.store.database import Database
-from api.store.tables import JournalIdentityRow, JournalRow
+from api.store.tables import JournalIdentityRow, JournalRow, PlainRow
 from api.store.wakeups import wait_for_wakeup
 from schemas import topics
 
@@ -23,13 +24,18 @@ Message = dict[str, Any]
 
 #: What other instances have committed is seen after this at the latest.
 _LOOK_AGAIN_SECONDS: Final = 0.25
-#: The same while nobody is subscribed: then only the position moves.
-_UNWATCHED_SECONDS: Final = 2.0
+#: The same while nobody watches: the position is kept near the journal's end, and who comes then brings it there.
+_UNWATCHED_LOOK_SECONDS: Final = 2.0
+#: A client without a cursor is not kept waiting for a database that is away.
+_CATCH_UP_SECONDS: Final = 1.0
 _PAGE_ROWS: Final = 500
 _QUEUE_MESSAGES: Final = 1000
 _RATE_WINDOW_SECONDS: Final = 5.0
-#: It looks four times a second, so that this is no matter of load.
+#: It looks every two seconds at least, so that this is no matter of load.
 _STILL_SECONDS: Final = 30.0
+
+
+_JOURNAL: Final[Table] = JournalRow.__table__  # type: ignore[attr-defined]
 
 
 class TooSlow(Exception):
@@ -87,22 +93,21 @@ class Feed:
 
     async def start(self) -> None:
         """Begin at the end of the journal."""
-        async with self._database.reading() as session:
-            self._identity = (await session.scalars(select(col(JournalIdentityRow.identity)))).one()
-            self.position = (await session.scalar(select(func.max(col(JournalRow.seq))))) or 0
+        self._identity = await self._database.run_read(_identity)
+        self.position = await self._database.run_read(_last)
 
     async def run(self) -> None:
         """Hand out rows until cancelled."""
         said = ""
         while True:
+            if self._subscribers:
+                await wait_for_wakeup(self._wakeup, at_most_seconds=_LOOK_AGAIN_SECONDS)
+            else:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_UNWATCHED_LOOK_SECONDS):
+                        await self._is_watched.wait()
             try:
-                if self._subscribers:
-                    await wait_for_wakeup(self._wakeup, at_most_seconds=_LOOK_AGAIN_SECONDS)
-                    await self.catch_up()
-                else:
-                    with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self.until_watched(), _UNWATCHED_SECONDS)
-                    await self._move_on()
+                await self.catch_up()
                 said = ""
             except (SQLAlchemyError, OSError) as error:
                 if (reason := type(error).__name__) != said:
@@ -114,21 +119,17 @@ class Feed:
         async with self._turn:
             more = True
             while more:
-                async with self._database.reading() as session:
-                    newer = select(JournalRow).where(col(JournalRow.seq) > self.position)
-                    page = (await session.scalars(newer.order_by(col(JournalRow.seq)).limit(_PAGE_ROWS))).all()
-                for row in page:
-                    self._hand_out(row)
+                is_watched = bool(self._subscribers)
+                if is_watched:
+                    page = await self._database.run_read(partial(_page, after=self.position))
+                    for row in page:
+                        self._hand_out(row)
+                    more = len(page) == _PAGE_ROWS
+                else:
+                    last = await self._database.run_read(_last)
+                    more = bool(self._subscribers)  # one that has come meanwhile gets what lies between
+                    self.position = self.position if more else max(self.position, last)
                 self._got_on_at = time.monotonic()
-                more = len(page) == _PAGE_ROWS
-
-    async def _move_on(self) -> None:
-        """Pass over what the journal has by now, unless somebody subscribes meanwhile."""
-        async with self._turn, self._database.reading() as session:
-            last = await session.scalar(select(func.max(col(JournalRow.seq)))) or 0
-            if not self._subscribers:
-                self.position = max(self.position, last)
-            self._got_on_at = time.monotonic()
 
     async def check(self) -> None:
         """Raise if it has neither handed out a row nor reached the journal's end for a while.
@@ -163,16 +164,26 @@ class Feed:
         """Names a position in this journal; opaque to clients."""
         return f"j{position}-{self._identity}"
 
+    async def _catch_up_for_the_first(self, *, needed: bool) -> None:
+        """Come to the journal's end before the first subscriber is told where it stands."""
+        try:
+            async with asyncio.timeout(None if needed else _CATCH_UP_SECONDS):
+                await self.catch_up()
+        except (SQLAlchemyError, OSError):
+            if needed:
+                raise
+
     async def position_of(self, cursor: str | None) -> int | None:
         """The position that a cursor names; None where the journal cannot go on from there."""
+        if not self._subscribers:
+            await self._catch_up_for_the_first(needed=cursor is not None)
         number, _, identity = (cursor or "").removeprefix("j").partition("-")
         if identity != self._identity or not (number.isascii() and number.isdigit()) or len(number) > 18:
             return None
         position = int(number)
         if position > self.position:
             await self.catch_up()
-        async with self._database.reading() as session:
-            first = await session.scalar(select(func.min(col(JournalRow.seq))))
+        first = await self._database.run_read(_first)
         oldest = first - 1 if first is not None else self.position
         return position if oldest <= position <= self.position else None
 
@@ -180,18 +191,10 @@ class Feed:
         """What the workspace missed since ``position``. When it ends, nothing lies between it and a subscription."""
         while position < self.position:
             until = self.position
-            async with self._database.reading() as session:
-                missed = select(JournalRow).where(
-                    col(JournalRow.workspace_id) == workspace_id,
-                    col(JournalRow.seq) > position,
-                    col(JournalRow.seq) <= until,
-                )
-                page: Sequence[JournalRow] = (
-                    await session.scalars(missed.order_by(col(JournalRow.seq)).limit(_PAGE_ROWS))
-                ).all()
+            page = await self._database.run_read(partial(_page, after=position, until=until, workspace_id=workspace_id))
             for row in page:
                 yield self._message(row)
-            position = page[-1].seq or until if len(page) == _PAGE_ROWS else until
+            position = page[-1].seq if len(page) == _PAGE_ROWS else until
 
     def watched(self) -> list[str]:
         """The workspaces that have subscribers."""
@@ -214,14 +217,38 @@ class Feed:
             del self._done_at[workspace_id]
         return round(len(done_at) / _RATE_WINDOW_SECONDS, 1)
 
-    def _hand_out(self, row: JournalRow) -> None:
-        assert row.seq is not None
+    def _hand_out(self, row: PlainRow) -> None:
         self.position = row.seq
         if row.event in (topics.READY, topics.FAILED) and row.workspace_id in self._subscribers:
             self._done_at[row.workspace_id].append(time.monotonic())
         if row.workspace_id in self._subscribers:
             self.publish(row.workspace_id, self._message(row))
 
-    def _message(self, row: JournalRow) -> Message:
-        assert row.seq is not None
+    def _message(self, row: PlainRow) -> Message:
         return {"type": "photo", "event": row.event, "cursor": self.cursor_at(row.seq), "photo": row.photo}
+
+
+def _page(
+    connection: Connection, after: int, until: int | None = None, workspace_id: str | None = None
+) -> list[PlainRow]:
+    """The next rows behind ``after``, up to ``until``, of one workspace or of all."""
+    newer = select(_JOURNAL).where(_JOURNAL.c.seq > after)
+    if until is not None:
+        newer = newer.where(_JOURNAL.c.seq <= until)
+    if workspace_id is not None:
+        newer = newer.where(_JOURNAL.c.workspace_id == workspace_id)
+    found = connection.execute(newer.order_by(_JOURNAL.c.seq).limit(_PAGE_ROWS))
+    return [PlainRow(**row) for row in found.mappings()]
+
+
+def _identity(connection: Connection) -> str:
+    return connection.scalars(select(col(JournalIdentityRow.identity))).one()
+
+
+def _first(connection: Connection) -> int | None:
+    found: int | None = connection.scalar(select(func.min(_JOURNAL.c.seq)))
+    return found
+
+
+def _last(connection: Connection) -> int:
+    return connection.scalar(select(func.max(_JOURNAL.c.seq))) or 0

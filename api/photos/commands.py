@@ -13,11 +13,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound
-from api.projection.apply import write_photo
 from api.projection.photo_state import Generation, Photo, fold
+from api.projection.row_states import write_photo
 from api.store import journal, originals, outbox
 from api.store.database import database_time
-from api.store.items import close_gaps, last_place
+from api.store.items import close_gaps, place_last
 from api.store.locks import lock_item, lock_items
 from api.store.photo_json import photo_json
 from api.store.tables import DeletedPhotoRow, IdempotencyKeyRow, PhotoRow
@@ -60,7 +60,7 @@ async def add_photo(
     row.updated_at = await database_time(session)
     if row.item_id is not None:
         await lock_items(session, [(row.workspace_id, row.item_id)])
-    row.display_order, row.is_primary = await session.run_sync(last_place, row)
+    await place_last(session, row)
     session.add(row)
     if idempotency is not None:
         session.add(
@@ -72,7 +72,7 @@ async def add_photo(
             )
         )
     outbox.enqueue(session, event, trace)
-    await session.run_sync(journal.append, [journal.entry(topics.UPLOADED, row)])
+    await journal.append(session, [journal.entry(topics.UPLOADED, row)])
     return row
 
 
@@ -112,7 +112,7 @@ async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: 
     """Delete photos, which must be locked with their places: gone from now on, their files in a while."""
     entries, now = [], await database_time(session)
     keys = {row.id: originals.key_of(row) for row in rows}
-    unused = await session.run_sync(originals.unused_keys, keys.items())
+    unused = await originals.unused_keys(session, keys.items())
     for row in rows:
         event = originals.deletion_of(row, keys[row.id], event_id=str(ids.new_id()), at=now, unused=unused)
         snapshot = photo_json(row)
@@ -122,8 +122,8 @@ async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: 
         entries.append(journal.entry_of_snapshot(topics.DELETED, row.workspace_id, row.id, snapshot))
     await session.flush()
     for workspace_id, item_id in sorted({(row.workspace_id, row.item_id) for row in rows if row.item_id}):
-        await session.run_sync(close_gaps, workspace_id, item_id)
-    await session.run_sync(journal.append, entries)
+        await close_gaps(session, workspace_id, item_id)
+    await journal.append(session, entries)
 
 
 async def delete_item(session: AsyncSession, workspace_id: str, item_id: str, trace: Trace = ()) -> int:
@@ -188,7 +188,7 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
         row.updated_at = now
         outbox.enqueue(session, event, trace)
         entries.append(journal.entry(topics.UPLOADED, row))
-    await session.run_sync(journal.append, entries)
+    await journal.append(session, entries)
     return len(entries)
 
 

@@ -15,7 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos import pending_uploads
-from api.store.database import LONG_SECONDS, Database, database_time
+from api.store.database import Database, database_time
+from api.store.engines import LONG_SECONDS
 from api.store.leases import Lease
 from api.store.tables import ArrivalRow, IdempotencyKeyRow, JournalRow, SessionRow
 from infra.settings import Settings

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.commands import Trace, render_again
-from api.store.database import LONG_SECONDS, Database
+from api.store.database import Database
+from api.store.engines import LONG_SECONDS
 from api.store.tables import UNFINISHED, PhotoRow
 from schemas.events import ItemId
 from schemas.faults import FaultCode

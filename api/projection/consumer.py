@@ -1,23 +1,24 @@
 """The projector: one consumer group that folds every event into the database, in batches.
 
-Delivery: at least once. The offsets of a batch are committed after its transaction; what is read again because of a
-crash or a rebalance folds to the same rows. What cannot be folded is on the projector's dead topic before the offsets
-of its batch are committed, so a batch that is read again may make two dead letters of it.
+Delivery: at least once. Offsets are committed some time after the transactions, for many batches at once; what is read
+again because of a crash or a rebalance folds to the same rows. What cannot be folded is on the projector's dead topic
+before the offsets of its batch are committed, so a batch that is read again may make two dead letters of it.
 """
 
 import asyncio
 import contextlib
 import math
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from api.projection.apply import apply
+from api.projection.apply import project_on
 from api.store.database import Database
+from api.store.engines import LONG_SECONDS
 from api.store.wakeups import Wakeups
 from infra.kafka import clients
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
@@ -30,13 +31,15 @@ from schemas.records import Headers, InvalidEvent, Record, read_event
 
 log = structlog.get_logger(__name__)
 
-_BATCH_RECORDS: Final = 2000
-#: Where records come one after the other, a batch waits so long for more of them. One that comes alone does not wait.
-_GATHER_SECONDS: Final = 0.025
-#: Above so many records in about the last second a batch waits for more.
+_BATCH_RECORDS: Final = 1000
+#: With more records than this in about the last second, one waits so long for others to share its transaction. With
+#: fewer it waits for none.
 _BUSY_RECORDS: Final = 20.0
-#: Commits are this far apart at least; what lies between is read again after a crash, and folds to the same rows.
-_COMMIT_EVERY_SECONDS: Final = 0.25
+_GATHER_SECONDS: Final = 0.025
+#: How long the offset of a record that is folded waits for others to be committed with.
+_COMMIT_AFTER_SECONDS: Final = 0.5
+#: What a consumer that stops takes at most to commit the rest.
+_LAST_COMMIT_SECONDS: Final = 1.0
 _POLL_MS: Final = 200
 _PAUSE_SECONDS: Final = 1.0
 #: A database may be away for an hour without its partitions being taken from us.
@@ -72,8 +75,13 @@ class Projector:
         self._wakeups = wakeups
         self._consumer: AIOKafkaConsumer | None = None
         self._dead_letters = DeadLetterProducer(settings)
-        self._logged = ""
+        self._said = ""
+        #: Records that are dealt with since it began.
+        self.record_count = 0
         self._found_nothing = asyncio.Event()
+        #: Offsets that are folded and not yet committed, and when they are to be, by the event loop's clock.
+        self._folded: dict[TopicPartition, int] = {}
+        self._commit_at = 0.0
         #: The last of what we have committed: a partition and its offset.
         self._committed: tuple[TopicPartition, int] | None = None
         #: Of polls, what they brought folded and committed.
@@ -114,37 +122,38 @@ class Projector:
     @contextlib.asynccontextmanager
     async def _reading(self) -> AsyncIterator[AIOKafkaConsumer]:
         consumer = clients.new_consumer(
-            self._settings, *topics.PROJECTED, group=topics.PROJECTOR_GROUP, max_poll_interval_ms=_MAX_POLL_INTERVAL_MS
+            self._settings, group=topics.PROJECTOR_GROUP, max_poll_interval_ms=_MAX_POLL_INTERVAL_MS
         )
+        self._folded.clear()
+        consumer.subscribe(topics.PROJECTED, listener=_CommitBeforeRebalance(self._commit_rest, consumer))
         try:
             await consumer.start()
             self._consumer = consumer
             yield consumer
         finally:
             self._consumer = None
-            await consumer.stop()
+            try:
+                await self._commit_rest(consumer)
+            finally:
+                await consumer.stop()
 
     async def _project_all(self, consumer: AIOKafkaConsumer) -> None:
         loop = asyncio.get_running_loop()
         look_at = loop.time() + _LOOK_AFTER_SECONDS
-        looked_at, committed_at = loop.time(), float("-inf")
-        recent = 0.0
-        uncommitted: dict[TopicPartition, int] = {}
+        lately, counted_at = 0.0, loop.time()
         while True:
-            if is_busy := recent > _BUSY_RECORDS:
-                await asyncio.sleep(_GATHER_SECONDS)
             batch: Batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
             if batch:
                 await self._project(batch)
-                uncommitted |= {partition: records[-1].offset + 1 for partition, records in batch.items()}
-            if uncommitted and (not (batch and is_busy) or loop.time() > committed_at + _COMMIT_EVERY_SECONDS):
-                await self._commit(consumer, uncommitted)
-                committed_at = loop.time()
-                uncommitted = {}
-            recent = recent * math.exp(looked_at - loop.time()) + sum(map(len, batch.values()))
-            looked_at = loop.time()
+                self._note_folded(batch)
+            if self._folded and loop.time() >= self._commit_at:
+                await self._commit(consumer)
             self.progress.done()
             if batch:
+                count, now = sum(map(len, batch.values())), loop.time()
+                lately, counted_at = lately * math.exp(counted_at - now) + count, now
+                if lately > _BUSY_RECORDS and count < _BATCH_RECORDS:
+                    await asyncio.sleep(_GATHER_SECONDS)
                 continue
             self._found_nothing.set()
             if loop.time() > look_at:
@@ -159,9 +168,9 @@ class Projector:
                 refused += await self._fold(found)
                 break
             except (SQLAlchemyError, OSError) as error:
-                self._log_once(f"{type(error).__name__}: {error}")
+                self._say(f"{type(error).__name__}: {error}")
                 await asyncio.sleep(_PAUSE_SECONDS)
-        self._log_once("")
+        self._say("")
         for record, reason in refused:
             log.warning("dead letter", **_position(record), reason=reason)
             await send_dead_letter(self._deliver, topics.PROJECTED_DEAD, record, reason)
@@ -173,7 +182,7 @@ class Projector:
         """
         events = [event for _, event in found]
         try:
-            if await self._database.write_batch(lambda connection: apply(connection, events)):
+            if await self._database.run_write(lambda connection: project_on(connection, events), seconds=LONG_SECONDS):
                 self._wakeups.journal.set()
             return []
         except Exception as error:
@@ -195,18 +204,30 @@ class Projector:
                 log.warning("could not produce", topic=topic, reason=repr(error))
                 await asyncio.sleep(_PAUSE_SECONDS)
 
-    async def _commit(self, consumer: AIOKafkaConsumer, folded: Mapping[TopicPartition, int]) -> None:
+    def _note_folded(self, batch: Batch) -> None:
+        if not self._folded:
+            self._commit_at = asyncio.get_running_loop().time() + _COMMIT_AFTER_SECONDS
+        self.record_count += sum(map(len, batch.values()))
+        self._folded |= {partition: records[-1].offset + 1 for partition, records in batch.items()}
+
+    async def _commit(self, consumer: AIOKafkaConsumer) -> None:
         """Commit exactly what was folded; a partition that has moved on is another's, who folds it again."""
-        held = consumer.assignment()
-        offsets = {partition: offset for partition, offset in folded.items() if partition in held}
-        if not offsets:
-            return
-        try:
-            async with asyncio.timeout(_ANSWER_SECONDS):
-                await consumer.commit(offsets)
-            self._committed = next(iter(offsets.items()))
-        except (CommitFailedError, IllegalStateError) as error:
-            log.info("offsets not committed after a rebalance", reason=str(error))
+        held, folded = consumer.assignment(), dict(self._folded)
+        if offsets := {partition: offset for partition, offset in folded.items() if partition in held}:
+            try:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await consumer.commit(offsets)
+                self._committed = next(iter(offsets.items()))
+            except (CommitFailedError, IllegalStateError) as error:
+                log.info("offsets not committed after a rebalance", reason=str(error))
+        # Only now: what is cancelled here is committed once more before the consumer stops.
+        self._folded = {each: offset for each, offset in self._folded.items() if folded.get(each) != offset}
+
+    async def _commit_rest(self, consumer: AIOKafkaConsumer) -> None:
+        """Commit before partitions may move; where that fails, whoever has them next folds a little again."""
+        with contextlib.suppress(KafkaError, OSError, TimeoutError):
+            async with asyncio.timeout(_LAST_COMMIT_SECONDS):
+                await self._commit(consumer)
 
     async def _check_memory(self, consumer: AIOKafkaConsumer) -> None:
         """Raise where the broker no longer knows what we have committed: it began anew, and so must we."""
@@ -221,12 +242,25 @@ class Projector:
                 return  # a heartbeat has told the consumer before us, and it reads from the start
             raise TopicsRenewed(f"{partition.topic}/{partition.partition} was committed up to {offset}, is at {known}")
 
-    def _log_once(self, reason: str) -> None:
-        if reason and reason != self._logged:
+    def _say(self, reason: str) -> None:
+        if reason and reason != self._said:
             log.warning("the projector waits for the database", reason=reason[:500])
-        elif self._logged and not reason:
+        elif self._said and not reason:
             log.info("the projector goes on")
-        self._logged = reason
+        self._said = reason
+
+
+class _CommitBeforeRebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    def __init__(self, commit: Callable[[AIOKafkaConsumer], Awaitable[None]], consumer: AIOKafkaConsumer) -> None:
+        self._commit = commit
+        self._consumer = consumer
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """They are still ours until this returns."""
+        await self._commit(self._consumer)
+
+    def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Reading goes on by itself."""
 
 
 def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refused]]:
@@ -234,7 +268,9 @@ def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refu
     found: list[Found] = []
     refused: list[Refused] = []
     for each in records:
-        record = clients.as_record(each)
+        record = Record(
+            each.topic, each.partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers)
+        )
         try:
             found.append((record, read_event(record)))
         except InvalidEvent as error:

@@ -15,7 +15,7 @@ from sqlmodel import col
 
 from api.projection.apply import project
 from api.store.database import Database, database_time
-from api.store.tables import OutboxRow
+from api.store.tables import OutboxRow, PlainRow
 from schemas import ids, topics
 from schemas.events import MAX_CAPTION, FailureReason, PhotoUploaded, ThumbnailsFailed
 from schemas.faults import FaultCode
@@ -25,16 +25,17 @@ log = structlog.get_logger(__name__)
 _REFUSED: Final = "its event is larger than Kafka accepts (message.max.bytes)"
 
 
-def within_bounds(row: OutboxRow) -> bytes:
+def within_bounds(row: PlainRow) -> bytes:
     """The value of ``row``, without its caption if that is longer than an event may have."""
-    if len(row.value) <= MAX_CAPTION:
-        return row.value
+    value: bytes = row.value
+    if len(value) <= MAX_CAPTION:
+        return value
     caption = _fields_of(row).get("caption")
     is_longer = isinstance(caption, str) and len(caption) > MAX_CAPTION
-    return (_without_caption(row) if is_longer else None) or row.value
+    return (_without_caption(row) if is_longer else None) or value
 
 
-async def shorten_or_give_up(database: Database, row: OutboxRow) -> None:
+async def shorten_or_give_up(database: Database, row: PlainRow) -> None:
     """Deal with a row that Kafka has refused: have it without its caption, or have its photo fail.
 
     Raises:
@@ -50,13 +51,13 @@ async def shorten_or_give_up(database: Database, row: OutboxRow) -> None:
     await database.write(lambda session: _give_up(session, row))
 
 
-async def _give_up(session: AsyncSession, row: OutboxRow) -> None:
+async def _give_up(session: AsyncSession, row: PlainRow) -> None:
     if row.topic == topics.UPLOADED and (failed := _failed(row)):
         await project(session, [failed.model_copy(update={"occurred_at": await database_time(session)})])
     await session.execute(delete(OutboxRow).where(col(OutboxRow.id) == row.id))
 
 
-def _failed(row: OutboxRow) -> ThumbnailsFailed | None:
+def _failed(row: PlainRow) -> ThumbnailsFailed | None:
     try:
         upload = PhotoUploaded.model_validate_json(row.value)
     except ValidationError:
@@ -74,7 +75,7 @@ def _failed(row: OutboxRow) -> ThumbnailsFailed | None:
     )
 
 
-def _without_caption(row: OutboxRow) -> bytes | None:
+def _without_caption(row: PlainRow) -> bytes | None:
     """The value of ``row`` without its caption; None where it has none."""
     fields = _fields_of(row)
     if not fields.get("caption"):
@@ -82,7 +83,7 @@ def _without_caption(row: OutboxRow) -> bytes | None:
     return json.dumps({**fields, "caption": None}, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _fields_of(row: OutboxRow) -> dict[str, Any]:
+def _fields_of(row: PlainRow) -> dict[str, Any]:
     try:
         found = json.loads(row.value)
     except ValueError:

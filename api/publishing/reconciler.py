@@ -14,7 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.publishing.republish import Overdue, anything_overdue, outbox_room, republish
 from api.publishing.topic_loss import TopicLossDetector
 from api.publishing.watermark import watermark_of
-from api.store.database import LONG_SECONDS, Database, database_time
+from api.store.database import Database, database_time
+from api.store.engines import LONG_SECONDS
 from api.store.leases import Lease
 from api.store.wakeups import Wakeups
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error

@@ -13,15 +13,13 @@ from typing import Final
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, Table, delete, select
 from sqlalchemy.exc import SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
 
 from api.publishing.oversized import shorten_or_give_up, within_bounds
-from api.store.database import Database
+from api.store.database import Database, one_of
 from api.store.leases import Lease
-from api.store.tables import OutboxRow
+from api.store.tables import OutboxRow, PlainRow
 from api.store.wakeups import wait_for_wakeup
 from infra.kafka import clients
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
@@ -42,8 +40,10 @@ _DRAIN_POLL_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 0.25
 _MOST_IN_FLIGHT_ROWS: Final = 2000
 
+_OUTBOX: Final[Table] = OutboxRow.__table__  # type: ignore[attr-defined]
+
 #: Rows of one photo that were sent, in order, and their deliveries.
-_Sent = list[tuple[OutboxRow, "asyncio.Future[object]"]]
+_Sent = list[tuple[PlainRow, "asyncio.Future[object]"]]
 
 
 class Relay:
@@ -94,9 +94,8 @@ class Relay:
     async def drain(self) -> None:
         """Return when the outbox is empty; at once where Kafka is away or another instance is at it."""
         while self._lease.is_held and not self._logged:
-            async with self._database.reading() as session:
-                if await session.scalar(select(col(OutboxRow.id)).limit(1)) is None:
-                    return
+            if await self._database.run_read(_is_empty):
+                return
             self._wakeup.set()
             await asyncio.sleep(_DRAIN_POLL_SECONDS)
 
@@ -112,7 +111,7 @@ class Relay:
         rows = [] if self._row_count() >= _MOST_IN_FLIGHT_ROWS else await self._page()
         # A row that was committed late may have a lower number than others, so each sweep begins at the beginning.
         is_full = len(rows) == _BATCH_ROWS
-        self._after = rows[-1].id or 0 if is_full else 0
+        self._after = rows[-1].id if is_full else 0
         sent = await self._send(await self._started_producer(), rows) if rows else []
         if waited_for := sent or self._deliveries():
             await asyncio.wait(waited_for, timeout=_PATIENCE_SECONDS)
@@ -138,12 +137,13 @@ class Relay:
             self._log_once("")
         return more
 
-    async def _page(self) -> Sequence[OutboxRow]:
-        wanted = select(OutboxRow).where(col(OutboxRow.id) > self._after).order_by(col(OutboxRow.id))
-        async with self._database.reading() as session:
-            return (await session.scalars(wanted.limit(_BATCH_ROWS))).all()
+    async def _page(self) -> Sequence[PlainRow]:
+        wanted = select(_OUTBOX).where(_OUTBOX.c.id > self._after).order_by(_OUTBOX.c.id).limit(_BATCH_ROWS)
+        return await self._database.run_read(
+            lambda connection: [PlainRow(**row) for row in connection.execute(wanted).mappings()]
+        )
 
-    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[OutboxRow]) -> list["asyncio.Future[object]"]:
+    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[PlainRow]) -> list["asyncio.Future[object]"]:
         """Hand rows to the producer, but for those of photos of which one is still in flight or has failed."""
         handed_over = []
         waiting = self._in_flight.keys() | self._held_back.keys()
@@ -165,7 +165,7 @@ class Relay:
     async def _settle(self) -> None:
         """Forget the rows that are delivered, make those smaller that Kafka will never take, hold back the others."""
         delivered: list[int] = []
-        refused: list[OutboxRow] = []
+        refused: list[PlainRow] = []
         failed: list[str] = []
         for key, sent in [*self._in_flight.items()]:
             if not all(delivery.done() for _, delivery in sent):
@@ -174,7 +174,7 @@ class Relay:
             failures = [delivery.exception() for _, delivery in sent]
             for (row, _), failure in zip(sent, failures, strict=True):
                 if failure is None:
-                    delivered.append(row.id or 0)
+                    delivered.append(row.id)
                     continue
                 # An idempotent producer of aiokafka delivers nothing more to a partition that has refused a record.
                 self._has_failed = True
@@ -187,7 +187,7 @@ class Relay:
         if failed:
             self._held_back |= dict.fromkeys(failed, monotonic() + self._next_pause())
         if delivered:
-            await self._database.write(lambda session: _forget(session, delivered))
+            await self._database.run_write(lambda connection: _forget(connection, delivered))
         for row in refused:
             await shorten_or_give_up(self._database, row)
 
@@ -231,8 +231,12 @@ class Relay:
             log.info("the outbox is published again")
 
 
-async def _forget(session: AsyncSession, ids: Sequence[int]) -> None:
-    await session.execute(delete(OutboxRow).where(col(OutboxRow.id).in_(ids)))
+def _is_empty(connection: Connection) -> bool:
+    return connection.scalar(select(_OUTBOX.c.id).limit(1)) is None
+
+
+def _forget(connection: Connection, ids: Sequence[int]) -> None:
+    connection.execute(delete(_OUTBOX).where(one_of(connection, _OUTBOX.c.id, ids)))
 
 
 def _words_of(error: BaseException) -> str:

@@ -18,7 +18,8 @@ from sqlmodel import col
 
 from api.photos.commands import upload_event_of
 from api.store import originals, outbox
-from api.store.database import LONG_SECONDS, Database, database_time
+from api.store.database import Database, database_time
+from api.store.engines import LONG_SECONDS
 from api.store.tables import LOST, UNFINISHED, DeletedPhotoRow, OutboxRow, PhotoRow
 from schemas import topics
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
@@ -128,7 +129,7 @@ async def _republish_page(
     ids: Sequence[UUID] = [row.id if isinstance(row, PhotoRow) else row.photo_id for row in rows]
     waiting = await _in_outbox(session, kind, ids) if overdue else set()
     gone = {row.photo_id: originals.key_of(row) for row in rows if isinstance(row, DeletedPhotoRow)}
-    unused = await session.run_sync(originals.unused_keys, gone.items()) if gone else set()
+    unused = await originals.unused_keys(session, gone.items()) if gone else set()
     count, now = 0, await database_time(session)
     for photo_id, row in zip(ids, rows, strict=True):
         if str(photo_id) not in waiting:

@@ -7,8 +7,8 @@ for answers; behind it, the server ends statements, lock waits and idle transact
 import asyncio
 import contextlib
 import random
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -16,12 +16,26 @@ from typing import Any, Final, TypeVar
 import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, func, make_url, select, text, type_coerce
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    Insert,
+    any_,
+    bindparam,
+    event,
+    func,
+    select,
+    text,
+    type_coerce,
+)
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
-from sqlalchemy.orm import Session
 from sqlalchemy.pool import NullPool
 
+from api.store.engines import CONNECT_SECONDS, LONG_SECONDS, READ_SECONDS, SQLITE_THREADS, keep_alive, open_engines
 from api.store.tables import UtcDateTime
 from infra.settings import Settings
 
@@ -29,34 +43,15 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
-_MIGRATIONS: Final = Path(__file__).with_name("migrations")
+MIGRATIONS: Final = Path(__file__).with_name("migrations")
 
 #: Any fixed number: what two instances that start at once take turns on.
 _MIGRATION_LOCK: Final = 7_203_118_264
 
-#: What a request waits for at most: one look, one write.
-READ_SECONDS: Final = 5.0
 WRITE_SECONDS: Final = 8.0
-#: The same for work that may rightly take longer: batches of rows, counts of everything.
-LONG_SECONDS: Final = 30.0
 
-_CONNECT_SECONDS: Final = 5.0
 _CLOSE_SECONDS: Final = 5.0
-#: A lock that is not free by then: all others are given back, and the transaction begins again.
-_LOCK_SECONDS: Final = 4.0
-#: SQLite itself waits for another process's lock in steps of this length; a deadline cannot end a step.
-_SQLITE_BUSY_SECONDS: Final = 2.0
 _LONGEST_BACKOFF_SECONDS: Final = 0.5
-
-#: What the server does by itself for a client that has vanished or stopped in mid-transaction.
-_SERVER_LIMITS: Final = (
-    f"SET statement_timeout = {int(LONG_SECONDS * 1000)};"
-    f"SET lock_timeout = {int(_LOCK_SECONDS * 1000)};"
-    f"SET idle_in_transaction_session_timeout = {int(LONG_SECONDS * 1000)};"
-    "SET tcp_keepalives_idle = 15; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
-)
-#: The same on our side, in seconds; not every system has each of them.
-_KEEPALIVES: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 #: Another transaction was in the way; the same again may well go through. Source: PostgreSQL, appendix A.
 _CONFLICTS: Final = ("40001", "40P01", "55P03")
@@ -73,10 +68,13 @@ class TryAgain(Exception):
 class Database:
     """Where photos are kept. Close it when done."""
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    def __init__(self, engine: AsyncEngine, sqlite: Engine | None = None) -> None:
+        """``sqlite``: a second way into the same SQLite file, for plain statements in a thread."""
         self._engine = engine
+        self._sqlite = sqlite
+        self._writing_sqlite = None if sqlite is None else sqlite.execution_options(begin="BEGIN IMMEDIATE")
+        self._threads = ThreadPoolExecutor(SQLITE_THREADS, "sqlite")
         self._writing_engine = engine.execution_options(begin="BEGIN IMMEDIATE")
-        self._sync_engine = _sync_engine_for(engine.url)
         self._autocommit_engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         #: SQLite has one writer: to queue here is fairer and quicker than to poll its lock.
         self._turn: contextlib.AbstractAsyncContextManager[Any] = (
@@ -117,22 +115,45 @@ class Database:
         async with _within(seconds):
             return await _until_no_other_is_in_the_way(once)
 
-    async def write_batch(self, work: Callable[[Connection], T], *, seconds: float = LONG_SECONDS) -> T:
-        """Do ``work``, which is plain Core statements, in one transaction; as :meth:`write` otherwise.
+    async def run_read(self, work: Callable[[Connection], T], *, seconds: float = READ_SECONDS) -> T:
+        """Do ``work``, which reads by plain statements: much cheaper than :meth:`reading` on SQLite.
 
-        On SQLite it runs in one thread as a whole: a statement at a time, most of its cost would be the way there and
-        back.
+        All of it runs in one visit to a thread there, instead of several for each statement.
+
+        Raises:
+            SQLAlchemyError: the database is away, refuses, or takes too long.
+        """
+        async with _within(seconds):
+            if self._sqlite is not None:
+                return await self._in_thread(self._sqlite.connect, work)
+            async with self._engine.connect() as connection:
+                return await connection.run_sync(work)
+
+    async def run_write(self, work: Callable[[Connection], T], *, seconds: float = WRITE_SECONDS) -> T:
+        """:meth:`write` for plain statements, which costs as little as :meth:`run_read`.
+
+        Raises:
+            SQLAlchemyError: as :meth:`write`.
         """
 
         async def once() -> T:
-            if self._sync_engine is None:
-                async with self._writing_engine.begin() as connection:
-                    return await connection.run_sync(work)
-            async with self._turn:
-                return await asyncio.to_thread(_in_transaction, self._sync_engine, work)
+            if self._writing_sqlite is not None:
+                async with self._turn:
+                    return await self._in_thread(self._writing_sqlite.begin, work)
+            async with self._writing_engine.begin() as connection:
+                return await connection.run_sync(work)
 
         async with _within(seconds):
             return await _until_no_other_is_in_the_way(once)
+
+    async def _in_thread(
+        self, connect: Callable[[], contextlib.AbstractContextManager[Connection]], work: Callable[[Connection], T]
+    ) -> T:
+        def do() -> T:
+            with connect() as connection:
+                return work(connection)
+
+        return await asyncio.get_running_loop().run_in_executor(self._threads, do)
 
     async def insert(self, into: Insert, rows: Sequence[Mapping[str, Any]]) -> None:
         """Insert rows and do nothing else: all or none, in one round trip where the database can.
@@ -141,7 +162,7 @@ class Database:
             SQLAlchemyError: the database is away, refuses, or takes too long.
         """
         if not self.is_postgresql:
-            await self.write(lambda session: session.execute(into, rows))
+            await self.run_write(lambda connection: connection.execute(into, rows))
             return
         async with _within(READ_SECONDS), self._autocommit_engine.connect() as connection:
             await connection.execute(into, rows)
@@ -151,9 +172,9 @@ class Database:
         if self.is_postgresql:
             # Without the limits of the others: an index of many rows takes minutes.
             engine = create_async_engine(
-                self._engine.url, poolclass=NullPool, connect_args={"timeout": _CONNECT_SECONDS}
+                self._engine.url, poolclass=NullPool, connect_args={"timeout": CONNECT_SECONDS}
             )
-            event.listen(engine.sync_engine, "connect", _keep_alive)
+            event.listen(engine.sync_engine, "connect", keep_alive)
         else:
             engine = self._writing_engine
             async with _within(LONG_SECONDS):
@@ -181,17 +202,22 @@ class Database:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_CLOSE_SECONDS if self.is_postgresql else None):
                 await self._engine.dispose()
-        if self._sync_engine is not None:
-            self._sync_engine.dispose()
+        if self._sqlite is not None:
+            await asyncio.to_thread(self._threads.shutdown)
+            self._sqlite.dispose()
 
 
-def database_time_now(connection: Connection | Session) -> datetime:
+async def database_time(session: AsyncSession) -> datetime:
     """Now, by the one clock that all instances share: what one writes and another compares must be by this one.
 
     To the microsecond on PostgreSQL, to the millisecond on SQLite, where it is the machine's.
     """
-    bind = connection.get_bind() if isinstance(connection, Session) else connection
-    if bind.dialect.name != "postgresql":
+    return await (await session.connection()).run_sync(time_of)
+
+
+def time_of(connection: Connection) -> datetime:
+    """As :func:`database_time`."""
+    if connection.dialect.name != "postgresql":
         now = datetime.now(UTC)
         return now.replace(microsecond=now.microsecond // 1000 * 1000)
     found = connection.scalar(select(type_coerce(func.clock_timestamp(), UtcDateTime)))
@@ -199,85 +225,16 @@ def database_time_now(connection: Connection | Session) -> datetime:
     return found
 
 
-async def database_time(session: AsyncSession) -> datetime:
-    """:func:`database_time_now` for a session."""
-    return await session.run_sync(database_time_now)
-
-
-def url_of_database(settings: Settings) -> URL:
-    """The address of the database. That of our own SQLite file is built, not parsed: its path may hold a ``?``."""
-    if settings.database_url is None:
-        return URL.create("sqlite+aiosqlite", database=str(settings.sqlite_file))
-    return make_url(settings.database_url)
+def one_of(connection: Connection, column: Column[Any], values: Collection[Any]) -> ColumnElement[bool]:
+    """Whether ``column`` is one of ``values``: on PostgreSQL by one statement whatever their number, prepared once."""
+    if connection.dialect.name == "postgresql":
+        return column == any_(bindparam(None, list(values), type_=ARRAY(column.type)))
+    return column.in_(values)
 
 
 def open_database(settings: Settings) -> Database:
     """The database that the settings name. Opens no connection yet; makes the folder of a SQLite file."""
-    url = url_of_database(settings)
-    if url.get_backend_name() == "sqlite":
-        if url.database:
-            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(url, pool_size=8, max_overflow=8)
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-    else:
-        engine = create_async_engine(
-            url,
-            pool_size=10,
-            max_overflow=10,
-            pool_pre_ping=True,
-            pool_timeout=READ_SECONDS,
-            connect_args={"timeout": _CONNECT_SECONDS, "command_timeout": LONG_SECONDS},
-        )
-        event.listen(engine.sync_engine, "connect", _keep_alive)
-        event.listen(engine.sync_engine, "connect", _limit_server)
-    return Database(engine)
-
-
-def _sync_engine_for(url: URL) -> Engine | None:
-    """A second engine on the same SQLite file, for work in a thread; None for other databases."""
-    if url.get_backend_name() != "sqlite" or not url.database or url.database.startswith((":memory:", "file:")):
-        return None
-    engine = create_engine(url.set(drivername="sqlite"), execution_options={"begin": "BEGIN IMMEDIATE"}, pool_size=1)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _in_transaction(engine: Engine, work: Callable[[Connection], T]) -> T:
-    with engine.begin() as connection:
-        return work(connection)
-
-
-def _prepare_sqlite(connection: Any, _record: object) -> None:
-    connection.isolation_level = None  # the driver begins no transaction of its own; _begin_sqlite does
-    cursor = connection.cursor()
-    for pragma in (f"busy_timeout = {int(_SQLITE_BUSY_SECONDS * 1000)}", "synchronous = FULL", "foreign_keys = ON"):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    # Without BEGIN each SELECT is a transaction of its own, which is what a look needs and three calls less.
-    if begin := connection.get_execution_options().get("begin"):
-        connection.exec_driver_sql(begin)
-
-
-def _limit_server(connection: Any, _record: object) -> None:
-    # By SET, since PgBouncer refuses settings that it does not know when a connection is made.
-    connection.run_async(lambda driver: driver.execute(_SERVER_LIMITS))
-
-
-def _keep_alive(connection: Any, _record: object) -> None:
-    """Have the system find out by itself that the server's machine has gone; asyncpg has no option for that."""
-    transport = getattr(connection.driver_connection, "_transport", None)
-    connected = transport and transport.get_extra_info("socket")
-    if connected is None or connected.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for name, seconds in _KEEPALIVES.items():
-        if hasattr(socket, name):
-            connected.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), seconds)
+    return Database(*open_engines(settings))
 
 
 @contextlib.asynccontextmanager
@@ -318,7 +275,7 @@ def _is_conflict(error: DBAPIError) -> bool:
 
 def _upgrade(connection: Connection) -> None:
     config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
     command.upgrade(config, "head")

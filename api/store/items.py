@@ -1,30 +1,41 @@
 """The place of a photo in its item: its order, 0 to n - 1 without gaps, and which photo is the item's primary one."""
 
-from sqlalchemy import Connection, func, select, update
-from sqlalchemy.orm import Session
+from collections.abc import Collection
+
+from sqlalchemy import Connection, func, select, tuple_, update
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from api.store.locks import Item
 from api.store.tables import PhotoRow
 
 
-def last_place(connection: Connection | Session, row: PhotoRow) -> tuple[int, bool]:
-    """The order behind the others of the item of ``row``, whose lock must be held, and whether it is the primary one.
-
-    The first of an item is. Where the photo has no item: 0, and no.
-    """
+async def place_last(session: AsyncSession, row: PhotoRow) -> None:
+    """Put a new photo behind the others of its item, whose lock must be held; the first of an item is its primary."""
+    row.display_order, row.is_primary = 0, False
     if row.item_id is None:
-        return 0, False
-    others = [
-        col(PhotoRow.workspace_id) == row.workspace_id,
-        col(PhotoRow.item_id) == row.item_id,
-        col(PhotoRow.id) != row.id,
-    ]
-    wanted = select(func.max(col(PhotoRow.display_order)), func.count()).where(*others)
-    last, count = connection.execute(wanted).one()
-    return (0 if last is None else last + 1), count == 0
+        return
+    await session.flush()
+    item = (row.workspace_id, row.item_id)
+    places = await (await session.connection()).run_sync(next_places, [item])
+    row.display_order = places.get(item, 0)
+    row.is_primary = row.display_order == 0
 
 
-def close_gaps(connection: Connection | Session, workspace_id: str, item_id: str) -> None:
+def next_places(connection: Connection, items: Collection[Item]) -> dict[Item, int]:
+    """The place behind the last photo of each of ``items``, whose locks must be held; none of one without photos."""
+    item = (col(PhotoRow.workspace_id), col(PhotoRow.item_id))
+    last = select(*item, func.max(col(PhotoRow.display_order))).where(tuple_(*item).in_(sorted(items))).group_by(*item)
+    return {(row[0], row[1] or ""): row[2] + 1 for row in connection.execute(last)}
+
+
+async def close_gaps(session: AsyncSession, workspace_id: str, item_id: str) -> None:
+    """As :func:`close_gaps_of`."""
+    await session.flush()
+    await (await session.connection()).run_sync(close_gaps_of, workspace_id, item_id)
+
+
+def close_gaps_of(connection: Connection, workspace_id: str, item_id: str) -> None:
     """Move up what lies behind photos that have left the item, and make the first one primary if none is.
 
     The item and its rows must be locked: :mod:`api.store.locks`. Rows that the session has loaded are not updated.
@@ -37,8 +48,8 @@ def close_gaps(connection: Connection | Session, workspace_id: str, item_id: str
         .where(col(PhotoRow.id) == places.c.id, col(PhotoRow.display_order) != places.c.place)
         .values(display_order=places.c.place)
     )
-    connection.execute(moved.execution_options(synchronize_session=False))
+    connection.execute(moved)
     has_primary = select(col(PhotoRow.id)).where(*mine, col(PhotoRow.is_primary)).limit(1)
     if connection.scalar(has_primary) is None:
         first = update(PhotoRow).where(*mine, col(PhotoRow.display_order) == 0).values(is_primary=True)
-        connection.execute(first.execution_options(synchronize_session=False))
+        connection.execute(first)

@@ -5,18 +5,16 @@ from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, insert, text
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.store.photo_json import photo_json
-from api.store.tables import JournalRow, PhotoRow
-
-_TABLE: Final = JournalRow.metadata.tables["feed_journal"]
+from api.store.tables import JournalRow, PhotoRow, PlainRow
 
 #: Any fixed number: whoever numbers journal rows holds it until the commit.
 _JOURNAL_LOCK: Final = 7_203_118_265
 
 
-def entry(event: str, row: PhotoRow) -> dict[str, Any]:
+def entry(event: str, row: PhotoRow | PlainRow) -> dict[str, Any]:
     """The journal row that says: ``event`` made the photo what it is now."""
     return entry_of_snapshot(event, row.workspace_id, row.id, photo_json(row))
 
@@ -31,16 +29,19 @@ def entry_of_snapshot(event: str, workspace_id: str, photo_id: UUID, photo: dict
     }
 
 
-def append(connection: Connection | Session, entries: Sequence[dict[str, Any]]) -> None:
+async def append(session: AsyncSession, entries: Sequence[dict[str, Any]]) -> None:
     """Write journal rows; the last act of a transaction, since on PostgreSQL all others wait for its end.
 
     Without that wait a lower number could appear after a higher one, and a reader would miss it.
     """
+    await session.flush()
+    await (await session.connection()).run_sync(append_on, entries)
+
+
+def append_on(connection: Connection, entries: Sequence[dict[str, Any]]) -> None:
+    """As :func:`append`."""
     if not entries:
         return
-    if isinstance(connection, Session):
-        connection.flush()
-        connection = connection.connection()
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_JOURNAL_LOCK})"))
-    connection.execute(insert(_TABLE), list(entries))
+    connection.execute(insert(JournalRow), list(entries))

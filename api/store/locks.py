@@ -20,38 +20,52 @@ from sqlalchemy import Connection, or_, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.store.database import TryAgain
-from api.store.tables import PhotoRow
+from api.store.database import TryAgain, one_of
+from api.store.tables import PhotoRow, PlainRow
 
 #: Workspace and item.
 Item = tuple[str, str]
 
 
-def lock_items_now(connection: Connection, items: Iterable[Item]) -> None:
+async def lock_items(session: AsyncSession, items: Iterable[Item]) -> None:
     """Make others who place photos in these items wait for the end of the transaction. Once, and before any row."""
+    await (await session.connection()).run_sync(hold_items, items)
+
+
+def hold_items(connection: Connection, items: Iterable[Item]) -> None:
+    """As :func:`lock_items`."""
     numbers = sorted({_number_of(item) for item in items})
     if numbers and connection.dialect.name == "postgresql":
         in_order = text("SELECT pg_advisory_xact_lock(number) FROM unnest(CAST(:numbers AS bigint[])) AS number")
         connection.execute(in_order, {"numbers": numbers})
 
 
-async def lock_items(session: AsyncSession, items: Iterable[Item]) -> None:
-    """:func:`lock_items_now` for a session."""
-    await (await session.connection()).run_sync(lock_items_now, items)
-
-
 async def lock_photos(
     session: AsyncSession, photo_ids: Collection[UUID], *, items: Collection[Item] = ()
 ) -> list[PhotoRow]:
     """Lock the rows of these photos and of these items, whose locks must be held. Returns the rows of ``photo_ids``."""
-    wanted = list(photo_ids)
-    mine = col(PhotoRow.id).in_(wanted)
-    if items and session.get_bind().dialect.name == "postgresql":
-        of_items = tuple_(col(PhotoRow.workspace_id), col(PhotoRow.item_id)).in_(sorted(items))
-        every = select(col(PhotoRow.id)).where(or_(mine, of_items))
-        await session.execute(every.order_by(col(PhotoRow.id)).with_for_update())
-    found = select(PhotoRow).where(mine).order_by(col(PhotoRow.id)).with_for_update()
+    await (await session.connection()).run_sync(_hold_rows, photo_ids, items)
+    found = select(PhotoRow).where(col(PhotoRow.id).in_(list(photo_ids))).order_by(col(PhotoRow.id)).with_for_update()
     return list((await session.scalars(found.execution_options(populate_existing=True))).all())
+
+
+def hold_photos(connection: Connection, photo_ids: Collection[UUID], items: Collection[Item]) -> list[PlainRow]:
+    """As :func:`lock_photos`."""
+    _hold_rows(connection, photo_ids, items)
+    table = PhotoRow.__table__  # type: ignore[attr-defined]
+    wanted = select(table).where(one_of(connection, table.c.id, photo_ids)).order_by(table.c.id).with_for_update()
+    found = connection.execute(wanted)
+    names = list(found.keys())
+    return [PlainRow(**dict(zip(names, row, strict=True))) for row in found]
+
+
+def _hold_rows(connection: Connection, photo_ids: Collection[UUID], items: Collection[Item]) -> None:
+    """Lock the rows of these photos and of these items in one go; without items the look at the photos locks them."""
+    if items and connection.dialect.name == "postgresql":
+        table = PhotoRow.__table__  # type: ignore[attr-defined]
+        of_items = tuple_(table.c.workspace_id, table.c.item_id).in_(sorted(items))
+        every = select(table.c.id).where(or_(one_of(connection, table.c.id, photo_ids), of_items))
+        connection.execute(every.order_by(table.c.id).with_for_update())
 
 
 async def lock_photos_and_places(

@@ -9,21 +9,26 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection, select
-from sqlalchemy.orm import Session
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.store.tables import DeletedPhotoRow, PhotoRow
+from api.store.tables import DeletedPhotoRow, PhotoRow, PlainRow
 from schemas.events import PhotoDeleted
 from schemas.storage_keys import is_key_of_workspace, key_of_original
 
 
-def key_of(row: PhotoRow | DeletedPhotoRow) -> str:
+def key_of(row: PhotoRow | DeletedPhotoRow | PlainRow) -> str:
     """Where the photo's original lies, or would lie where its upload was never seen."""
-    photo_id = row.id if isinstance(row, PhotoRow) else row.photo_id
-    return row.storage_key or key_of_original(row.workspace_id, photo_id)
+    return row.storage_key or key_of_original(row.workspace_id, _id_of(row))
 
 
-def unused_keys(connection: Connection | Session, keys: Collection[tuple[UUID, str]]) -> set[str]:
+async def unused_keys(session: AsyncSession, keys: Collection[tuple[UUID, str]]) -> set[str]:
+    """As :func:`unused_keys_of`."""
+    await session.flush()
+    return await (await session.connection()).run_sync(unused_keys_of, keys)
+
+
+def unused_keys_of(connection: Connection, keys: Collection[tuple[UUID, str]]) -> set[str]:
     """Of the keys of photos that are going or gone, each with its photo's id: those that no other photo names."""
     wanted = {key for _, key in keys}
     named = select(col(PhotoRow.storage_key)).where(
@@ -33,15 +38,20 @@ def unused_keys(connection: Connection | Session, keys: Collection[tuple[UUID, s
 
 
 def deletion_of(
-    row: PhotoRow | DeletedPhotoRow, key: str, *, event_id: str, at: datetime, unused: Container[str]
+    row: PhotoRow | DeletedPhotoRow | PlainRow, key: str, *, event_id: str, at: datetime, unused: Container[str]
 ) -> PhotoDeleted:
     """The event that deletes a photo; its original at ``key`` goes too where it is ``unused``."""
     is_ours = is_key_of_workspace(key, row.workspace_id)
     return PhotoDeleted(
         event_id=event_id,
         occurred_at=at,
-        photo_id=row.id if isinstance(row, PhotoRow) else row.photo_id,
+        photo_id=_id_of(row),
         workspace_id=row.workspace_id,
         storage_key=key if is_ours else None,
         erase_original=is_ours and key in unused,
     )
+
+
+def _id_of(row: PhotoRow | DeletedPhotoRow | PlainRow) -> UUID:
+    found: UUID = row.photo_id if hasattr(row, "photo_id") else row.id
+    return found

@@ -13,11 +13,11 @@ from schemas.events import Event
 
 def enqueue(session: AsyncSession, event: Event, trace: Iterable[tuple[str, bytes]] = ()) -> None:
     """Have ``event`` published if and when the transaction commits."""
-    session.add(OutboxRow(**values_of(event, trace)))
+    session.add(OutboxRow(**row_of(event, trace)))
 
 
-def values_of(event: Event, trace: Iterable[tuple[str, bytes]] = ()) -> dict[str, Any]:
-    """The outbox row of ``event``."""
+def row_of(event: Event, trace: Iterable[tuple[str, bytes]] = ()) -> dict[str, Any]:
+    """The outbox row that has ``event`` published."""
     headers = records.headers_of(event, source=records.API_SOURCE, trace=trace)
     return {
         "topic": event.topic,

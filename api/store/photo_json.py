@@ -1,15 +1,29 @@
 """What the outside sees: a row as the photo of the contract."""
 
+from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from operator import attrgetter
+from typing import Any, Final
 
 from yarl import URL
 
-from api.store.tables import PhotoRow
+from api.store.tables import PhotoRow, PlainRow
 from schemas.times import time_json
 
+#: What of a row is shown as it is.
+_SHOWN: Final = attrgetter(
+    "item_id", "filename", "caption", "uploaded_by", "content_type", "file_size", "checksum", "width", "height",
+    "display_order", "is_primary", "thumbnail_status", "attempts", "error_code", "error_message", "thumbhash",
+    "storage_key", "thumbnails", "created_at",
+)  # fmt: skip
 
-def photo_json(row: PhotoRow) -> dict[str, Any]:
+
+def shown_values(row: PlainRow) -> tuple[Any, ...]:
+    """What :func:`photo_json` goes by: equal where it is, but for the times of the last changes."""
+    return (*_SHOWN(row), _measured(row))
+
+
+def photo_json(row: PhotoRow | PlainRow) -> dict[str, Any]:
     """The photo as HTTP and the feed show it. URLs are relative to the server."""
     here = url_of_photo(row.workspace_id, str(row.id))
     measured = _measured(row)
@@ -41,7 +55,12 @@ def photo_json(row: PhotoRow) -> dict[str, Any]:
 
 def url_of_photo(workspace_id: str, photo_id: str) -> str:
     """The photo's own address, relative to the server."""
-    return f"{URL.build(path=f'/v1/workspaces/{workspace_id}/photos/{photo_id}')}"
+    return _photos_of(workspace_id) + photo_id
+
+
+@lru_cache(1024)
+def _photos_of(workspace_id: str) -> str:
+    return f"{URL.build(path=f'/v1/workspaces/{workspace_id}/photos/')}"
 
 
 def version_of(storage_key: str) -> str:
@@ -49,14 +68,14 @@ def version_of(storage_key: str) -> str:
     return sha256(storage_key.encode()).hexdigest()[:12]
 
 
-def version_of_original(row: PhotoRow) -> str | None:
+def version_of_original(row: PhotoRow | PlainRow) -> str | None:
     """The same for the original; by its checksum too, since the user's own service may write a key anew."""
     if row.storage_key is None:
         return None
     return version_of(f"{row.storage_key} {_measured(row).get('checksum', row.checksum)}")
 
 
-def _measured(row: PhotoRow) -> dict[str, Any]:
+def _measured(row: PhotoRow | PlainRow) -> dict[str, Any]:
     """What the worker measured, where it is of the latest upload."""
     if row.measured is None or (row.upload_event_id and row.upload_event_id != row.thumbnails_event_id):
         return {}

@@ -80,6 +80,15 @@ async def running_service(settings: Settings) -> AsyncIterator[Service]:
             yield Service(settings, f"{name}, a worker of the bench's own", log_file)
 
 
+async def own_broker(stack: AsyncExitStack, log_file: Path) -> int:
+    """Start an embedded broker that ends with ``stack``. Returns its port.
+
+    Raises:
+        CannotMeasure: it cannot be started.
+    """
+    return await _start_broker(stack, Output(stack.enter_context(log_file.open("w"))))
+
+
 async def _start_broker(stack: AsyncExitStack, output: Output) -> int:
     port = free_port()
     try:

@@ -118,5 +118,25 @@ def pipeline(
     raise typer.Exit(run_pipeline(settings, photos, rounds, size, peers=peers, as_json=as_json))
 
 
+@bench.command()
+def projector(
+    events: Annotated[int, typer.Option(min=3, help="Events that wait when the projector starts.")] = 100_000,
+    database_url: Annotated[
+        str | None,
+        typer.Option(help="An empty database for the rows. Default: a SQLite file for the time being."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the projector alone: events a second of a backlog, CPU of an event, memory. Linux only.
+
+    Three events of each photo, on an embedded broker of its own or, with THUMBSTREAM_KAFKA_BOOTSTRAP, on an empty
+    Kafka, where they stay.
+    """
+    settings = settings_or_end()
+    from thumbstream.bench.projector import run_projector
+
+    raise typer.Exit(run_projector(settings, events, database_url, as_json=as_json))
+
+
 def _concurrency() -> int:
     return settings_or_end().concurrency

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from api.http.app_keys import DATABASE, FEED
-from api.store.database import LONG_SECONDS
+from api.store.engines import LONG_SECONDS
 from api.store.tables import OutboxRow, PhotoRow
 from infra.metrics import FEED_SUBSCRIBERS, OUTBOX_ROWS, PHOTOS, REQUEST_SECONDS
 from infra.readiness import Readiness

@@ -14,7 +14,7 @@ from sqlalchemy import make_url
 
 from api.feed import health, stats
 from api.projection import consumer
-from api.projection.apply import apply
+from api.projection.apply import project_on
 from api.store import leases
 from infra.kafka import clients, worker_heartbeat
 from infra.kafka.worker_heartbeat import send_heartbeats
@@ -120,9 +120,9 @@ async def stuck_projector(running: Running, monkeypatch: pytest.MonkeyPatch) -> 
 
     def stuck(*arguments: Any) -> bool:
         go_on.wait(30)
-        return apply(*arguments)
+        return project_on(*arguments)
 
-    monkeypatch.setattr(consumer, "apply", stuck)
+    monkeypatch.setattr(consumer, "project_on", stuck)
     await running.post()
     yield
     go_on.set()

@@ -15,14 +15,15 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as choices
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.photos.errors import Unavailable
 from api.photos.housekeeping import Housekeeping
 from api.photos.uploads import UploadStore
-from api.store.database import READ_SECONDS, WRITE_SECONDS, Database, open_database
+from api.store.database import WRITE_SECONDS, Database, open_database
+from api.store.engines import READ_SECONDS
 from api.store.leases import Lease
 from api.store.tables import ArrivalRow, PhotoRow
 from api.store.wakeups import Wakeups
@@ -83,6 +84,15 @@ class SteppedDatabase(Database):
         if outcome in (Outcome.FAILS, Outcome.LATE):
             raise away()
         result = await super().write(work, seconds=seconds)
+        if outcome is Outcome.UNHEARD:
+            raise away()
+        return result
+
+    async def run_write(self, work: Callable[[Connection], T], *, seconds: float = WRITE_SECONDS) -> T:
+        outcome = await self._steps.step(self._actor)
+        if outcome in (Outcome.FAILS, Outcome.LATE):
+            raise away()
+        result = await super().run_write(work, seconds=seconds)
         if outcome is Outcome.UNHEARD:
             raise away()
         return result

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from uuid import UUID
 
 import pytest
@@ -11,7 +12,7 @@ from sqlalchemy import func, select
 from sqlmodel import col
 
 from api.photos.commands import delete_photos, find_photo
-from api.projection.apply import project
+from api.projection.apply import project, project_on
 from api.store.database import Database, open_database
 from api.store.photo_json import photo_json
 from api.store.tables import DeletedPhotoRow, JournalRow, PhotoRow
@@ -152,6 +153,21 @@ async def test_a_photo_that_moves_to_another_item_leaves_a_primary_behind(databa
     assert found[second.photo_id].is_primary
 
 
+async def test_a_photo_that_leaves_its_item_and_comes_back_in_one_batch_is_the_last_of_it(database: Database) -> None:
+    first, second = upload("box"), upload("box")
+    await fold_all(database, first, second)
+    moves = [
+        first.model_copy(update={"event_id": item_id, "occurred_at": NOON + timedelta(hours=hour), "item_id": item_id})
+        for hour, item_id in enumerate(("other", "box"), start=1)
+    ]
+    await fold_all(database, *moves)
+    found = sorted(await rows(database), key=lambda row: row.display_order)
+    assert [(row.id, row.display_order, row.is_primary) for row in found] == [
+        (second.photo_id, 0, True),
+        (first.photo_id, 1, False),
+    ]
+
+
 async def test_projectors_that_race_for_the_same_photos_lose_nothing(database: Database) -> None:
     events = [upload() for _ in range(10)]
     batches: list[list[Event]] = [
@@ -164,6 +180,29 @@ async def test_projectors_that_race_for_the_same_photos_lose_nothing(database: D
     found = await rows(database)
     assert {row.id for row in found} == {event.photo_id for event in events[5:]}
     assert {row.thumbnail_status for row in found} == {"ready"}
+
+
+async def test_instances_that_project_the_same_backlog_give_the_rows_that_one_gives(database: Database) -> None:
+    uploads = [upload() for _ in range(12)]
+    gone = [deletion(event) for event in uploads[:3]]
+    events = [*uploads, *map(started, uploads), *map(ready, uploads), *gone, *map(erased, gone)]
+
+    async def project_in_batches(order: list[Event], size: int) -> None:
+        for at in range(0, len(order), size):
+            batch = order[at : at + size]
+            await database.run_write(lambda connection, batch=batch: project_on(connection, batch))
+
+    chance = Random(3)
+    orders = [chance.sample(events, len(events)) for _ in range(4)]
+    await asyncio.gather(*(project_in_batches(order, size) for order, size in zip(orders, (1, 2, 7, 50), strict=True)))
+    several = [row.model_dump(exclude={"updated_at"}) for row in await rows(database)]
+    others = [event.model_copy(update={"photo_id": ids.new_id()}) for event in uploads[3:]]
+    await project_in_batches([*others, *map(started, others), *map(ready, others)], 50)
+    alone = [row.model_dump(exclude={"updated_at"}) for row in await rows(database)][len(several) :]
+    expected = [
+        row | {"id": photo["id"], "thumbnails": photo["thumbnails"]} for row, photo in zip(several, alone, strict=True)
+    ]
+    assert alone == expected
 
 
 async def test_a_photo_deleted_here_while_its_result_is_folded_stays_deleted(database: Database) -> None:

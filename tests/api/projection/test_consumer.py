@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 from sqlmodel import col
 
 from api.projection import consumer
-from api.projection.apply import apply
+from api.projection.apply import project_on
 from api.projection.consumer import Projector
 from api.store.database import Database, open_database
 from api.store.tables import PhotoRow
@@ -131,9 +131,9 @@ async def test_an_event_that_the_database_refuses_is_buried_and_all_around_it_ar
     def refusing(connection: Any, batch: Sequence[Event]) -> bool:
         if any(isinstance(event, PhotoUploaded) and event.caption == "bad" for event in batch):
             raise ValueError("no such caption")
-        return apply(connection, batch)
+        return project_on(connection, batch)
 
-    monkeypatch.setattr(consumer, "apply", refusing)
+    monkeypatch.setattr(consumer, "project_on", refusing)
     await produce(settings, *events)
     async with projecting(settings) as database:
         (dead_letter,) = map(read_dead_letter, await dead_lettered(settings))

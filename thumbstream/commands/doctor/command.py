@@ -92,14 +92,15 @@ async def examine_database(settings: Settings) -> Finding:
     from sqlalchemy import text
     from sqlalchemy.exc import DBAPIError
 
-    from api.store import database as of_api
+    from api.store.database import MIGRATIONS, open_database
+    from api.store.engines import url_of_database
 
-    url = of_api.url_of_database(settings)
+    url = url_of_database(settings)
     shown = url.render_as_string(hide_password=True)
     if url.get_backend_name() == "sqlite" and url.database and not await asyncio.to_thread(Path(url.database).exists):
         return note("database", f"{url.database} is not there yet: the api makes it when it starts")
-    head = ScriptDirectory(str(Path(of_api.__file__).with_name("migrations"))).get_current_head()
-    database = of_api.open_database(settings)
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    database = open_database(settings)
 
     async def current() -> str | None:
         async with database.reading() as session:

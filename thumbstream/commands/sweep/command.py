@@ -16,7 +16,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.commands import render_again
-from api.store.database import LONG_SECONDS, Database, open_database, url_of_database
+from api.store.database import Database, open_database
+from api.store.engines import LONG_SECONDS, url_of_database
 from api.store.tables import PhotoRow
 from infra.settings import Settings
 from infra.storage.client import Storage, StoredFile, open_storage

@@ -1,0 +1,78 @@
+"""What a row knows of its photo, as a state of :mod:`api.projection.photo_state`, and back."""
+
+from api.projection.photo_state import Deleted, Photo, Pictures, Progress, Upload
+from api.store.tables import PhotoRow, PlainRow
+from schemas.statuses import Status
+
+
+def photo_of(row: PlainRow) -> Photo:
+    """What a row knows of its photo."""
+    assert row.status_event_id is not None
+    assert row.status_at is not None
+    error = (row.error_code, row.error_message or "") if row.error_code else None
+    generation = (row.status_at, row.status_event_id)
+    status = Status[row.thumbnail_status.upper()]
+    progress = Progress(generation, status, row.attempts, error, row.status_changed_at)
+    return Photo(row.id, row.workspace_id, row.created_at, progress, _upload_of(row), _pictures_of(row))
+
+
+def write_photo(row: PhotoRow | PlainRow, photo: Photo) -> None:
+    """Bring a row to what is known of its photo; its place in its item is another's to say."""
+    row.created_at = photo.created_at
+    if row.updated_at is None:
+        row.updated_at = photo.created_at
+    is_new = row.status_event_id != photo.progress.generation[1]
+    if is_new:
+        row.republications, row.republished_at = 0, None
+    if is_new or photo.progress.status >= Status.FAILED:
+        row.is_lost = False
+    row.status_at, row.status_event_id = photo.progress.generation
+    row.thumbnail_status, row.attempts = photo.progress.status.word, photo.progress.attempts
+    row.status_changed_at = photo.progress.since
+    row.error_code, row.error_message = photo.progress.error or (None, None)
+    if upload := photo.upload:
+        row.uploaded_at, row.upload_event_id = upload.generation
+        row.storage_key, row.item_id, row.filename = upload.storage_key, upload.item_id, upload.filename
+        row.caption, row.uploaded_by, row.content_type = upload.caption, upload.uploaded_by, upload.content_type
+        row.file_size, row.checksum = upload.file_size, upload.checksum
+    if pictures := photo.pictures:
+        row.thumbnails_at, row.thumbnails_event_id = pictures.generation
+        row.thumbnails_made_at = pictures.made_at
+        row.width, row.height, row.measured = pictures.width, pictures.height, pictures.measured
+        row.recipe, row.thumbhash = pictures.recipe, pictures.thumbhash
+        row.perceptual_hash, row.thumbnails = pictures.perceptual_hash, pictures.thumbnails
+
+
+def deleted_of(row: PlainRow) -> Deleted:
+    """What a tombstone knows."""
+    return Deleted(
+        row.photo_id, row.workspace_id, (row.deleted_at, row.event_id), row.storage_key, row.files_deleted_at
+    )
+
+
+def write_deleted(row: PlainRow, deleted: Deleted) -> None:
+    """Bring a tombstone to what is known of the deletion."""
+    row.deleted_at, row.event_id = deleted.deletion
+    row.storage_key, row.files_deleted_at = deleted.storage_key, deleted.files_deleted_at
+    if row.files_deleted_at is not None:
+        row.is_lost = False
+
+
+def _upload_of(row: PlainRow) -> Upload | None:
+    if row.upload_event_id is None or row.uploaded_at is None or row.storage_key is None:
+        return None
+    return Upload(
+        (row.uploaded_at, row.upload_event_id), row.storage_key, row.item_id, row.filename, row.caption,
+        row.uploaded_by, row.content_type, row.file_size, row.checksum,
+    )  # fmt: skip
+
+
+def _pictures_of(row: PlainRow) -> Pictures | None:
+    if row.thumbnails_event_id is None:
+        return None
+    assert row.thumbnails_at is not None
+    assert row.thumbnails_made_at is not None
+    return Pictures(
+        (row.thumbnails_at, row.thumbnails_event_id), row.thumbnails_made_at, row.width or 0, row.height or 0,
+        row.measured or {}, row.recipe or "", row.thumbhash or "", row.perceptual_hash or "", row.thumbnails or {},
+    )  # fmt: skip
