@@ -5,9 +5,10 @@
 2. Photo rows, by id, and all that a transaction will change in one statement: no row is locked after another one.
    Who changes the places in an item locks every row of it, since a deletion moves those behind it.
 3. Tombstones, by id.
-4. Rows that no other transaction locks together with those above: arrivals, idempotency keys, outbox, leases. They may
+4. Originals, by the number of their lock: whoever decides that no photo uses one any more. All in one statement.
+5. Rows that no other transaction locks together with those above: arrivals, idempotency keys, outbox, leases. They may
    be locked at any time.
-5. The journal, last: :func:`api.store.journal.append`.
+6. The journal, last: :func:`api.store.journal.append`.
 
 SQLite has one writer at a time, so there is nothing to lock.
 """
@@ -34,10 +35,18 @@ async def lock_items(session: AsyncSession, items: Iterable[Item]) -> None:
 
 def hold_items(connection: Connection, items: Iterable[Item]) -> None:
     """As :func:`lock_items`."""
-    numbers = sorted({_number_of(item) for item in items})
+    _hold_numbers(connection, {_number_of(*item) for item in items})
+
+
+def hold_originals(connection: Connection, keys: Iterable[str]) -> None:
+    """Make others who decide whether these originals are still used wait for the end of the transaction."""
+    _hold_numbers(connection, {_number_of("original", "", key) for key in keys})
+
+
+def _hold_numbers(connection: Connection, numbers: Collection[int]) -> None:
     if numbers and connection.dialect.name == "postgresql":
         in_order = text("SELECT pg_advisory_xact_lock(number) FROM unnest(CAST(:numbers AS bigint[])) AS number")
-        connection.execute(in_order, {"numbers": numbers})
+        connection.execute(in_order, {"numbers": sorted(numbers)})
 
 
 async def lock_photos(
@@ -95,7 +104,7 @@ async def lock_item(session: AsyncSession, workspace_id: str, item_id: str) -> l
     return sorted(rows, key=lambda row: (row.display_order, row.id))
 
 
-def _number_of(item: Item) -> int:
-    """The same in every instance; two items may share a number, and then wait for each other."""
-    digest = sha256("\0".join(item).encode()).digest()
+def _number_of(*names: str) -> int:
+    """The same in every instance; two things may share a number, and then wait for each other."""
+    digest = sha256("\0".join(names).encode()).digest()
     return int.from_bytes(digest[:8], signed=True)

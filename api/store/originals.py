@@ -12,6 +12,7 @@ from sqlalchemy import Connection, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from api.store.locks import hold_originals
 from api.store.tables import DeletedPhotoRow, PhotoRow, PlainRow
 from schemas.events import PhotoDeleted
 from schemas.storage_keys import is_key_of_workspace, key_of_original
@@ -29,8 +30,12 @@ async def unused_keys(session: AsyncSession, keys: Collection[tuple[UUID, str]])
 
 
 def unused_keys_of(connection: Connection, keys: Collection[tuple[UUID, str]]) -> set[str]:
-    """Of the keys of photos that are going or gone, each with its photo's id: those that no other photo names."""
+    """Of the keys of photos that are going or gone, each with its photo's id: those that no other photo names.
+
+    Of two transactions in which the last two photos of one original go, the second waits for the end of the first.
+    """
     wanted = {key for _, key in keys}
+    hold_originals(connection, wanted)
     named = select(col(PhotoRow.storage_key)).where(
         col(PhotoRow.storage_key).in_(wanted), col(PhotoRow.id).not_in([photo_id for photo_id, _ in keys])
     )

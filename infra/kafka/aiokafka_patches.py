@@ -25,7 +25,7 @@ from aiokafka import client as client_module
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
 from aiokafka.consumer.fetcher import Fetcher
-from aiokafka.consumer.group_coordinator import GroupCoordinator
+from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
 from aiokafka.errors import KafkaError, NoError, NotCoordinatorForGroupError, for_code
 from aiokafka.protocol.commit import OffsetFetchRequest
 
@@ -75,6 +75,10 @@ async def _close_coordinator(self: Any) -> None:
     finally:
         await _end(self._coordination_task, self._heartbeat_task, self._commit_refresh_task)
     await self._maybe_leave_group()
+
+
+async def _close_groupless_coordinator(self: Any) -> None:
+    await _end(self._reset_committed_task)
 
 
 async def _close_fetcher(self: Any) -> None:
@@ -177,6 +181,7 @@ def patch_aiokafka() -> None:
     GroupCoordinator._stop_heartbeat_task = _stop_heartbeat_task
     GroupCoordinator._stop_commit_offsets_refresh_task = _stop_commit_offsets_refresh_task
     GroupCoordinator.close = _close_coordinator
+    NoGroupCoordinator.close = _close_groupless_coordinator
     Fetcher.close = _close_fetcher
     AIOKafkaConsumer.stop = _stop_consumer
     AIOKafkaProducer.stop = _stop_producer

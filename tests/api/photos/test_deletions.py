@@ -1,5 +1,6 @@
 """Deleting takes the deleted photo's files and no others', whoever deletes, on both databases."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -136,6 +137,35 @@ async def test_a_deletion_of_another_service_is_completed_once_and_keeps_its_id(
     await fold_all(database, bare(event), erased(bare(event)))
     (completed,) = await deletions(database)
     assert (completed["event_id"], completed["erase_original"]) == (bare(event).event_id, True)
+
+
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("is_one_batch", [True, False], ids=["one batch", "two batches"])
+async def test_an_original_whose_upload_is_told_after_the_deletion_is_erased_where_the_upload_says(
+    database: Database, key: str | None, is_one_batch: bool
+) -> None:
+    event = upload(key)
+    moved = event.model_copy(update={"event_id": "again", "storage_key": "incoming/moved.jpg"})
+    batches = [[bare(event), event, moved]] if is_one_batch else [[bare(event)], [event, moved]]
+    for batch in batches:
+        await fold_all(database, *batch)
+    assert set(await erasing(database)) >= {(event.photo_id, each.storage_key) for each in (event, moved)}
+
+
+async def test_an_upload_told_after_its_photos_deletion_does_not_take_what_another_photo_uses(
+    database: Database,
+) -> None:
+    late, other = upload("incoming/shared.jpg"), upload("incoming/shared.jpg")
+    await fold_all(database, bare(late), other)
+    await fold_all(database, late)
+    assert "incoming/shared.jpg" not in {key for _, key in await erasing(database)}
+
+
+async def test_two_photos_with_one_original_that_go_at_the_same_time_take_it_along(database: Database) -> None:
+    pairs = [(upload(f"incoming/{n}.jpg"), upload(f"incoming/{n}.jpg")) for n in range(8)]
+    await fold_all(database, *(event for pair in pairs for event in pair))
+    await asyncio.gather(*(delete(database, event) for pair in pairs for event in pair))
+    assert {key for _, key in await erasing(database)} == {f"incoming/{n}.jpg" for n in range(8)}
 
 
 @pytest.mark.parametrize("names_key", [True, False])
