@@ -39,7 +39,7 @@ _GATHER_SECONDS: Final = 0.025
 #: How long the offset of a record that is folded waits for others to be committed with.
 _COMMIT_AFTER_SECONDS: Final = 0.5
 #: What a consumer that stops takes at most to commit the rest.
-_LAST_COMMIT_SECONDS: Final = 1.0
+_LAST_COMMIT_SECONDS: Final = 0.5
 _POLL_MS: Final = 200
 _PAUSE_SECONDS: Final = 1.0
 #: A database may be away for an hour without its partitions being taken from us.

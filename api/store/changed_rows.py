@@ -47,7 +47,11 @@ class ChangedRows:
             if (before := self._kept.get(key)) is None:
                 added.append(vars(row))
                 continue
-            values = {name: value for name, value in vars(row).items() if value != before[name]}
+            values = {
+                name: value
+                for name, value in vars(row).items()
+                if value is not before[name] and value != before[name]  # most are the very same object, told at once
+            }
             if values:
                 changed[tuple(values)].append({"key_of_row": key, **values})
         if added:

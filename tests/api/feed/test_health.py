@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import sqlite3
-import threading
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from sqlalchemy import make_url
 
 from api.feed import health, stats
 from api.projection import consumer
-from api.projection.apply import project_on
 from api.store import leases
 from infra.kafka import clients, worker_heartbeat
 from infra.kafka.worker_heartbeat import send_heartbeats
@@ -116,13 +114,13 @@ async def storage_that_takes_no_file(running: Running) -> AsyncIterator[None]:
 
 @contextlib.asynccontextmanager
 async def stuck_projector(running: Running, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
-    go_on = threading.Event()
+    go_on, really = asyncio.Event(), consumer.Projector._fold
 
-    def stuck(*arguments: Any) -> bool:
-        go_on.wait(30)
-        return project_on(*arguments)
+    async def stuck(self: consumer.Projector, found: Any) -> Any:
+        await go_on.wait()
+        return await really(self, found)
 
-    monkeypatch.setattr(consumer, "project_on", stuck)
+    monkeypatch.setattr(consumer.Projector, "_fold", stuck)
     await running.post()
     yield
     go_on.set()
