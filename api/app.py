@@ -57,8 +57,7 @@ def build_api(settings: Settings) -> web.Application:
 def run_api(settings: Settings) -> int:
     """Serve until SIGTERM or SIGINT, then finish what is begun. Returns the exit code.
 
-    1 when a task beside HTTP died. Where the event loop is stuck, or what is to end does not, the process ends where it
-    stands: to live on deaf would be worse.
+    1 when a background task has failed. A process whose event loop is stuck, or that does not stop in time, is ended.
     """
     try:
         listener = _bound(settings.http_host, settings.http_port)

@@ -33,6 +33,7 @@ from infra.kafka.worker_heartbeat import HeartbeatReader
 from infra.readiness import Readiness
 from infra.settings import Settings
 from infra.storage.client import open_storage
+from infra.trouble import Trouble
 from schemas import topics
 
 log = structlog.get_logger(__name__)
@@ -113,15 +114,13 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
 
 async def _migrated(database: Database) -> None:
     """Bring the tables up to date as soon as the database answers."""
-    said = ""
+    trouble = Trouble(log, "waiting for the database")
     while True:
         try:
             await database.migrate()
             return
         except (OperationalError, InterfaceError, DatabaseUnavailable, OSError) as error:
-            if str(error) != said:
-                said = str(error)
-                log.warning("waiting for the database", reason=said[:500])
+            trouble.is_because(error)
             await asyncio.sleep(_DATABASE_AGAIN_SECONDS)
 
 

@@ -1,8 +1,8 @@
-"""Threads for calls that block and may never come back: each call has an upper limit, and a hung one costs no other.
+"""Blocking calls with a timeout, in threads: a call that hangs does not hold up the others.
 
-A thread cannot be stopped. So a call that is over its limit is given up: its caller hears of it, the thread is written
-off and another takes its place. When the call comes back after all, its thread ends. Calls that hang again and again
-would fill the process with threads: over a number of them the owner is told, who is to end the process.
+A thread cannot be stopped. So a call that exceeds its timeout is abandoned: its caller gets an exception, and another
+thread takes the place of its own, which ends when the call returns after all. Too many abandoned calls would fill the
+process with threads: above a limit the owner is notified, who is to stop the process.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class _Call:
     #: By the monotonic clock; None while it waits for a thread.
     began_at: float | None = None
     thread: threading.Thread | None = None
-    #: It came back, was given up, or nobody wants it any more.
+    #: It returned, was abandoned, or its caller has gone.
     is_over: bool = False
 
 
@@ -40,7 +40,7 @@ class BlockingCalls:
     """So many calls at once, from any event loop; more wait for their turn."""
 
     def __init__(self, count: int, *, given_up_at_most: int, on_exhausted: Callable[[int], object]) -> None:
-        """``on_exhausted`` is told when more than ``given_up_at_most`` calls are given up and not back."""
+        """``on_exhausted`` is called when more than ``given_up_at_most`` calls are abandoned and have not returned."""
         self._count: Final = count
         self._given_up_at_most: Final = given_up_at_most
         self._on_exhausted = on_exhausted
@@ -54,7 +54,7 @@ class BlockingCalls:
 
     @property
     def given_up(self) -> int:
-        """How many calls were given up and have not come back since."""
+        """How many abandoned calls have not returned yet."""
         return self._given_up
 
     async def call(self, function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
@@ -122,7 +122,7 @@ class BlockingCalls:
             self._threads.discard(thread)
 
     def _look_after(self, call: _Call) -> None:
-        """Give a call up that is over its limit; look again later where it began late."""
+        """Abandon a call that exceeds its timeout; check again later where it began late."""
         with self._lock:
             if call.is_over:
                 return

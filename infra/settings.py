@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     retry_first_seconds: float = Field(default=1.0, gt=0, le=3600)
     retry_longest_seconds: float = Field(default=300.0, gt=0, le=86_400)
 
-    #: A photo (or a deletion) of which nothing is heard for so long, counted from when the workers have passed it, is
+    #: A photo (or a deletion) without a result for so long, counted from when the workers have passed it, is
     #: published again. Eight attempts with their waits take two minutes; who allows more, waits longer here as well.
     reconcile_after_seconds: float = Field(default=600.0, gt=0)
 

@@ -1,4 +1,4 @@
-"""What Faust's Kafka driver is told that it has no setting for.
+"""Options of Faust's Kafka driver for which Faust has no setting.
 
 - The fetch wait (Faust has 1500 ms written in: on the embedded broker that is half a second for each photo).
 - Our own options for security and idempotence, the same as of every other client.

@@ -124,7 +124,7 @@ class RecordHandler:
             value = value_of(upload.model_copy(update={"caption": None}))
             await self._deliver(topics.RETRY, key_of(upload), value, headers)
         elif outcome.topic == topics.FAILED and (deletion := self._deleted.get(upload.photo_id)):
-            # Nobody is told of a photo that is gone. Its original may have been written after the deletion.
+            # No result of a deleted photo is published. Its original may have been written after the deletion.
             with suppress(KeyRefused):
                 await self._erase(deletion)
         else:

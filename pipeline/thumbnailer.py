@@ -223,7 +223,7 @@ def started(upload: PhotoUploaded, attempt: int) -> ThumbnailsStarted:
 
 
 def failed(upload: PhotoUploaded, attempt: int, fault: Fault) -> ThumbnailsFailed:
-    """The event that says that the photo is given up for good, and why."""
+    """The final result of a photo that failed, and why."""
     return ThumbnailsFailed(
         event_id=ids.id_of_result(upload.event_id, topics.FAILED),
         error=FailureReason(code=fault.code, message=" ".join(str(fault).split())[:500]),

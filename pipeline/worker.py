@@ -148,7 +148,7 @@ class Worker:
         )
 
     def _on_rebalance(self, *arguments: Any, **_: Any) -> None:
-        """Of what was revoked all work is kept for joining, of what is then assigned only what is still ours."""
+        """Keep running work across a rebalance; drop finished results of partitions that we lost."""
         _, partitions = arguments
         for windows in (self._windows, self._waiting):
             windows.forget(still_ours=partitions)
@@ -161,6 +161,6 @@ class Worker:
             await self.app.producer.send_and_wait(topic, key, value, None, None, own)
 
     def _crash(self, error: BaseException) -> None:
-        """End the process rather than live on deaf."""
+        """An unhandled exception in an agent stops the process."""
         log.error("the worker cannot go on", reason=repr(error))
         self._crashing = asyncio.ensure_future(self.app.crash(error))

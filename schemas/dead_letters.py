@@ -1,7 +1,7 @@
-"""Dead letters: what a record on a dead topic says of itself, and the marks that settle it.
+"""Dead letters: what a record on a dead topic says of itself, and the settlements of such records.
 
-Kafka cannot delete one record, so a letter that was dealt with stays; a mark behind it, in the same partition, says so.
-A mark is a record without a value whose headers name the letter. It goes with the topic and never before its letter.
+Kafka cannot delete one record, so a dead letter that was replayed or dropped stays. A settlement behind it, in the same
+partition, says so: a record without a value whose headers name the offset of the dead letter. It lives as long as it.
 """
 
 import json
@@ -19,7 +19,7 @@ from schemas.times import EARLIEST, in_range, time_json, time_of_record
 Settlement = Literal["replayed", "dropped"]
 DeadLetterOwner = Literal["worker", "projector"]
 
-#: Who buries where.
+#: Who sends to which dead topic.
 DEAD_TOPIC_OF: Final[Mapping[DeadLetterOwner, str]] = {"worker": topics.DEAD, "projector": topics.PROJECTED_DEAD}
 
 #: What is sent to a dead topic: key, value, headers.
@@ -59,8 +59,8 @@ class DeadLetterFilter(BaseModel):
     reason: str | None = Field(default=None, min_length=1, description="a part of the reason, in any case")
     workspace_id: str | None = Field(default=None, description="as the value says, where it can be read")
     topic: str | None = Field(default=None, description="the topic that the record was read from")
-    since: AwareDatetime | None = Field(default=None, description="died at or after")
-    until: AwareDatetime | None = Field(default=None, description="died before")
+    since: AwareDatetime | None = Field(default=None, description="dead since this time or later")
+    until: AwareDatetime | None = Field(default=None, description="dead since before this time")
     partition: int | None = Field(default=None, ge=0, le=2**31 - 1, description="of the dead topic")
     from_offset: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of the dead topic, included")
     to_offset: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of the dead topic, included")
@@ -87,7 +87,7 @@ class DeadLetter:
     source: tuple[str, int, int] | None
     reason: str
     died_at: datetime
-    #: Bytes of the value where it was left out, since the record was too large to be buried whole.
+    #: Bytes of the value where it was left out, since the record was too large for a dead letter.
     left_out_bytes: int | None = None
 
     @property
@@ -127,7 +127,7 @@ def whole_dead_letter(record: Record, reason: str) -> DeadLetterRecord:
     """The dead letter of ``record``: all of it, unchanged, and whence and why.
 
     A record with neither key nor value cannot be sent: an empty key stands for none then. One whose value could not be
-    read is buried without it.
+    read is sent without it.
     """
     if isinstance(record.value, UnreadableValue) and record.value.left_out_bytes is not None:
         return bare_dead_letter(record, reason)
@@ -165,12 +165,12 @@ def settlement_of(record: Record) -> tuple[int, Settlement] | None:
     except ValueError:
         return None
     if record.value is not None or offset >= record.offset or _SOURCE_TOPIC in headers:
-        return None  # a letter, even where its record came with headers that look like a mark's
+        return None  # a dead letter, though its record had headers like those of a settlement
     return offset, "dropped" if how == "dropped" else "replayed"
 
 
 def settlement_headers(dead_letter: DeadLetter, how: Settlement) -> Headers:
-    """The headers of the mark that settles ``letter``; it must go to the letter's own partition."""
+    """The headers of the settlement of ``dead_letter``, which must go to the same partition."""
     return [
         (_SETTLES, str(dead_letter.record.offset).encode()),
         (_SETTLED_AS, how.encode()),
@@ -189,7 +189,7 @@ def why_not_replayed(dead_letter: DeadLetter) -> str:
         return "it does not say which of our topics it was read from"
     if dead_letter.left_out_bytes is not None:
         place = "topic {}, partition {}, offset {}".format(*dead_letter.source)
-        return f"it was buried without its value of {dead_letter.left_out_bytes} bytes: the record itself is at {place}"
+        return f"it was kept without its value of {dead_letter.left_out_bytes} bytes: the record itself is at {place}"
     return ""
 
 

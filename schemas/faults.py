@@ -3,12 +3,12 @@
 Fault
 ├── OriginalMissing        nothing lies at the storage key
 ├── OriginalTooLarge       more bytes than allowed
-├── TooManyPixels          more pixels than allowed, told from the header
+├── TooManyPixels          more pixels than allowed, by the header
 ├── UnsupportedFormat      none of the accepted formats by its bytes
 ├── Unreadable             truncated or corrupt
 ├── RenderTimeout          used up its CPU time
 │   └── RenderStalled      not done in time on the clock, with CPU time left         (worth two more attempts)
-├── RenderCrashed          the process that rendered it died               (worth one more attempt)
+├── RenderCrashed          the process that rendered it ended              (worth one more attempt)
 ├── ChecksumMismatch       not the bytes that the event speaks of
 ├── StorageUnavailable     storage did not answer, or with an error     (worth all that are allowed)
 └── Internal               a fault of ours                              (worth all that are allowed)
@@ -58,7 +58,7 @@ class OriginalTooLarge(Fault):
 
 
 class TooManyPixels(Fault):
-    """More pixels than allowed, told from the header."""
+    """More pixels than allowed, by the header."""
 
     code = FaultCode.TOO_MANY_PIXELS
 
@@ -88,7 +88,7 @@ class RenderStalled(RenderTimeout):
 
 
 class RenderCrashed(Fault):
-    """The process that rendered it died."""
+    """The process that rendered it ended."""
 
     code = FaultCode.RENDER_CRASHED
     attempts = 2

@@ -18,10 +18,10 @@ RESULTS: Final = (STARTED, READY, FAILED, FILES_DELETED)
 #: What the projector folds into the database.
 PROJECTED: Final = (UPLOADED, DELETED, *RESULTS)
 
-#: What nobody could take: the worker's dead letters, and the projector's.
+#: Records that could not be processed: the worker's dead letters, and the projector's.
 DEAD_LETTERS: Final = (DEAD, PROJECTED_DEAD)
 
-#: Of what the projector reads: where the worker buries what is no event, so that the projector need not.
+#: Topics that the projector reads and whose invalid records the worker makes dead letters of.
 DEAD_LETTERED_BY_WORKER: Final = (UPLOADED, DELETED)
 
 ALL: Final = (UPLOADED, DELETED, *RESULTS, RETRY, *DEAD_LETTERS)

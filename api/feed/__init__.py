@@ -1,1 +1,1 @@
-"""What changes, told to every subscriber at once."""
+"""The feed: changes and figures for subscribers."""

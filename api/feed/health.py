@@ -97,7 +97,7 @@ class Workers:
             await asyncio.sleep(_READ_AGAIN_SECONDS)
 
     async def check(self) -> None:
-        """Raise unless a worker has given a sign of life lately.
+        """Raise unless a worker has sent a heartbeat lately.
 
         Raises:
             CannotTell: the broker does not answer, or was asked for the first time a moment ago.
@@ -107,4 +107,4 @@ class Workers:
             case None:
                 raise CannotTell("not known yet, or the broker does not answer")
             case False:
-                raise NotWorking("no worker gives a sign of life")
+                raise NotWorking("no worker sends heartbeats")

@@ -16,6 +16,7 @@ from sqlmodel import col
 from api.store.database import Database
 from api.store.tables import JournalIdentityRow, JournalRow, PlainRow
 from api.store.wakeups import wait_for_wakeup
+from infra.trouble import Trouble
 from schemas import topics
 
 log = structlog.get_logger(__name__)
@@ -98,7 +99,7 @@ class Feed:
 
     async def run(self) -> None:
         """Hand out rows until cancelled."""
-        said = ""
+        trouble = Trouble(log, "the feed waits for the database")
         while True:
             if self._subscribers:
                 await wait_for_wakeup(self._wakeup, at_most_seconds=_LOOK_AGAIN_SECONDS)
@@ -108,11 +109,9 @@ class Feed:
                         await self._is_watched.wait()
             try:
                 await self.catch_up()
-                said = ""
+                trouble.is_over()
             except (SQLAlchemyError, OSError) as error:
-                if (reason := type(error).__name__) != said:
-                    said = reason
-                    log.warning("the feed waits for the database", reason=str(error)[:500])
+                trouble.is_because(error)
 
     async def catch_up(self) -> None:
         """Hand out what the journal has by now."""
@@ -165,7 +164,7 @@ class Feed:
         return f"j{position}-{self._identity}"
 
     async def _catch_up_for_the_first(self, *, needed: bool) -> None:
-        """Come to the journal's end before the first subscriber is told where it stands."""
+        """Move to the end of the journal before the first subscriber gets its position."""
         try:
             async with asyncio.timeout(None if needed else _CATCH_UP_SECONDS):
                 await self.catch_up()

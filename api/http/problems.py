@@ -99,7 +99,7 @@ def response_of(problem: Problem) -> web.Response:
 
 @web.middleware
 async def problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Turn every error into a problem document; what was not foreseen is logged and told as little as possible of."""
+    """Turn every error into a problem document; unexpected ones are logged and shown without details."""
     try:
         return await handler(request)
     except Problem as problem:

@@ -125,7 +125,7 @@ class DeadLetterResponse(_Response):
     key: str | None
     value: str | None = Field(description="its beginning, as text")
     value_size: int = Field(description="bytes")
-    value_left_out: bool = Field(description="the record was too large to be buried with its value: not to be replayed")
+    value_left_out: bool = Field(description="the record was too large to keep its value: it cannot be replayed")
     settled: Literal["replayed", "dropped"] | None
 
 
@@ -148,9 +148,9 @@ class DeadSkippedResponse(_Response):
 class DeadSettledResponse(_Response):
     """What came of replaying or dropping dead letters."""
 
-    matched: int = Field(description="letters that were asked for, at most limit")
-    done: int = Field(description="letters that are settled now; 0 for a dry run")
-    skipped: int = Field(description="letters that cannot be replayed")
+    matched: int = Field(description="dead letters that match, at most limit")
+    done: int = Field(description="dead letters that are settled now; 0 for a dry run")
+    skipped: int = Field(description="dead letters that cannot be replayed")
     more: bool = Field(description="there are more than limit: ask again")
     skipped_because: list[DeadSkippedResponse] = Field(description="why, for the first of them")
 
@@ -203,8 +203,8 @@ class StatsMessage(_Response):
 class PartState(_Response):
     """Whether one part of the pipeline does its work, judged by what it has done lately."""
 
-    ok: bool | None = Field(description="null while it cannot be told")
-    reason: str | None = Field(description="why it does not, or why it cannot be told")
+    ok: bool | None = Field(description="null while it is not known")
+    reason: str | None = Field(description="why it does not work, or why that is not known")
     since: datetime
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound
-from api.projection.photo_state import Generation, Photo, fold
+from api.projection.photo_state import Photo, Version, fold
 from api.projection.row_states import write_photo
 from api.store import journal, originals, outbox
 from api.store.database import database_time
@@ -178,7 +178,7 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
     for row in rows:
         if row.storage_key is None or not is_key_of_workspace(row.storage_key, row.workspace_id):
             continue
-        occurred_at, event_id = _next_generation(row, now)
+        occurred_at, event_id = _next_version(row, now)
         event = upload_event_of(row, event_id=event_id, occurred_at=occurred_at)
         row.uploaded_at, row.upload_event_id = event.occurred_at, event.event_id
         row.status_at, row.status_event_id = event.occurred_at, event.event_id
@@ -192,7 +192,7 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
     return len(entries)
 
 
-def _next_generation(row: PhotoRow, now: datetime) -> Generation:
+def _next_version(row: PhotoRow, now: datetime) -> Version:
     """When a photo is uploaded anew, and under which event id: after all that is known of it."""
     latest = max(moment for moment in (row.uploaded_at, row.status_at) if moment)
     event_id = str(ids.new_id())

@@ -21,6 +21,7 @@ from api.store.leases import Lease
 from api.store.tables import ArrivalRow, IdempotencyKeyRow, JournalRow, SessionRow
 from infra.settings import Settings
 from infra.storage.client import Storage
+from infra.trouble import Trouble
 from schemas.faults import StorageUnavailable
 from schemas.storage_keys import TEMPORARY_PREFIX
 
@@ -49,7 +50,7 @@ class Housekeeping:
         self._storage = storage
         self._lease = lease
         self._limit = timedelta(seconds=settings.store_within_seconds)
-        self._logged = ""
+        self._trouble = Trouble(log, "could not prune")
 
     async def run(self) -> None:
         """Prune now and then until cancelled; database and storage may come and go."""
@@ -67,9 +68,9 @@ class Housekeeping:
                         pass
                 if is_first:
                     await self.clear_pending_uploads()
-                self._log_once("")
+                self._trouble.is_over()
             except (SQLAlchemyError, StorageUnavailable, OSError) as error:
-                self._log_once(f"{type(error).__name__}: {error}")
+                self._trouble.is_because(error)
 
     async def clear_pending_uploads(self) -> None:
         """Abandon the uploads that are overdue, and erase the files of those that were abandoned.
@@ -106,11 +107,6 @@ class Housekeeping:
         await self._database.write(lambda session: pending_uploads.reschedule(session, rows, erased, self._limit))
         if failures:
             raise failures[0]
-
-    def _log_once(self, reason: str) -> None:
-        if reason and reason != self._logged:
-            log.warning("could not prune", reason=reason[:500])
-        self._logged = reason
 
 
 async def _prune_now(session: AsyncSession) -> bool:

@@ -78,7 +78,7 @@ class UploadStore:
             if (first := await self.find_by_idempotency_key(event.workspace_id, idempotency)) is None:
                 raise
             return first
-        self._wakeups.ring()
+        self._wakeups.notify()
         return row
 
     async def _put(self, file: Path, event: PhotoUploaded) -> None:

@@ -25,6 +25,7 @@ from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.dead_letters import DeadLetterProducer, send_dead_letter
 from infra.readiness import Progress
 from infra.settings import Settings
+from infra.trouble import Trouble
 from schemas import topics
 from schemas.events import Event
 from schemas.records import Headers, InvalidEvent, Record, read_event
@@ -75,7 +76,7 @@ class Projector:
         self._wakeups = wakeups
         self._consumer: AIOKafkaConsumer | None = None
         self._dead_letters = DeadLetterProducer(settings)
-        self._said = ""
+        self._trouble = Trouble(log, "the projector waits for the database", over="the projector goes on")
         #: Records that are dealt with since it began.
         self.record_count = 0
         self._found_nothing = asyncio.Event()
@@ -168,9 +169,9 @@ class Projector:
                 refused += await self._fold(found)
                 break
             except (SQLAlchemyError, OSError) as error:
-                self._say(f"{type(error).__name__}: {error}")
+                self._trouble.is_because(error)
                 await asyncio.sleep(_PAUSE_SECONDS)
-        self._say("")
+        self._trouble.is_over()
         for record, reason in refused:
             log.warning("dead letter", **_position(record), reason=reason)
             await send_dead_letter(self._deliver, topics.PROJECTED_DEAD, record, reason)
@@ -195,7 +196,7 @@ class Projector:
             return [*await self._fold(found[:half]), *await self._fold(found[half:])]
 
     async def _deliver(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        """Return when Kafka has the letter, however long that takes."""
+        """Return when Kafka has the dead letter, however long that takes."""
         while True:
             try:
                 await self._dead_letters.send(topic, key, value, headers)
@@ -239,15 +240,8 @@ class Projector:
         if known is None or known < offset:
             self._committed = None
             if partition in consumer.assignment() and await consumer.position(partition) < offset:
-                return  # a heartbeat has told the consumer before us, and it reads from the start
+                return  # the consumer has noticed by itself, and reads from the start
             raise TopicsRenewed(f"{partition.topic}/{partition.partition} was committed up to {offset}, is at {known}")
-
-    def _say(self, reason: str) -> None:
-        if reason and reason != self._said:
-            log.warning("the projector waits for the database", reason=reason[:500])
-        elif self._said and not reason:
-            log.info("the projector goes on")
-        self._said = reason
 
 
 class _CommitBeforeRebalance(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
@@ -264,7 +258,7 @@ class _CommitBeforeRebalance(ConsumerRebalanceListener):  # type: ignore[misc]  
 
 
 def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refused]]:
-    """The events of ``records``, and those of them that are none and that no worker buries."""
+    """The events of ``records``, and the records that are none and for which no worker makes a dead letter."""
     found: list[Found] = []
     refused: list[Refused] = []
     for each in records:

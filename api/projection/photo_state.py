@@ -2,7 +2,7 @@
 
 A photo's state is a join-semilattice: three parts, each of which keeps the greatest that it has seen, and a
 tombstone that absorbs them all. So events may come in any order and any number, and the state is the same.
-Order is by *generation*: (when the upload occurred, its event id). Source: Shapiro and others, "Conflict-free
+Order is by *version*: (when the upload occurred, its event id). Source: Shapiro and others, "Conflict-free
 replicated data types", 2011, state-based types.
 
 An upload that came without a time may be given another by each that reads it: it is told by its event id, and the later
@@ -27,14 +27,14 @@ from schemas.events import (
 )
 from schemas.statuses import Status
 
-Generation = tuple[datetime, str]
+Version = tuple[datetime, str]
 
 
 @dataclass(frozen=True)
 class Upload:
     """What the latest upload says of itself."""
 
-    generation: Generation
+    version: Version
     storage_key: str
     item_id: str | None = None
     filename: str | None = None
@@ -50,7 +50,7 @@ class Upload:
 class Progress:
     """How far the latest upload is."""
 
-    generation: Generation
+    version: Version
     status: Status
     attempts: int = 0
     #: Code and message, only when failed.
@@ -60,10 +60,10 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Pictures:
+class Thumbnails:
     """The thumbnails of the latest upload that has become ready; a newer one may still be rendering."""
 
-    generation: Generation
+    version: Version
     made_at: datetime
     width: int
     height: int
@@ -71,7 +71,7 @@ class Pictures:
     recipe: str
     thumbhash: str
     perceptual_hash: str
-    thumbnails: dict[str, Any]
+    by_rendition: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Photo:
     created_at: datetime
     progress: Progress
     upload: Upload | None = None
-    pictures: Pictures | None = None
+    thumbnails: Thumbnails | None = None
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Deleted:
     id: UUID
     workspace_id: str
     #: When, and by which event.
-    deletion: Generation
+    deletion: Version
     storage_key: str | None = None
     files_deleted_at: datetime | None = None
 
@@ -114,10 +114,10 @@ def fold(state: State, event: Event) -> State:
         return state
     if isinstance(event, PhotoUploaded):
         upload = _upload_of(event)
-        progress = Progress(upload.generation, Status.PENDING, since=upload.generation[0])
+        progress = Progress(upload.version, Status.PENDING, since=upload.version[0])
         return _join(state, event, progress, upload=upload)
     if isinstance(event, UploadResult):
-        return _join(state, event, _progress_of(event), pictures=_pictures_of(event))
+        return _join(state, event, _progress_of(event), thumbnails=_thumbnails_of(event))
     return state
 
 
@@ -133,38 +133,38 @@ def _join(
     progress: Progress,
     *,
     upload: Upload | None = None,
-    pictures: Pictures | None = None,
+    thumbnails: Thumbnails | None = None,
 ) -> Photo:
-    began_at = progress.generation[0]
+    began_at = progress.version[0]
     if photo is None:
-        return Photo(event.photo_id, event.workspace_id, began_at, progress, upload, pictures)
+        return Photo(event.photo_id, event.workspace_id, began_at, progress, upload, thumbnails)
     return replace(
         photo,
         created_at=min(photo.created_at, began_at),
         progress=_later_progress(photo.progress, progress),
         upload=_later_upload(photo.upload, upload),
-        pictures=_later_pictures(photo.pictures, pictures),
+        thumbnails=_later_thumbnails(photo.thumbnails, thumbnails),
     )
 
 
-def _is_same(one: Generation, other: Generation) -> bool:
+def _is_same(one: Version, other: Version) -> bool:
     return one[1] == other[1]
 
 
 def _later_upload(old: Upload | None, new: Upload | None) -> Upload | None:
-    # The same generation again must not undo a caption or an item that was changed here since.
+    # The same version again must not undo a caption or an item that was changed here since.
     if old is None or new is None:
         return old or new
-    if _is_same(old.generation, new.generation):
-        return replace(old, generation=max(old.generation, new.generation))
-    return new if new.generation > old.generation else old
+    if _is_same(old.version, new.version):
+        return replace(old, version=max(old.version, new.version))
+    return new if new.version > old.version else old
 
 
 def _later_progress(old: Progress, new: Progress) -> Progress:
-    if not _is_same(old.generation, new.generation):
-        return max(old, new, key=lambda progress: progress.generation)
+    if not _is_same(old.version, new.version):
+        return max(old, new, key=lambda progress: progress.version)
     return Progress(
-        max(old.generation, new.generation),
+        max(old.version, new.version),
         max(old.status, new.status),
         max(old.attempts, new.attempts),
         _later_error(old, new),
@@ -184,14 +184,14 @@ def _since(old: Progress, new: Progress) -> datetime | None:
     return min((each.since for each in (old, new) if each.status == reached and each.since), default=None)
 
 
-def _later_pictures(old: Pictures | None, new: Pictures | None) -> Pictures | None:
+def _later_thumbnails(old: Thumbnails | None, new: Thumbnails | None) -> Thumbnails | None:
     if old is None or new is None or old == new:
         return old or new
-    if _is_same(old.generation, new.generation) and old.generation != new.generation:
-        latest = max(old.generation, new.generation)
-        return _later_pictures(replace(old, generation=latest), replace(new, generation=latest))
-    if (old.generation, old.made_at) != (new.generation, new.made_at):
-        return max(old, new, key=lambda pictures: (pictures.generation, pictures.made_at))
+    if _is_same(old.version, new.version) and old.version != new.version:
+        latest = max(old.version, new.version)
+        return _later_thumbnails(replace(old, version=latest), replace(new, version=latest))
+    if (old.version, old.made_at) != (new.version, new.made_at):
+        return max(old, new, key=lambda thumbnails: (thumbnails.version, thumbnails.made_at))
     return max(old, new, key=_canonical)
 
 
@@ -234,18 +234,18 @@ def _upload_of(event: PhotoUploaded) -> Upload:
 
 
 def _progress_of(event: UploadResult) -> Progress:
-    generation = (event.uploaded_at, event.caused_by)
+    version = (event.uploaded_at, event.caused_by)
     if isinstance(event, ThumbnailsFailed):
         error = (event.error.code.value, storable(event.error.message) or "")
-        return Progress(generation, Status.FAILED, event.attempt, error, event.occurred_at)
+        return Progress(version, Status.FAILED, event.attempt, error, event.occurred_at)
     status = Status.PROCESSING if isinstance(event, ThumbnailsStarted) else Status.READY
-    return Progress(generation, status, event.attempt, since=event.occurred_at)
+    return Progress(version, status, event.attempt, since=event.occurred_at)
 
 
-def _pictures_of(event: UploadResult) -> Pictures | None:
+def _thumbnails_of(event: UploadResult) -> Thumbnails | None:
     if not isinstance(event, ThumbnailsReady):
         return None
-    return Pictures(
+    return Thumbnails(
         (event.uploaded_at, event.caused_by),
         event.occurred_at,
         event.width,
@@ -258,5 +258,5 @@ def _pictures_of(event: UploadResult) -> Pictures | None:
     )
 
 
-def _canonical(pictures: Pictures) -> str:
-    return json.dumps(asdict(pictures), sort_keys=True, default=str)
+def _canonical(thumbnails: Thumbnails) -> str:
+    return json.dumps(asdict(thumbnails), sort_keys=True, default=str)

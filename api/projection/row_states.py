@@ -1,6 +1,6 @@
 """What a row knows of its photo, as a state of :mod:`api.projection.photo_state`, and back."""
 
-from api.projection.photo_state import Deleted, Photo, Pictures, Progress, Upload
+from api.projection.photo_state import Deleted, Photo, Progress, Thumbnails, Upload
 from api.store.tables import PhotoRow, PlainRow
 from schemas.statuses import Status
 
@@ -10,10 +10,10 @@ def photo_of(row: PlainRow) -> Photo:
     assert row.status_event_id is not None
     assert row.status_at is not None
     error = (row.error_code, row.error_message or "") if row.error_code else None
-    generation = (row.status_at, row.status_event_id)
+    version = (row.status_at, row.status_event_id)
     status = Status[row.thumbnail_status.upper()]
-    progress = Progress(generation, status, row.attempts, error, row.status_changed_at)
-    return Photo(row.id, row.workspace_id, row.created_at, progress, _upload_of(row), _pictures_of(row))
+    progress = Progress(version, status, row.attempts, error, row.status_changed_at)
+    return Photo(row.id, row.workspace_id, row.created_at, progress, _upload_of(row), _thumbnails_of(row))
 
 
 def write_photo(row: PhotoRow | PlainRow, photo: Photo) -> None:
@@ -21,26 +21,26 @@ def write_photo(row: PhotoRow | PlainRow, photo: Photo) -> None:
     row.created_at = photo.created_at
     if row.updated_at is None:
         row.updated_at = photo.created_at
-    is_new = row.status_event_id != photo.progress.generation[1]
+    is_new = row.status_event_id != photo.progress.version[1]
     if is_new:
         row.republications, row.republished_at = 0, None
     if is_new or photo.progress.status >= Status.FAILED:
         row.is_lost = False
-    row.status_at, row.status_event_id = photo.progress.generation
+    row.status_at, row.status_event_id = photo.progress.version
     row.thumbnail_status, row.attempts = photo.progress.status.word, photo.progress.attempts
     row.status_changed_at = photo.progress.since
     row.error_code, row.error_message = photo.progress.error or (None, None)
     if upload := photo.upload:
-        row.uploaded_at, row.upload_event_id = upload.generation
+        row.uploaded_at, row.upload_event_id = upload.version
         row.storage_key, row.item_id, row.filename = upload.storage_key, upload.item_id, upload.filename
         row.caption, row.uploaded_by, row.content_type = upload.caption, upload.uploaded_by, upload.content_type
         row.file_size, row.checksum = upload.file_size, upload.checksum
-    if pictures := photo.pictures:
-        row.thumbnails_at, row.thumbnails_event_id = pictures.generation
-        row.thumbnails_made_at = pictures.made_at
-        row.width, row.height, row.measured = pictures.width, pictures.height, pictures.measured
-        row.recipe, row.thumbhash = pictures.recipe, pictures.thumbhash
-        row.perceptual_hash, row.thumbnails = pictures.perceptual_hash, pictures.thumbnails
+    if thumbnails := photo.thumbnails:
+        row.thumbnails_at, row.thumbnails_event_id = thumbnails.version
+        row.thumbnails_made_at = thumbnails.made_at
+        row.width, row.height, row.measured = thumbnails.width, thumbnails.height, thumbnails.measured
+        row.recipe, row.thumbhash = thumbnails.recipe, thumbnails.thumbhash
+        row.perceptual_hash, row.thumbnails = thumbnails.perceptual_hash, thumbnails.by_rendition
 
 
 def deleted_of(row: PlainRow) -> Deleted:
@@ -67,12 +67,12 @@ def _upload_of(row: PlainRow) -> Upload | None:
     )  # fmt: skip
 
 
-def _pictures_of(row: PlainRow) -> Pictures | None:
+def _thumbnails_of(row: PlainRow) -> Thumbnails | None:
     if row.thumbnails_event_id is None:
         return None
     assert row.thumbnails_at is not None
     assert row.thumbnails_made_at is not None
-    return Pictures(
+    return Thumbnails(
         (row.thumbnails_at, row.thumbnails_event_id), row.thumbnails_made_at, row.width or 0, row.height or 0,
         row.measured or {}, row.recipe or "", row.thumbhash or "", row.perceptual_hash or "", row.thumbnails or {},
     )  # fmt: skip

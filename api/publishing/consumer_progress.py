@@ -2,7 +2,7 @@
 
 A partition stands still when the group has not committed on it for a while although a record waits there. That is in
 order while others of the group move, for a time: its turn comes. It is also in order while a photo is in work, for as
-long as one photo may take, if the group has a member at all. All else is a fault, and is told by name.
+long as one photo may take, if the group has a member at all. Anything else is reported as a fault.
 """
 
 import asyncio
@@ -127,7 +127,7 @@ class ConsumerProgress:
                             await asyncio.sleep(_EVERY_SECONDS)
             except (KafkaError, SQLAlchemyError, OSError):
                 self._rule.forget()
-                self._log_once("")
+                self._set_reason("")
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def _look(self, asking: GroupBacklog) -> None:
@@ -135,21 +135,21 @@ class ConsumerProgress:
         self._rule.see(await asking.read(*self._topics), loop.time())
         worst = self._rule.worst(loop.time())
         if worst is None:
-            self._log_once("")
+            self._set_reason("")
             return
         members = await self._members()
         if members != 0 and self._is_busy is not None and await self._is_busy():
-            self._log_once("")
+            self._set_reason("")
             return
         partition, offset, seconds = worst
         nobody = "; nobody is in the group" if members == 0 else ""
-        self._log_once(
+        self._set_reason(
             f"group {self._group} has committed nothing for {seconds:.0f} s although there is something to read: "
             f"{partition.topic}, partition {partition.partition}, from offset {offset}{nobody}"
         )
 
     async def _members(self) -> int | None:
-        """How many are in the group; None where that cannot be told."""
+        """How many are in the group; None where that is not known."""
         admin = AIOKafkaAdminClient(**clients.client_options(self._settings))
         try:
             await admin.start()
@@ -160,7 +160,7 @@ class ConsumerProgress:
         finally:
             await admin.close()
 
-    def _log_once(self, reason: str) -> None:
+    def _set_reason(self, reason: str) -> None:
         if reason and not self._reason:
             log.warning("a consumer group stands still", group=self._group, reason=reason)
         elif self._reason and not reason:

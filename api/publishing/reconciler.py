@@ -21,6 +21,7 @@ from api.store.wakeups import Wakeups
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.metrics import REPUBLISHED
 from infra.settings import Settings
+from infra.trouble import Trouble
 from schemas import topics
 
 log = structlog.get_logger(__name__)
@@ -48,7 +49,7 @@ class Reconciler:
         self._wakeups = wakeups
         self._memory = memory
         self._after = timedelta(seconds=settings.reconcile_after_seconds)
-        self._logged = ""
+        self._trouble = Trouble(log, "the reconciler waits")
 
     async def run(self) -> None:
         """Look and republish until cancelled; brokers and database may come and go."""
@@ -71,9 +72,9 @@ class Reconciler:
                     if loop.time() >= overdue_at:
                         overdue_at = loop.time() + overdue_every
                         await self.republish_overdue()
-                self._log_once("")
+                self._trouble.is_over()
             except (KafkaError, SQLAlchemyError, OSError) as error:
-                self._log_once(f"{type(error).__name__}: {error}")
+                self._trouble.is_because(error)
 
     async def republish_lost(self) -> int:
         """Publish again what is known to be lost, as far as there is room. Returns how many."""
@@ -99,13 +100,8 @@ class Reconciler:
             room = await outbox_room(session, OUTBOX_ROOM)
         if room <= 0 or not (count := await republish(self._database, overdue, room)):
             return 0
-        self._wakeups.ring()
+        self._wakeups.notify()
         why = "lost" if overdue is None else "overdue"
         REPUBLISHED.labels(why).inc(count)
         log.warning("published again", why=why, count=count)
         return count
-
-    def _log_once(self, reason: str) -> None:
-        if reason and reason != self._logged:
-            log.warning("the reconciler waits", reason=reason[:500])
-        self._logged = reason

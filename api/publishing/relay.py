@@ -24,6 +24,7 @@ from api.store.wakeups import wait_for_wakeup
 from infra.kafka import clients
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.settings import Settings
+from infra.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +79,7 @@ class Relay:
         self._pause = _FIRST_PAUSE_SECONDS
         #: The next page begins behind this row.
         self._after = 0
-        self._logged = ""
+        self._trouble = Trouble(log, "the outbox waits", over="the outbox is published again")
 
     async def run(self) -> None:
         """Publish until cancelled."""
@@ -93,7 +94,7 @@ class Relay:
 
     async def drain(self) -> None:
         """Return when the outbox is empty; at once where Kafka is away or another instance is at it."""
-        while self._lease.is_held and not self._logged:
+        while self._lease.is_held and not self._trouble.reason:
             if await self._database.run_read(_is_empty):
                 return
             self._wakeup.set()
@@ -129,12 +130,12 @@ class Relay:
                     await self._close_producer()
         except (KafkaError, OSError, SQLAlchemyError) as error:
             await self._close_producer()
-            self._log_once(_words_of(error))
+            self._trouble.is_because(error)
             await asyncio.sleep(self._next_pause())
             return True
         if not self._held_back and not self._in_flight:
             self._pause = _FIRST_PAUSE_SECONDS
-            self._log_once("")
+            self._trouble.is_over()
         return more
 
     async def _page(self) -> Sequence[PlainRow]:
@@ -182,7 +183,7 @@ class Relay:
                     refused.append(row)
                 else:
                     failed.append(key)
-                    self._log_once(_words_of(failure))
+                    self._trouble.is_because(failure)
                 break
         if failed:
             self._held_back |= dict.fromkeys(failed, monotonic() + self._next_pause())
@@ -220,15 +221,6 @@ class Relay:
             if not delivery.cancel() and not delivery.cancelled():
                 delivery.exception()  # looked at, lest the event loop complain
         self._in_flight.clear()
-
-    def _log_once(self, reason: str) -> None:
-        if reason == self._logged:
-            return
-        self._logged = reason
-        if reason:
-            log.warning("the outbox waits", reason=reason)
-        else:
-            log.info("the outbox is published again")
 
 
 def _is_empty(connection: Connection) -> bool:

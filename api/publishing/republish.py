@@ -51,7 +51,7 @@ class _Kind:
     topic: str
     table: type[Any]
     id: Any
-    #: The last sign of life, but for our own republication.
+    #: When it last changed, our own republication not counted.
     alive_at: Any
     unfinished: Any
     #: Given those keys of originals that no photo uses any more.

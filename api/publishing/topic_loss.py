@@ -1,6 +1,6 @@
-"""Whether Kafka still has what was published: a mark that goes when the topic goes.
+"""Detects that topics were lost. A missing sentinel offset shows that a topic was recreated.
 
-The mark is an offset that a group of its own has committed on each topic that the outbox feeds. Kafka deletes it
+The sentinel is an offset that a group of its own has committed on each topic that the outbox feeds. Kafka deletes it
 together with the topic, and the embedded broker forgets it together with everything, whoever makes the topics anew.
 """
 
@@ -31,7 +31,7 @@ class TopicLossDetector:
         self._turn = asyncio.Lock()
 
     async def check(self) -> int:
-        """Make missing topics; where the mark is gone, take what is unfinished for lost. Set it again in any case.
+        """Create missing topics; where a sentinel is missing, mark what is unfinished as lost. Commits both sentinels.
 
         Returns how many that were.
 
@@ -48,8 +48,8 @@ class TopicLossDetector:
                     known = [await consumer.committed(partition) for partition in _SENTINELS]
                 lost = await mark_lost(self._database) if None in known else 0
                 if lost:
-                    log.warning("the topics were made anew: what is unfinished goes out again", count=lost)
-                # Also where the mark is there: one that is old expires, by default after seven days.
+                    log.warning("the topics were recreated: unfinished photos are published again", count=lost)
+                # Also where they exist: committed offsets expire, by default after seven days.
                 async with asyncio.timeout(_ANSWER_SECONDS):
                     await _remember(consumer)
                 return lost

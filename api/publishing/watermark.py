@@ -1,4 +1,4 @@
-"""How far a consumer group has come, as a moment: whatever was published before it, the group has dealt with.
+"""The low watermark of a consumer group: the time before which it has processed everything.
 
 A photo without a result is not late by the wall's clock: it may wait in a backlog of hours, and to publish it again
 would make that longer. By this clock it is: the workers have passed the moment at which it was published.
@@ -20,7 +20,7 @@ async def watermark_of(settings: Settings, group: str, names: Iterable[str]) -> 
     """When the oldest record was published that ``group`` has not finished on the topics ``names``.
 
     Where nothing waits it is the moment of the call; None where a topic is missing. Where the time of what waits cannot
-    be told it is before all that may have been published.
+    be determined, it is before all that may have been published.
 
     Raises:
         KafkaError: the brokers do not answer.

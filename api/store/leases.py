@@ -15,6 +15,7 @@ from sqlmodel import col
 from api.store.database import Database, database_time
 from api.store.tables import LeaseRow
 from infra.readiness import Progress
+from infra.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
@@ -49,15 +50,13 @@ class Lease:
 
     async def run(self) -> None:
         """Take the lease and renew it until cancelled; a database that is away costs the lease at most."""
-        said = ""
+        trouble = Trouble(log, "could not renew the lease", lease=self._name)
         while True:
             try:
                 await self.renew()
-                said = ""
+                trouble.is_over()
             except (SQLAlchemyError, OSError) as error:
-                if (reason := type(error).__name__) != said:
-                    said = reason
-                    log.warning("could not renew the lease", lease=self._name, reason=str(error))
+                trouble.is_because(error)
             await asyncio.sleep(_RENEW_SECONDS)
 
     async def renew(self) -> None:

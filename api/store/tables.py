@@ -197,7 +197,7 @@ class ArrivalRow(SQLModel, table=True):
     created_at: datetime = Field(
         default=None, sa_column=Column(UtcDateTime, nullable=False, server_default=func.current_timestamp())
     )
-    #: It is given up if this is set: when its file is to be erased next.
+    #: Set when the upload is abandoned: when its file is to be erased next.
     erase_at: datetime | None = _time(nullable=True)
 
 
@@ -235,7 +235,7 @@ class JournalRow(SQLModel, table=True):
 
 
 class JournalIdentityRow(SQLModel, table=True):
-    """One row: which journal this is, so that a cursor of another database is told apart."""
+    """One row: which journal this is, so that a cursor of another database is recognised."""
 
     __tablename__ = "feed_journal_identity"
 

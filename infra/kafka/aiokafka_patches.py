@@ -191,7 +191,7 @@ def patch_aiokafka() -> None:
 
 
 def with_short_timeouts(producer: Any) -> Any:
-    """Have a producer that is not yet started give up on silent connections soon, though not on its records."""
+    """Let a producer that is not yet started drop silent connections soon, but keep its records."""
     producer.client._request_timeout_ms = min(producer.client._request_timeout_ms, _ANSWER_MS)
     producer._sender._request_timeout_ms = min(producer._sender._request_timeout_ms, _REPLICAS_MS)
     return producer

@@ -1,4 +1,4 @@
-"""How to reach Kafka: the options of every client, and the topics that must exist."""
+"""Kafka clients: the options of each, and the topics that must exist."""
 
 import asyncio
 import ssl
@@ -60,7 +60,7 @@ def ssl_context(settings: Settings) -> ssl.SSLContext | None:
 
 
 def client_options(settings: Settings) -> dict[str, Any]:
-    """What every aiokafka client is told: where the brokers are and how to sign in."""
+    """The options of every aiokafka client: where the brokers are and how to sign in."""
     options: dict[str, Any] = {
         "bootstrap_servers": settings.bootstrap_servers,
         "security_protocol": settings.kafka_security_protocol,
@@ -132,7 +132,7 @@ class ConsumerOfEmbedded(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ha
         return records
 
     def keep_pace(self, has_records: bool) -> None:
-        """Choose the wait of the next fetches, told whether the last poll brought records."""
+        """Choose the wait of the next fetches, by whether the last poll brought records."""
         now = monotonic()
         if has_records or not self._last_record_at:
             self._last_record_at = now
@@ -219,7 +219,7 @@ async def partitions_of(settings: Settings, *names: str) -> list[TopicPartition]
 
 
 async def describe_group(admin: AIOKafkaAdminClient, group: str) -> tuple[str, Sequence[Any]]:
-    """The state of a consumer group and its members, as the started ``admin`` is told.
+    """The state of a consumer group and its members, as the brokers tell the started ``admin``.
 
     Raises:
         KafkaError: the brokers do not answer, or have no place for their groups yet.

@@ -78,7 +78,7 @@ class Settled:
 
 
 class DeadLetters:
-    """The dead topic, as far as it reaches at the moment of the survey: what dies later is left to the next one."""
+    """The dead topic as it is at the moment of the survey; later records are left to the next one."""
 
     def __init__(self, settings: Settings, consumer: AIOKafkaConsumer, topic: str) -> None:
         self._settings = settings
@@ -86,7 +86,7 @@ class DeadLetters:
         self.topic = topic
 
     async def survey(self, criteria: DeadLetterFilter, *, newest_records: int | None = None) -> Survey:
-        """Read what there is once, for the marks: they lie behind their letters.
+        """Read everything once, for the settlements: they lie behind their dead letters.
 
         ``newest_records`` bounds the work: only so many are read, the newest of each partition.
 
@@ -98,11 +98,11 @@ class DeadLetters:
         settled: dict[tuple[int, int], Settlement] = {}
         dead_letters = 0
         async for record in self._records(starts, ends):
-            mark = settlement_of(record)
-            if mark is None:
+            settlement = settlement_of(record)
+            if settlement is None:
                 dead_letters += 1
             else:
-                settled.setdefault((record.partition, mark[0]), mark[1])
+                settled.setdefault((record.partition, settlement[0]), settlement[1])
         return Survey(starts, ends, settled, dead_letters, is_cut)
 
     async def dead_letters(self, survey: Survey, criteria: DeadLetterFilter) -> AsyncGenerator[Found, None]:

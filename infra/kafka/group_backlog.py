@@ -1,4 +1,4 @@
-"""What a consumer group has not yet finished, told by records and not by offsets.
+"""What a consumer group has not yet finished, counted in records, not in offsets.
 
 Offsets count more than records: the marker of each transaction has one, and the records of an aborted one keep theirs.
 A group commits behind the last record that it has read, so by offsets alone it would lag behind those for ever.

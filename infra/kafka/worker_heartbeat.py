@@ -1,7 +1,7 @@
-"""The sign of life that workers give through Kafka, since a broker may count a frozen member of a group as living.
+"""Heartbeats that workers send through Kafka, since a broker may count a frozen group member as alive.
 
 A worker commits the time of its clock, in ms, as an offset of a group that nobody reads by. Readers never compare it
-with a clock of their own: a value that changes is a sign of life, one that stays is silence.
+with a clock of their own: a value that changes is a heartbeat, one that stays is silence.
 """
 
 import asyncio
@@ -16,6 +16,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from infra.kafka import clients
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.settings import Settings
+from infra.trouble import Trouble
 from schemas import topics
 
 log = structlog.get_logger(__name__)
@@ -32,20 +33,18 @@ _ANSWER_SECONDS: Final = 4.0
 
 
 async def send_heartbeats(settings: Settings) -> None:
-    """Give signs of life until cancelled. Whatever goes wrong here is logged and costs no photo."""
-    said = ""
+    """Send heartbeats until cancelled. Errors are logged and affect no photo."""
+    trouble = Trouble(log, "could not send a heartbeat")
     while True:
         try:
             with stray_cancellation_as_error():
                 async with _consumer(settings) as consumer:
                     while True:
                         await _within(consumer.commit({_PARTITION: int(time.time() * 1000)}))
-                        said = ""
+                        trouble = Trouble(log, "could not send a heartbeat")
                         await asyncio.sleep(_SEND_EVERY_SECONDS)
         except Exception as error:  # the photos go on without it, as they do where the group is not permitted
-            if (reason := f"{type(error).__name__}: {error}") != said:
-                said = reason
-                log.warning("could not send a heartbeat", reason=reason)
+            trouble.is_because(error)
         await asyncio.sleep(_SEND_EVERY_SECONDS)
 
 
@@ -61,7 +60,7 @@ class HeartbeatReader:
 
     @property
     def is_alive(self) -> bool | None:
-        """None while it cannot be told: the broker was not asked, does not answer, or was asked a moment ago."""
+        """None while it is not known: the broker was not asked, does not answer, or was asked a moment ago."""
         if self._changed_at is None:
             return None
         if time.monotonic() - self._changed_at > _SILENT_AFTER_SECONDS:

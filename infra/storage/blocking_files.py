@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from infra.storage import local_files
 from infra.storage.faults import Scope, scope_of
-from infra.storage.listing import Entry, file_entries
+from infra.storage.listing import Entry, list_files
 from schemas.storage_keys import check_storage_key
 
 #: Files that a listing asks S3 for at once.
@@ -134,7 +134,7 @@ class BlockingFiles:
 
     def find(self, prefix: str) -> list[Entry]:
         """All files below a folder."""
-        return list(file_entries(self.filesystem, self.reach(prefix) + "/", _LISTED_AT_ONCE))
+        return list(list_files(self.filesystem, self.reach(prefix) + "/", _LISTED_AT_ONCE))
 
     def prune_folders(self, keys: list[str]) -> None:
         """Remove the local folders of ``keys`` that are empty, but never a top one."""

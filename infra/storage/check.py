@@ -102,7 +102,7 @@ class StorageCheck:
     def _checked(self, checking: asyncio.Task[Lacking]) -> None:
         self._running.pop(checking, None)
         if not checking.cancelled():
-            checking.exception()  # heard, though nobody may wait for it any more
+            checking.exception()  # retrieved, though nobody may wait for it any more
 
 
 def why_not(right: Right, error: Exception, files: BlockingFiles) -> StorageUnavailable:

@@ -26,7 +26,7 @@ from infra.storage.blocking_files import BlockingFiles
 from infra.storage.check import NEEDED_BY, StorageCheck, why_not
 from infra.storage.faults import KeyRefused, Missing, Right, RightMissing, Scope, is_refusal, reason_of, scope_of
 from infra.storage.file_systems import open_filesystem
-from infra.storage.listing import Entry, file_entries
+from infra.storage.listing import Entry, list_files
 from infra.watchdog import end_now
 from schemas.faults import Fault, StorageUnavailable
 from schemas.storage_keys import TEMPORARY_PREFIX
@@ -47,7 +47,7 @@ _LISTING_SECONDS: Final = 600.0
 #: What moves bytes gets as much time more as the slowest line takes for them.
 _SLOWEST_BYTES_PER_SECOND: Final = 128 * 1024
 
-#: So many calls may hang before the process is given up: each keeps a thread. S3's client comes back by itself after
+#: So many calls may hang before the process is ended: each keeps a thread. S3's client comes back by itself after
 #: nine minutes at most, and in that time even an api that is asked all the time has not so many.
 _HANGING_AT_MOST: Final = 256
 
@@ -218,7 +218,7 @@ class Storage:
         await self._threads.close()
 
     async def _pages(self, start: str, page_files: int) -> AsyncGenerator[list[StoredFile], None]:
-        files = file_entries(self._fs, start, page_files)
+        files = list_files(self._fs, start, page_files)
         folder = start.removeprefix(self._root + "/").rpartition("/")[0]
 
         def next_page() -> list[Entry]:

@@ -11,7 +11,7 @@ from fsspec.implementations.local import LocalFileSystem
 Entry = tuple[str, int, datetime | None]
 
 
-def file_entries(filesystem: Any, start: str, page_files: int) -> Iterator[Entry]:
+def list_files(filesystem: Any, start: str, page_files: int) -> Iterator[Entry]:
     """The files whose path begins with ``start``, on an fsspec file system; ``page_files`` are asked for at once.
 
     Blocks. Local disks and S3 are listed bit by bit, any other file system in one go.

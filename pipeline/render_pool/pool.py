@@ -104,7 +104,7 @@ class RenderPool:
         for _ in range(self._process_count + 2):
             answer = await self._order(order)
             if answer is not None:
-                break  # else that process had died idle, and the photo is not to blame
+                break  # else the process had ended while idle, and the photo did not cause it
         if isinstance(answer, RenderedPhoto):
             return answer
         if isinstance(answer, Fault):
@@ -165,7 +165,7 @@ class RenderPool:
             if await self._exit_code_of(renderer) == -OUT_OF_CPU_TIME:
                 limit = _in_words(self._limits.cpu_seconds(self._max_pixels if pixels is None else pixels))
                 raise RenderTimeout(f"not rendered within {limit} of CPU time") from error
-            raise RenderCrashed("the process that rendered it died") from error
+            raise RenderCrashed("the process that rendered it ended") from error
         if answer is None and self._is_closed:
             raise asyncio.CancelledError
         return answer

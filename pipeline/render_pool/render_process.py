@@ -104,7 +104,7 @@ def serve(orders: Connection, lifeline: Connection, max_pixels: int, limits: Tim
     with contextlib.suppress(EOFError, OSError):
         while True:
             order: Order = orders.recv()
-            orders.send(None)  # taken up: from here on a death is the photo's
+            orders.send(None)  # accepted: from here on a crash counts as the photo's
             answer = _answer(order, orders, limits)
             orders.send(answer)
             if isinstance(answer, OutOfMemory):

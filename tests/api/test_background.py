@@ -9,5 +9,5 @@ async def test_one_that_died_is_told_and_does_not_hinder_the_end() -> None:
 
     background = Background()
     background.start("short-lived", work())
-    assert await background.wait_for_failure() == "short-lived died: LookupError: gone"
+    assert await background.wait_for_failure() == "short-lived failed: LookupError: gone"
     await background.stop()

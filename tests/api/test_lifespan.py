@@ -90,7 +90,7 @@ def ended(tmp_path: Path, change: str) -> tuple[int, str]:
 def test_an_api_of_which_a_task_died_ends_with_an_error_and_says_which(tmp_path: Path, task: str) -> None:
     exit_code, said = ended(tmp_path, _DEAD.format(task=task))
     assert exit_code == 1, said
-    assert f"{task.lower()} died: LookupError: as the test wants it" in said
+    assert f"{task.lower()} failed: LookupError: as the test wants it" in said
 
 
 def test_an_api_whose_event_loop_is_stuck_ends_with_an_error(tmp_path: Path) -> None:
@@ -118,4 +118,4 @@ async def test_a_dead_task_turns_readyz_red_and_is_named_there(lonely_api: Runni
             tasks = (await response.json())["checks"]["tasks"]
             return None if tasks["ok"] or response.status != 503 else str(tasks["reason"])
 
-    assert "doomed died: " in await poll_async(told, 20, what="/readyz names the dead task")
+    assert "doomed failed: " in await poll_async(told, 20, what="/readyz names the dead task")

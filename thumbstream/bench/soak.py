@@ -47,7 +47,7 @@ _ORIGINALS: Final[tuple[tuple[tuple[int, int], str, Mapping[str, Any], int], ...
 
 
 @dataclass(frozen=True)
-class Moment:
+class Sample:
     """Memory after so many photos, all processes idle and after the same photo: what it was last sets what they keep.
 
     In bytes: the proportional set size, and what is swapped out.
@@ -69,14 +69,14 @@ def run_soak(processes: int, photos: int, every: int, photos_per_process: int, *
             say("making photos")
             originals = _made(Path(folder))
             with showing_progress("rendered", total=photos) as advance_to:
-                moments = asyncio.run(measure(originals, processes, photos, every, photos_per_process, advance_to))
+                samples = asyncio.run(measure(originals, processes, photos, every, photos_per_process, advance_to))
     except CannotMeasure as reason:
         say(str(reason))
         return 1
     if as_json:
-        print(json.dumps([asdict(moment) for moment in moments], indent=2))
+        print(json.dumps([asdict(sample) for sample in samples], indent=2))
     else:
-        _print_table(moments)
+        _print_table(samples)
     return 0
 
 
@@ -87,7 +87,7 @@ async def measure(
     every: int,
     photos_per_process: int,
     advance_to: Callable[[int], None],
-) -> list[Moment]:
+) -> list[Sample]:
     """Render ``photos`` of ``originals``, in an order that is the same on every run, and look ``every`` so many.
 
     Before each look every process renders the first of ``originals``.
@@ -95,7 +95,7 @@ async def measure(
     pool = RenderPool(processes=processes, max_pixels=_MAX_PIXELS, photos_per_process=photos_per_process)
     await pool.start()
     seen = set(pool.process_ids)
-    moments: list[Moment] = []
+    samples: list[Sample] = []
     rendered = 0
 
     async def feed(portion: Iterator[Path]) -> None:
@@ -114,10 +114,10 @@ async def measure(
             memory = await _look(pool, processes, originals[0])
             alive = pool.process_ids
             seen.update(alive)
-            moments.append(Moment(rendered, memory_bytes(os.getpid()), memory, len(seen - alive)))
+            samples.append(Sample(rendered, memory_bytes(os.getpid()), memory, len(seen - alive)))
     finally:
         await pool.close()
-    return moments
+    return samples
 
 
 async def _look(pool: RenderPool, processes: int, original: Path) -> tuple[int, ...]:
@@ -160,16 +160,16 @@ def _shuffled(originals: list[Path]) -> Iterator[Path]:
         yield from chance.sample(originals, len(originals))
 
 
-def _print_table(moments: list[Moment]) -> None:
+def _print_table(samples: list[Sample]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for number, column in enumerate(("photos", "worker MB", "render processes MB", "mean", "replaced")):
         table.add_column(column, justify="right" if number else "left")
-    for moment in moments:
-        each = " ".join(f"{one / _MEGABYTE:.1f}" for one in moment.render_bytes)
-        average = mean(moment.render_bytes) / _MEGABYTE
-        worker = f"{moment.worker_bytes / _MEGABYTE:.1f}"
-        table.add_row(str(moment.photos), worker, each, f"{average:.1f}", str(moment.replaced))
-    first, last = moments[0], moments[-1]
+    for sample in samples:
+        each = " ".join(f"{one / _MEGABYTE:.1f}" for one in sample.render_bytes)
+        average = mean(sample.render_bytes) / _MEGABYTE
+        worker = f"{sample.worker_bytes / _MEGABYTE:.1f}"
+        table.add_row(str(sample.photos), worker, each, f"{average:.1f}", str(sample.replaced))
+    first, last = samples[0], samples[-1]
     console = Console()
     console.print(table)
     console.print(

@@ -92,10 +92,10 @@ class Client:
         answer = await self._call("GET", self._workspace_url + "/photos", params=query)
         return Page([Photo.from_json(photo) for photo in answer["items"]], answer.get("next_cursor"))
 
-    async def render_again(self, wish: Mapping[str, Any], *, everywhere: bool = False) -> tuple[int, str | None]:
+    async def render_again(self, criteria: Mapping[str, Any], *, everywhere: bool = False) -> tuple[int, str | None]:
         """Have photos rendered again, here or in every workspace: how many, and the cursor where there may be more."""
         url = f"{self._access.url}/v1/photos/retry" if everywhere else f"{self._workspace_url}/photos/retry"
-        answer = await self._call("POST", url, json=dict(wish))
+        answer = await self._call("POST", url, json=dict(criteria))
         return int(answer["count"]), answer.get("next_cursor")
 
     async def feed(self, *, on_interruption: Callable[[str], None] | None = None) -> AsyncGenerator[Message, None]:

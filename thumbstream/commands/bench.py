@@ -71,7 +71,7 @@ def neighbour(
 ) -> None:
     """Measure what a hostile photo costs the others: it burns its deadline in one of the pool's processes.
 
-    The throughput of 12-megapixel photos alone, and while one after another hostile photo is given up after four
+    The throughput of 12-megapixel photos alone, and while one after another hostile photo times out after four
     seconds of CPU time. What is left should be no less than the other processes' share. Needs two processes at least.
     """
     from thumbstream.bench.neighbour import run_neighbour

@@ -31,12 +31,12 @@ _POSITIONS_TOLD: Final = 5
 
 
 def run_list(settings: Settings, criteria: DeadLetterFilter, *, limit: int, as_json: bool) -> int:
-    """Print the letters, newest last; exit code 0, 2 without Kafka."""
+    """Print dead letters, newest last; exit code 0, 2 without Kafka."""
     return _run(_list(settings, criteria, limit, as_json))
 
 
 def run_show(settings: Settings, of: DeadLetterOwner, partition: int, offset: int) -> int:
-    """Print one letter; exit code 1 if there is none at that place."""
+    """Print one dead letter; exit code 1 if there is none at that offset."""
     return _run(_show(settings, DEAD_TOPIC_OF[of], partition, offset))
 
 
@@ -78,7 +78,7 @@ async def _show(settings: Settings, topic: str, partition: int, offset: int) -> 
     console = _console()
     said = {
         "position": f"partition {partition}, offset {offset}",
-        "died at": dead_letter.died_at.isoformat(),
+        "dead since": dead_letter.died_at.isoformat(),
         "read from": _source_words(dead_letter),
         "reason": dead_letter.reason,
         "settled": how or "no",
@@ -93,7 +93,7 @@ async def _show(settings: Settings, topic: str, partition: int, offset: int) -> 
     whole = (
         _whole_value(dead_letter.record.value)
         if dead_letter.left_out_bytes is None
-        else "left out: too large for a letter"
+        else "left out: too large for a dead letter"
     )
     console.print(Text(whole), soft_wrap=True)
     return 0
@@ -127,7 +127,7 @@ def _print_table(found: Sequence[Found]) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in ("partition", "offset"):
         table.add_column(name, justify="right")
-    for name in ("died at", "read from", "key", "reason", "value"):
+    for name in ("dead since", "read from", "key", "reason", "value"):
         table.add_column(name, overflow="fold")
     shows_settled = any(how for _, how in found)
     if shows_settled:

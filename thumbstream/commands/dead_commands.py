@@ -21,7 +21,7 @@ class Of(StrEnum):
 dead = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="Dead letters: records that nobody could take. They are read from Kafka, so no api need run.",
+    help="Dead letters: records that could not be processed. They are read from Kafka; the api need not run.",
 )
 
 Whose = Annotated[
@@ -92,9 +92,9 @@ def replay(
     settled: Settled = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Send dead letters, unchanged, to the topic that they were read from: for when what refused them was mended.
+    """Send dead letters, unchanged, to the topic that they were read from: after the cause is fixed.
 
-    A letter counts as replayed once Kafka has it, and is not listed any more. To interrupt this is safe: a letter that
+    A dead letter counts as replayed once Kafka has it, and is not listed any more. Interrupting is safe: one that
     was sent just before goes out again the next time, under the same event id.
     """
     criteria = _criteria(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
@@ -141,14 +141,14 @@ def _criteria(
     settled: bool,
 ) -> "DeadLetterFilter":
     from schemas.dead_letters import DeadLetterFilter
-    from thumbstream.commands.time_args import parse_moment
+    from thumbstream.commands.time_args import parse_time
 
     if (from_offset, to_offset) != (None, None) and partition is None:
         fail("--from and --to are offsets of one partition: say which by --partition")
-    moments: dict[str, Any] = {}
+    times: dict[str, Any] = {}
     for name, text in (("since", since), ("until", until)):
         try:
-            moments[name] = None if text is None else parse_moment(text)
+            times[name] = None if text is None else parse_time(text)
         except ValueError as error:
             fail(f"--{name}: {error}")
     return DeadLetterFilter(
@@ -160,5 +160,5 @@ def _criteria(
         from_offset=from_offset,
         to_offset=to_offset,
         settled=settled,
-        **moments,
+        **times,
     )

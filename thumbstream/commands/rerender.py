@@ -9,7 +9,7 @@ from thumbstream.client.access import Access
 from thumbstream.client.client import Client, open_client
 from thumbstream.client.models import ClientFault, NotReachable, Unavailable
 from thumbstream.commands.context import INTERRUPTED, MISUSED
-from thumbstream.commands.time_args import parse_moment
+from thumbstream.commands.time_args import parse_time
 from thumbstream.terminal.messages import say
 from thumbstream.terminal.progress import showing_progress
 
@@ -30,17 +30,17 @@ class Conditions:
     until: str | None = None
     stale: bool = False
 
-    def as_wish(self) -> dict[str, Any]:
+    def as_filter(self) -> dict[str, Any]:
         """The body of the request. Raises ``ValueError`` for a time that is none."""
-        wish = {
+        criteria = {
             "item_id": self.item,
             "status": self.status,
             "code": self.code,
-            "created_after": self.since and parse_moment(self.since).isoformat(),
-            "created_before": self.until and parse_moment(self.until).isoformat(),
+            "created_after": self.since and parse_time(self.since).isoformat(),
+            "created_before": self.until and parse_time(self.until).isoformat(),
             "recipe": "stale" if self.stale else None,
         }
-        return {name: value for name, value in wish.items() if value is not None}
+        return {name: value for name, value in criteria.items() if value is not None}
 
 
 def run_rerender(
@@ -48,11 +48,11 @@ def run_rerender(
 ) -> int:
     """Send them, and return the exit code: 0 done, 2 not as called or no api, 130 interrupted."""
     try:
-        wish = conditions.as_wish()
-        if not wish:
+        criteria = conditions.as_filter()
+        if not criteria:
             say("say which: --stale, --status, --code, --item, --since or --until")
             return MISUSED
-        return asyncio.run(_rerender(access, wish, everywhere, dry_run, in_flight, wait))
+        return asyncio.run(_rerender(access, criteria, everywhere, dry_run, in_flight, wait))
     except KeyboardInterrupt:
         say("interrupted; what was sent is rendered all the same")
         return INTERRUPTED
@@ -62,26 +62,26 @@ def run_rerender(
 
 
 async def _rerender(
-    access: Access, wish: dict[str, Any], everywhere: bool, dry_run: bool, in_flight: int, wait: bool
+    access: Access, criteria: dict[str, Any], everywhere: bool, dry_run: bool, in_flight: int, wait: bool
 ) -> int:
     async with open_client(access) as client:
-        total, _ = await client.render_again({**wish, "dry_run": True}, everywhere=everywhere)
+        total, _ = await client.render_again({**criteria, "dry_run": True}, everywhere=everywhere)
         if dry_run:
             print(f"{_photos(total)} would be rendered again")
             return 0
-        sent = await _send(client, {**wish, "limit": _AT_ONCE, "max_unfinished": in_flight}, everywhere, total)
+        sent = await _send(client, {**criteria, "limit": _AT_ONCE, "max_unfinished": in_flight}, everywhere, total)
         print(f"{_photos(sent)} sent to be rendered again")
         if wait and sent:
-            await _until_settled(client, wish, everywhere)
+            await _until_settled(client, criteria, everywhere)
             print("all of them have a result")
     return 0
 
 
-async def _send(client: Client, wish: dict[str, Any], everywhere: bool, total: int) -> int:
+async def _send(client: Client, criteria: dict[str, Any], everywhere: bool, total: int) -> int:
     sent, cursor = 0, None
     with showing_progress("sent", total=total) as advance_to:
         while True:
-            count, cursor = await _patiently(client, {**wish, "cursor": cursor}, everywhere)
+            count, cursor = await _patiently(client, {**criteria, "cursor": cursor}, everywhere)
             sent += count
             advance_to(sent, "" if count else "waiting for the workers")
             if cursor is None:
@@ -90,9 +90,9 @@ async def _send(client: Client, wish: dict[str, Any], everywhere: bool, total: i
                 await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _until_settled(client: Client, wish: dict[str, Any], everywhere: bool) -> None:
+async def _until_settled(client: Client, criteria: dict[str, Any], everywhere: bool) -> None:
     scope: dict[str, Any] = {
-        name: wish[name] for name in ("item_id", "created_after", "created_before") if name in wish
+        name: criteria[name] for name in ("item_id", "created_after", "created_before") if name in criteria
     }
     most = 0
     with showing_progress("ready or failed", total=None) as advance_to:
@@ -108,11 +108,11 @@ async def _until_settled(client: Client, wish: dict[str, Any], everywhere: bool)
             await asyncio.sleep(_LOOK_SECONDS)
 
 
-async def _patiently(client: Client, wish: dict[str, Any], everywhere: bool) -> tuple[int, str | None]:
+async def _patiently(client: Client, criteria: dict[str, Any], everywhere: bool) -> tuple[int, str | None]:
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
-            return await client.render_again(wish, everywhere=everywhere)
+            return await client.render_again(criteria, everywhere=everywhere)
         except (NotReachable, Unavailable):
             if time.monotonic() > give_up_at:
                 raise

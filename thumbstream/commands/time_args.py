@@ -7,7 +7,7 @@ from typing import Final
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-def parse_moment(text: str) -> datetime:
+def parse_time(text: str) -> datetime:
     """RFC 3339 (local time where no zone is given), or how long ago: ``90s``, ``15m``, ``24h``, ``7d``, ``2w``.
 
     Raises:

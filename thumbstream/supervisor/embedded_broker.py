@@ -7,7 +7,7 @@ from typing import Final, Protocol
 _START_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.01
 
-#: A broker whose port is taken dies within this, and with exit code 0.
+#: A broker whose port is taken ends within this, with exit code 0.
 _SETTLE_SECONDS: Final = 0.1
 
 #: Ends with its stdin: the shell's child waits for the end of the pipe and kills what the shell has become.

@@ -15,7 +15,7 @@ from thumbstream.supervisor.output import Output
 
 _FIRST_DELAY_SECONDS: Final = 0.5
 _LONGEST_DELAY_SECONDS: Final = 30.0
-#: A child that ran so long is taken to be sound: its next death starts the delays anew.
+#: A process that ran so long counts as healthy: its next exit starts the delays anew.
 _QUIET_SECONDS: Final = 60.0
 
 #: What it printed last is on the screen within this.
@@ -108,7 +108,7 @@ class Child:
 
 
 class SupervisedProcess:
-    """Keeps one child running: a new start after each death, sooner or later by how often it dies."""
+    """Keeps one process running: restarts it after each exit, with a delay that grows with their number."""
 
     def __init__(
         self,
@@ -185,7 +185,7 @@ class SupervisedProcess:
             await self.start()
             if self._after_restart:
                 await self._after_restart()
-        except Exception as error:  # the child's death, or a refusal of its neighbour: told, and tried again
+        except Exception as error:  # it ended, or another process refused: logged, and tried again
             self._output.say("up", f"{self.name} did not start: {error}")
             if self._child:
                 self._child.signal_group(signal.SIGKILL)

@@ -35,5 +35,5 @@ async def delete_item(request: web.Request) -> web.Response:
         lambda session: commands.delete_item(session, workspace_id, item_id, trace)
     ):
         raise not_found("item")
-    request.app[WAKEUPS].ring()
+    request.app[WAKEUPS].notify()
     return web.Response(status=204)

@@ -113,7 +113,7 @@ async def delete_photo(request: web.Request) -> web.Response:
         await commands.delete_photos(session, rows, trace)
 
     await request.app[DATABASE].write(work)
-    request.app[WAKEUPS].ring()
+    request.app[WAKEUPS].notify()
     return web.Response(status=204)
 
 
@@ -127,7 +127,7 @@ async def bulk_delete(request: web.Request, body: BulkDelete) -> web.Response:
         return {row.id for row in rows}
 
     found = await request.app[DATABASE].write(work)
-    request.app[WAKEUPS].ring()
+    request.app[WAKEUPS].notify()
     return _results(body.photo_ids, found, "deleted")
 
 
@@ -156,7 +156,7 @@ async def retry_photo(request: web.Request) -> web.Response:
         return row
 
     row = await request.app[DATABASE].write(work)
-    request.app[WAKEUPS].ring()
+    request.app[WAKEUPS].notify()
     return web.json_response(photo_json(row), status=202)
 
 
@@ -177,7 +177,7 @@ async def _retry_in(request: web.Request, body: RerenderFilter, workspace_id: st
         again = Again(await count_photos(database, workspace_id, body, recipe), None)
     else:
         again = await rerender(database, workspace_id, body, recipe, trace_of(request))
-        request.app[WAKEUPS].ring()
+        request.app[WAKEUPS].notify()
     cursor = None if again.next_cursor is None else str(again.next_cursor)
     return web.json_response({"count": again.count, "next_cursor": cursor}, status=202)
 

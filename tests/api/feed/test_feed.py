@@ -50,7 +50,7 @@ async def hear(socket: ClientWebSocketResponse, kind: str = "photo") -> dict[str
 
 async def fold(api: Running, *events: Event) -> None:
     await api.app[DATABASE].write(lambda session: project(session, events))
-    api.app[WAKEUPS].ring()
+    api.app[WAKEUPS].notify()
 
 
 async def test_hello_comes_first_and_then_each_change_with_the_photo_as_it_is(api: Running) -> None:

@@ -113,5 +113,5 @@ def test_an_api_whose_background_dies_ends_with_an_error(fresh_folder: Path) -> 
     api.spawn()
     poll(lambda: api.ended_with() is not None, 30)
     assert api.ended_with() == 1
-    assert "feed died: TypeError" in api.log_tail(400)
+    assert "feed failed: TypeError" in api.log_tail(400)
     api.stop()

@@ -64,11 +64,11 @@ def test_ready_wins_in_any_order_and_any_number(history: tuple[Event, ...]) -> N
 @given(st.permutations([FIRST, started(FIRST), failed(FIRST), ready(FIRST), SECOND, started(SECOND), ready(SECOND)]))
 def test_the_second_upload_wins_in_any_order(history: list[Event]) -> None:
     photo = living(history)
-    assert photo.progress.generation == (SECOND.occurred_at, "up-2")
+    assert photo.progress.version == (SECOND.occurred_at, "up-2")
     assert photo.upload is not None
     assert photo.upload.caption == "second"
-    assert photo.pictures is not None
-    assert photo.pictures.generation == (SECOND.occurred_at, "up-2")
+    assert photo.thumbnails is not None
+    assert photo.thumbnails.version == (SECOND.occurred_at, "up-2")
     assert photo.created_at == NOON
 
 
@@ -89,8 +89,8 @@ def test_deleted_is_deleted_in_any_order(history: list[Event]) -> None:
 def test_old_thumbnails_stay_while_a_new_upload_renders() -> None:
     photo = living([FIRST, ready(FIRST), SECOND, started(SECOND)])
     assert photo.progress.status is Status.PROCESSING
-    assert photo.pictures is not None
-    assert photo.pictures.generation == (FIRST.occurred_at, "up-1")
+    assert photo.thumbnails is not None
+    assert photo.thumbnails.version == (FIRST.occurred_at, "up-1")
 
 
 def test_a_late_result_of_an_old_upload_does_not_touch_the_status_of_the_new_one() -> None:
@@ -130,7 +130,7 @@ def test_an_upload_to_which_each_reader_gave_another_time_is_one_upload(
         ]
     )
     assert photo.progress.status is Status.READY
-    assert photo.progress.generation == (max(times), "up-1")
+    assert photo.progress.version == (max(times), "up-1")
 
 
 def test_text_that_no_database_keeps_is_cleaned() -> None:

@@ -52,7 +52,7 @@ class Case:
 
 
 def made_cases(folder: Path, wanted: Callable[[str], bool], say: Callable[[str], None]) -> list[Case]:
-    """The cases whose names are ``wanted``, their originals made in ``folder``; ``say`` hears what is being made."""
+    """The cases whose names are ``wanted``, their originals made in ``folder``; ``say`` gets each name."""
     outputs = {kind: _OUTPUTS if kind == _FIRST else _OUTPUTS[:1] for kind in _ORIGINALS} | {ZONE_PLATE: ("png",)}
     names = [(kind, output, f"{kind} to {output.upper()}") for kind in outputs for output in outputs[kind]]
     cases: list[Case] = []

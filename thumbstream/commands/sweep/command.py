@@ -1,4 +1,4 @@
-"""``thumbstream sweep``: files without a photo and photos without their files; looks only, unless told to repair."""
+"""``thumbstream sweep``: finds orphaned and missing files; ``--repair`` fixes them."""
 
 import asyncio
 from collections import Counter
@@ -68,7 +68,7 @@ class Outcome:
 
 
 def run_sweep(settings: Settings, *, repair: bool, older_than: timedelta, show: int, force: bool) -> int:
-    """Sweep; exit code 0 if all is well or mended, 1 if something is left, 2 if it could not be done."""
+    """Sweep; exit code 0 if nothing is wrong or all is fixed, 1 if something is left, 2 if it could not be done."""
     try:
         outcome = asyncio.run(_sweep(settings, repair, older_than, show, force))
     except KeyboardInterrupt:

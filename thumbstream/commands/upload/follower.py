@@ -9,7 +9,7 @@ from thumbstream.commands.upload.upload_progress import UploadProgress
 
 
 class Follower:
-    """Brings the feed's news into the tally."""
+    """Counts results as the feed reports them."""
 
     def __init__(self, client: Client, counts: UploadProgress) -> None:
         self._client = client
