@@ -7,7 +7,7 @@ class Trouble:
     """One thing that may be wrong for a while, such as a database that does not answer."""
 
     def __init__(self, log: Any, problem: str, *, over: str = "", **fields: Any) -> None:
-        """``problem`` and ``over`` are the messages; without ``over`` its end is not logged. ``fields`` go with both."""
+        """``problem`` and ``over``: what is logged; without ``over`` the end is not. ``fields`` go with both."""
         self._log = log
         self._problem = problem
         self._over = over

@@ -41,7 +41,7 @@ async def send_heartbeats(settings: Settings) -> None:
                 async with _consumer(settings) as consumer:
                     while True:
                         await _within(consumer.commit({_PARTITION: int(time.time() * 1000)}))
-                        trouble = Trouble(log, "could not send a heartbeat")
+                        trouble.is_over()
                         await asyncio.sleep(_SEND_EVERY_SECONDS)
         except Exception as error:  # the photos go on without it, as they do where the group is not permitted
             trouble.is_because(error)
