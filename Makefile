@@ -53,7 +53,7 @@ lint: $(VENV)/.installed-dev ## Check style and types
 	@$(bin)/mypy
 	@$(bin)/mypy tests/support/*.py
 
-format: $(VENV)/.installed-dev ## Format the code and mend what ruff can mend
+format: $(VENV)/.installed-dev ## Format the code and fix what ruff can fix
 	@$(bin)/ruff check --fix .
 	@$(bin)/ruff format .
 
