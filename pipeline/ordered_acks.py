@@ -1,4 +1,4 @@
-"""Events of a partition: taken in order, worked on side by side, acked in order. Knows no Kafka.
+"""Ordered acks: events of a partition are processed concurrently and acked in order. Knows no Kafka.
 
 Why: an offset that is committed past an event still in flight loses that event in a crash. So an event is acked when
 it *and all before it in its partition* are done. Each partition has a window of its own, so that a slow event
@@ -15,7 +15,7 @@ Partition = TypeVar("Partition", bound=Hashable)
 
 
 class Backpressure(Protocol):
-    """How a window asks for less and for more of its partition."""
+    """Pauses and resumes the fetching of a partition."""
 
     def pause(self, partition: Any) -> None:
         """Fetch no more of ``partition`` for now."""
@@ -38,24 +38,24 @@ class _InFlight:
 
 @dataclass(eq=False)
 class _PartitionQueue:
-    slots: deque[_InFlight] = field(default_factory=deque)
-    #: How many of ``slots``, from the left, have a task.
+    in_flight: deque[_InFlight] = field(default_factory=deque)
+    #: How many of ``in_flight``, from the left, have a task.
     started: int = 0
 
 
 class OrderedAcks(Generic[Partition]):
     """One window for each partition of which events are taken."""
 
-    def __init__(self, *, width: int, flow: Backpressure, on_crash: Callable[[BaseException], None]) -> None:
+    def __init__(self, *, width: int, backpressure: Backpressure, on_crash: Callable[[BaseException], None]) -> None:
         """``width`` events of a partition are in work at most, and about twice as many are held.
 
-        ``on_crash`` is told when a piece of work raises: it should never, so the process is in doubt.
+        ``on_crash`` is called when a piece of work raises, which it never should: the process must stop.
         """
         self._width: Final = width
-        self._flow = flow
+        self._backpressure = backpressure
         self._on_crash = on_crash
-        self._lanes: dict[Partition, _PartitionQueue] = {}
-        #: Work begun and not yet acked, also of lanes that were dropped: who gets the event again joins it.
+        self._queues: dict[Partition, _PartitionQueue] = {}
+        #: Work begun and not yet acked, also of queues that were dropped: who gets the event again joins it.
         self._begun: dict[tuple[Partition, Hashable], asyncio.Task[None]] = {}
         self._closed = False
 
@@ -69,11 +69,11 @@ class OrderedAcks(Generic[Partition]):
         """
         if self._closed:
             return
-        lane = self._lanes.setdefault(partition, _PartitionQueue())
-        lane.slots.append(_InFlight(identity, work, ack))
-        if len(lane.slots) >= 2 * self._width:
-            self._flow.pause(partition)
-        self._advance(partition, lane)
+        queue = self._queues.setdefault(partition, _PartitionQueue())
+        queue.in_flight.append(_InFlight(identity, work, ack))
+        if len(queue.in_flight) >= 2 * self._width:
+            self._backpressure.pause(partition)
+        self._advance(partition, queue)
 
     def forget(self, still_ours: Iterable[Partition] = ()) -> None:
         """Drop what was taken and not yet begun, and ack none of it: after a rebalance all of it comes again.
@@ -81,7 +81,7 @@ class OrderedAcks(Generic[Partition]):
         Work that was begun goes on; what is finished of partitions not in ``still_ours`` is forgotten.
         """
         keep = set(still_ours)
-        self._lanes.clear()
+        self._queues.clear()
         for partition, identity in [
             begun for begun, task in self._begun.items() if task.done() and begun[0] not in keep
         ]:
@@ -107,43 +107,43 @@ class OrderedAcks(Generic[Partition]):
 
     def held(self, partition: Partition) -> int:
         """How many events of ``partition`` are taken and not acked."""
-        lane = self._lanes.get(partition)
-        return len(lane.slots) if lane else 0
+        queue = self._queues.get(partition)
+        return len(queue.in_flight) if queue else 0
 
-    def _advance(self, partition: Partition, lane: _PartitionQueue) -> None:
+    def _advance(self, partition: Partition, queue: _PartitionQueue) -> None:
         """Ack the done prefix of ``lane``, then begin what has come into its window."""
-        while lane.slots and lane.slots[0].is_done:
-            slot = lane.slots[0]
-            assert slot.task is not None
-            if slot.task.cancelled() or slot.task.exception():
+        while queue.in_flight and queue.in_flight[0].is_done:
+            event = queue.in_flight[0]
+            assert event.task is not None
+            if event.task.cancelled() or event.task.exception():
                 return
-            slot.ack()
-            lane.slots.popleft()
-            lane.started -= 1
-            self._begun.pop((partition, slot.identity), None)
-        while not self._closed and lane.started < min(self._width, len(lane.slots)):
-            slot = lane.slots[lane.started]
-            lane.started += 1
-            self._begin(partition, slot)
-        if len(lane.slots) <= self._width:
-            self._flow.resume(partition)
+            event.ack()
+            queue.in_flight.popleft()
+            queue.started -= 1
+            self._begun.pop((partition, event.identity), None)
+        while not self._closed and queue.started < min(self._width, len(queue.in_flight)):
+            event = queue.in_flight[queue.started]
+            queue.started += 1
+            self._begin(partition, event)
+        if len(queue.in_flight) <= self._width:
+            self._backpressure.resume(partition)
 
-    def _begin(self, partition: Partition, slot: _InFlight) -> None:
-        task = self._begun.get((partition, slot.identity))
+    def _begin(self, partition: Partition, event: _InFlight) -> None:
+        task = self._begun.get((partition, event.identity))
         if task is None or task.cancelled() or (task.done() and task.exception()):
-            task = asyncio.ensure_future(_run(slot.work))
-            self._begun[partition, slot.identity] = task
-        slot.task = task
-        task.add_done_callback(lambda _: self._finished(partition, slot))
+            task = asyncio.ensure_future(_run(event.work))
+            self._begun[partition, event.identity] = task
+        event.task = task
+        task.add_done_callback(lambda _: self._finished(partition, event))
 
-    def _finished(self, partition: Partition, slot: _InFlight) -> None:
-        assert slot.task is not None
-        if not slot.task.cancelled() and (error := slot.task.exception()):
+    def _finished(self, partition: Partition, event: _InFlight) -> None:
+        assert event.task is not None
+        if not event.task.cancelled() and (error := event.task.exception()):
             self._on_crash(error)
             return
-        lane = self._lanes.get(partition)
-        if lane is not None and slot in lane.slots:
-            self._advance(partition, lane)
+        queue = self._queues.get(partition)
+        if queue is not None and event in queue.in_flight:
+            self._advance(partition, queue)
 
 
 async def _run(work: Callable[[], Awaitable[None]]) -> None:

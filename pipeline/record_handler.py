@@ -3,6 +3,7 @@
 import asyncio
 from collections import OrderedDict
 from contextlib import suppress
+from functools import partial
 from time import time
 from typing import Any, Final
 from uuid import UUID
@@ -37,22 +38,33 @@ _DELETIONS_REMEMBERED: Final = 10_000
 
 
 class RecordHandler:
-    """Makes attempts through an ``Thumbnailer`` and delivers their results through ``send``."""
+    """Processes one record at a time: attempts at uploads, retries, deletions; and delivers what came of each."""
 
     def __init__(
-        self, thumbnailer: Thumbnailer, send: Send, *, breaker: StorageBreaker, backoff: Backoff, at_once: int
+        self,
+        thumbnailer: Thumbnailer,
+        publish: Send,
+        send_dead_letter: Send,
+        *,
+        breaker: StorageBreaker,
+        backoff: Backoff,
+        at_once: int,
     ) -> None:
-        """At most ``at_once`` photos are being answered; those that wait for their time do not count."""
+        """``publish`` delivers results and retries, ``send_dead_letter`` records for the dead topic.
+
+        At most ``at_once`` photos are in progress; retries that are not yet due do not count.
+        """
         self._thumbnailer = thumbnailer
-        self._send = send
+        self._publish_record: Final = partial(self._until_delivered, publish)
+        self._send_to_dead_topic: Final = partial(self._until_delivered, send_dead_letter)
         self._breaker = breaker
         self._backoff = backoff
-        self._in_answer = asyncio.Semaphore(at_once)
+        self._in_progress = asyncio.Semaphore(at_once)
         self._deleted: OrderedDict[UUID, PhotoDeleted] = OrderedDict()
         self._stopping = asyncio.Event()
 
     def stop_waiting(self) -> None:
-        """Give up what waits for its time: its record stays unacked and comes again."""
+        """Stop waiting for retries that are not due: their records stay unacked and come again."""
         self._stopping.set()
 
     async def upload(self, record: Record) -> None:
@@ -115,14 +127,14 @@ class RecordHandler:
         outcome: Event | Retry | None = None
         while outcome is None:
             await self._breaker.passed()
-            async with self._in_answer:
-                outcome = await self._answered(upload, record, attempt, bound)
+            async with self._in_progress:
+                outcome = await self._process(upload, record, attempt, bound)
         if isinstance(outcome, Retry):
             headers = [*retry_headers(outcome), *trace_of(record.headers)]
             # The caption is the one field that may be long, and with our headers the record would be longer than what
             # Kafka took before; no attempt needs it.
             value = value_of(upload.model_copy(update={"caption": None}))
-            await self._deliver(topics.RETRY, key_of(upload), value, headers)
+            await self._publish_record(topics.RETRY, key_of(upload), value, headers)
         elif outcome.topic == topics.FAILED and (deletion := self._deleted.get(upload.photo_id)):
             # No result of a deleted photo is published. Its original may have been written after the deletion.
             with suppress(KeyRefused):
@@ -130,7 +142,7 @@ class RecordHandler:
         else:
             await self._publish(outcome, record)
 
-    async def _answered(self, upload: PhotoUploaded, record: Record, attempt: int, bound: Any) -> Event | Retry | None:
+    async def _process(self, upload: PhotoUploaded, record: Record, attempt: int, bound: Any) -> Event | Retry | None:
         """What one attempt comes to; None where storage is away for all, so that it was none."""
         telling: list[asyncio.Future[None]] = []
 
@@ -138,7 +150,7 @@ class RecordHandler:
             telling.append(asyncio.ensure_future(self._publish(started(upload, attempt), record)))
 
         try:
-            ready = await self._thumbnailer.answer(upload, attempt, tell_started)
+            ready = await self._thumbnailer.process(upload, attempt, tell_started)
         except KeyRefused as fault:
             return self._after(fault, upload, attempt, bound)
         except StorageUnavailable as fault:
@@ -176,18 +188,20 @@ class RecordHandler:
 
     async def _send_dead_letter(self, record: Record, reason: str) -> None:
         log.warning("dead letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
-        await send_dead_letter(self._deliver, topics.DEAD, record, reason)
+        await send_dead_letter(self._send_to_dead_topic, topics.DEAD, record, reason)
 
     async def _publish(self, event: Event, cause: Record) -> None:
         headers = headers_of(event, source=SOURCE, trace=cause.headers)
-        await self._deliver(event.topic, key_of(event), value_of(event), headers)
+        await self._publish_record(event.topic, key_of(event), value_of(event), headers)
 
-    async def _deliver(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+    async def _until_delivered(
+        self, send: Send, topic: str, key: bytes | None, value: bytes | None, headers: Headers
+    ) -> None:
         """Return when Kafka has the record on all in-sync replicas, however long that takes."""
         tries = 1
         while True:
             try:
-                await self._send(topic, key, value, headers)
+                await send(topic, key, value, headers)
                 return
             except RecordTooLarge:  # never passes
                 raise

@@ -24,8 +24,8 @@ log = structlog.get_logger(__name__)
 _DRAIN_SECONDS: Final = 20.0
 _LEAVE_SECONDS: Final = 5.0
 
-#: Photos in answer for each that renders: enough that reading, writing and publishing keep no renderer waiting.
-_ANSWERS_PER_RENDER: Final = 4
+#: Photos in progress for each that renders: enough that reading, writing and publishing keep no renderer waiting.
+_IN_PROGRESS_PER_RENDER: Final = 4
 
 
 def run_worker(settings: Settings) -> int:
@@ -68,7 +68,7 @@ async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked
     breaker = StorageBreaker(storage.check)
     backoff = Backoff(settings.retry_attempts, settings.retry_first_seconds, settings.retry_longest_seconds)
     worker = Worker(
-        settings, thumbnailer, breaker=breaker, backoff=backoff, at_once=_ANSWERS_PER_RENDER * settings.concurrency
+        settings, thumbnailer, breaker=breaker, backoff=backoff, at_once=_IN_PROGRESS_PER_RENDER * settings.concurrency
     )
     worker.app.finalize()
     await worker.app.start()

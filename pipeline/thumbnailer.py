@@ -75,7 +75,7 @@ class Thumbnailer:
         self._render_slot = render_slot
         self._erase_foreign_originals = erase_foreign_originals
 
-    async def answer(
+    async def process(
         self, upload: PhotoUploaded, attempt: int, on_rendering: Callable[[], object] = lambda: None
     ) -> ThumbnailsReady:
         """Make the thumbnails of ``upload`` and say what they are. ``on_rendering`` is called once it has its slot.

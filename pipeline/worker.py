@@ -69,20 +69,20 @@ class Worker:
         self.app.transport = transport
         self.app.producer_transport = transport
         self._dead_letters = DeadLetterProducer(settings)
-        self._attempts = RecordHandler(thumbnailer, self._send, breaker=breaker, backoff=backoff, at_once=at_once)
+        self._handler = RecordHandler(
+            thumbnailer, self._publish, self._dead_letters.send, breaker=breaker, backoff=backoff, at_once=at_once
+        )
         self._crashing: asyncio.Future[None] | None = None
-        self._windows: OrderedAcks[TP] = OrderedAcks(width=max(8, at_once), flow=self, on_crash=self._crash)
-        self._waiting: OrderedAcks[TP] = OrderedAcks(width=_RETRIES_WAITING, flow=self, on_crash=self._crash)
-        self._add_agent(topics.UPLOADED, self._windows, self._attempts.upload)
-        self._add_agent(topics.RETRY, self._waiting, self._attempts.retry)
-        self._add_agent(topics.DELETED, self._windows, self._attempts.deletion)
+        self._acks: OrderedAcks[TP] = OrderedAcks(width=max(8, at_once), backpressure=self, on_crash=self._crash)
+        self._retry_acks: OrderedAcks[TP] = OrderedAcks(width=_RETRIES_WAITING, backpressure=self, on_crash=self._crash)
+        self._add_agents()
         self.app.on_partitions_revoked.connect(self._on_rebalance)
         self.app.on_partitions_assigned.connect(self._on_rebalance)
 
     async def drain(self, seconds: float) -> None:
         """Take up nothing more, finish what was taken up within ``seconds``, and commit."""
-        self._attempts.stop_waiting()
-        in_time = await asyncio.gather(self._windows.drain(seconds), self._waiting.drain(seconds))
+        self._handler.stop_waiting()
+        in_time = await asyncio.gather(self._acks.drain(seconds), self._retry_acks.drain(seconds))
         if not all(in_time):
             log.warning("some photos were not done in time and will be taken up again")
         await self.app.consumer.commit()
@@ -91,11 +91,11 @@ class Worker:
     @property
     def in_work(self) -> int:
         """How many events are being worked on, waiting retries not counted."""
-        return self._windows.in_work
+        return self._acks.in_work
 
     def held(self, partition: TP) -> int:
         """How many uploads or deletions of ``partition`` are taken and not acked; one that came twice counts twice."""
-        return self._windows.held(partition)
+        return self._acks.held(partition)
 
     def pause(self, partition: TP) -> None:
         """Fetch no more of ``partition`` for now; what is fetched already still comes.
@@ -108,21 +108,38 @@ class Worker:
         """Fetch ``partition`` again."""
         self.app.consumer.on_buffer_drop(partition)
 
-    def _add_agent(self, topic: str, windows: OrderedAcks[TP], act: Callable[[Record], Awaitable[None]]) -> None:
-        channel = self.app.topic(topic, key_serializer="raw", value_serializer="raw")
+    def _add_agents(self) -> None:
+        """Three agents, one for each topic. None awaits anything but its stream, so none holds it up."""
 
-        async def take(stream: StreamT[Any]) -> None:
-            """Take events as they come; nothing is awaited here, so nothing holds up the stream."""
-            try:
-                async for event in cast(Stream[bytes], stream).noack().events():
-                    self._take(event, windows, act)
-            except Exception as error:
-                self._crash(error)
-                raise
+        @self.app.agent(self._channel(topics.UPLOADED), name=f"take {topics.UPLOADED}")
+        async def uploads(stream: StreamT[Any]) -> None:
+            """Each upload gives one result, or a retry or a dead letter, before its offset is acked. At least once."""
+            await self._take_all(stream, self._acks, self._handler.upload)
 
-        self.app.agent(channel, name=f"take {topic}")(take)
+        @self.app.agent(self._channel(topics.RETRY), name=f"take {topics.RETRY}")
+        async def retries(stream: StreamT[Any]) -> None:
+            """Each retry waits until it is due, then as an upload. It is not acked while it waits. At least once."""
+            await self._take_all(stream, self._retry_acks, self._handler.retry)
 
-    def _take(self, event: EventT[bytes], windows: OrderedAcks[TP], act: Callable[[Record], Awaitable[None]]) -> None:
+        @self.app.agent(self._channel(topics.DELETED), name=f"take {topics.DELETED}")
+        async def deletions(stream: StreamT[Any]) -> None:
+            """The files of each deleted photo are erased, or it gives a dead letter, before the ack. At least once."""
+            await self._take_all(stream, self._acks, self._handler.deletion)
+
+    def _channel(self, topic: str) -> Any:
+        return self.app.topic(topic, key_serializer="raw", value_serializer="raw")
+
+    async def _take_all(
+        self, stream: StreamT[Any], acks: OrderedAcks[TP], act: Callable[[Record], Awaitable[None]]
+    ) -> None:
+        try:
+            async for event in cast(Stream[bytes], stream).noack().events():
+                self._take(event, acks, act)
+        except Exception as error:
+            self._crash(error)
+            raise
+
+    def _take(self, event: EventT[bytes], acks: OrderedAcks[TP], act: Callable[[Record], Awaitable[None]]) -> None:
         message = event.message
         if message.generation_id != self.app.consumer_generation_id:
             return
@@ -140,7 +157,7 @@ class Worker:
             if message.generation_id == self.app.consumer_generation_id:
                 message.ack(self.app.consumer)
 
-        windows.take(
+        acks.take(
             TP(record.topic, record.partition),  # not message.tp: aiokafka's own kind, on which Faust's consumer trips
             (record.offset, record.timestamp_ms, hash(record.value)),
             work=lambda: act(record),
@@ -150,15 +167,12 @@ class Worker:
     def _on_rebalance(self, *arguments: Any, **_: Any) -> None:
         """Keep running work across a rebalance; drop finished results of partitions that we lost."""
         _, partitions = arguments
-        for windows in (self._windows, self._waiting):
-            windows.forget(still_ours=partitions)
+        for acks in (self._acks, self._retry_acks):
+            acks.forget(still_ours=partitions)
 
-    async def _send(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
-        if topic == topics.DEAD:
-            await self._dead_letters.send(topic, key, value, headers)
-        else:
-            own = cast(list[tuple[str, bytes]], headers)
-            await self.app.producer.send_and_wait(topic, key, value, None, None, own)
+    async def _publish(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
+        own = cast(list[tuple[str, bytes]], headers)
+        await self.app.producer.send_and_wait(topic, key, value, None, None, own)
 
     def _crash(self, error: BaseException) -> None:
         """An unhandled exception in an agent stops the process."""

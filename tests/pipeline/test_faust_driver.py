@@ -24,7 +24,7 @@ class HeldAnswerer:
         self.asked = 0
         self.let_go = asyncio.Event()
 
-    async def answer(self, upload, attempt, on_rendering):
+    async def process(self, upload, attempt, on_rendering):
         self.asked += 1
         await self.let_go.wait()
         raise Unreadable("as the test wants it")
@@ -70,7 +70,7 @@ async def test_a_partition_of_which_nothing_is_committed_is_read_from_its_start_
         thumbnailer.let_go.set()
 
 
-async def test_nothing_is_committed_before_it_is_answered_and_all_of_it_at_the_stop(broker):
+async def test_nothing_is_committed_before_it_is_processed_and_all_of_it_at_the_stop(broker):
     settings = Settings(**broker.settings, partitions=1)
     await wait_for_topics(settings)
     thumbnailer = HeldAnswerer()

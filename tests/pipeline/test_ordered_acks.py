@@ -29,7 +29,7 @@ class Bench:
     def __init__(self, width: int = 3) -> None:
         self.flow = RecordedFlow()
         self.crashes: list[BaseException] = []
-        self.windows: OrderedAcks[int] = OrderedAcks(width=width, flow=self.flow, on_crash=self.crashes.append)
+        self.windows: OrderedAcks[int] = OrderedAcks(width=width, backpressure=self.flow, on_crash=self.crashes.append)
         self.acked: dict[int, list[int]] = defaultdict(list)
         self.begun: list[tuple[int, int]] = []
         self.ends: dict[tuple[int, int], asyncio.Future[None]] = {}

@@ -52,7 +52,7 @@ class ScriptedAnswerer:
         if step is not None:
             raise step
 
-    async def answer(self, upload: PhotoUploaded, attempt: int, on_rendering) -> ThumbnailsReady:
+    async def process(self, upload: PhotoUploaded, attempt: int, on_rendering) -> ThumbnailsReady:
         self.attempts.append(attempt)
         if self.gets_its_slot:
             on_rendering()
@@ -90,7 +90,7 @@ class ScriptedAnswerer:
         )
 
 
-class Desk:
+class Handled:
     """An ``RecordHandler`` and all that it sent; ``deliver`` plays the retry topic."""
 
     def __init__(self, *script: Exception | None, backoff: Backoff = QUICK) -> None:
@@ -100,7 +100,9 @@ class Desk:
         self.storage_is_back = asyncio.Event()
         self.thumbnailer = ScriptedAnswerer(*script)
         self.breaker = StorageBreaker(self._probe, probe_seconds=0.001)
-        self.attempts = RecordHandler(self.thumbnailer, self._send, breaker=self.breaker, backoff=backoff, at_once=2)
+        self.attempts = RecordHandler(
+            self.thumbnailer, self._send, self._send, breaker=self.breaker, backoff=backoff, at_once=2
+        )
 
     async def _probe(self) -> None:
         self.probes += 1
@@ -131,104 +133,104 @@ def upload_record(value: bytes | None = None) -> Record:
 
 
 async def test_a_good_photo_is_started_and_then_ready():
-    desk = Desk()
-    await desk.deliver(upload_record())
-    assert [record.topic for record in desk.sent] == [topics.STARTED, topics.READY]
+    handled = Handled()
+    await handled.deliver(upload_record())
+    assert [record.topic for record in handled.sent] == [topics.STARTED, topics.READY]
 
 
 async def test_a_photo_that_fails_before_it_has_its_slot_was_never_started():
-    desk = Desk(OriginalMissing("x"))
-    desk.thumbnailer.gets_its_slot = False
-    await desk.deliver(upload_record())
-    assert [record.topic for record in desk.sent] == [topics.FAILED]
+    handled = Handled(OriginalMissing("x"))
+    handled.thumbnailer.gets_its_slot = False
+    await handled.deliver(upload_record())
+    assert [record.topic for record in handled.sent] == [topics.FAILED]
 
 
 @pytest.mark.parametrize("fault", [OriginalMissing("x"), TooManyPixels("x"), Unreadable("x"), RenderTimeout("x")])
 async def test_a_fault_that_would_repeat_fails_the_photo_at_once_and_once(fault):
-    desk = Desk(fault)
-    await desk.deliver(upload_record())
-    assert desk.topics() == [topics.FAILED]
-    assert (desk.last()["error"]["code"], desk.last()["attempt"]) == (fault.code, 1)
+    handled = Handled(fault)
+    await handled.deliver(upload_record())
+    assert handled.topics() == [topics.FAILED]
+    assert (handled.last()["error"]["code"], handled.last()["attempt"]) == (fault.code, 1)
 
 
 @pytest.mark.parametrize("fault", [Internal("x"), ValueError("a bug")])
 async def test_a_fault_that_may_pass_is_tried_again_and_failed_after_the_last_attempt_only(fault):
-    desk = Desk(fault)
-    await desk.deliver(upload_record())
-    assert desk.topics() == [topics.RETRY] * 3 + [topics.FAILED]
-    assert desk.thumbnailer.attempts == [1, 2, 3, 4]
-    assert (desk.last()["error"]["code"], desk.last()["attempt"]) == ("internal", 4)
-    assert "a bug" not in desk.last()["error"]["message"]
+    handled = Handled(fault)
+    await handled.deliver(upload_record())
+    assert handled.topics() == [topics.RETRY] * 3 + [topics.FAILED]
+    assert handled.thumbnailer.attempts == [1, 2, 3, 4]
+    assert (handled.last()["error"]["code"], handled.last()["attempt"]) == ("internal", 4)
+    assert "a bug" not in handled.last()["error"]["message"]
 
 
 async def test_a_photo_whose_third_attempt_succeeds_is_ready_and_never_failed():
-    desk = Desk(Internal("x"), Internal("x"), None)
-    await desk.deliver(upload_record())
-    assert desk.topics() == [topics.RETRY, topics.RETRY, topics.READY]
-    assert desk.last()["attempt"] == 3
+    handled = Handled(Internal("x"), Internal("x"), None)
+    await handled.deliver(upload_record())
+    assert handled.topics() == [topics.RETRY, topics.RETRY, topics.READY]
+    assert handled.last()["attempt"] == 3
 
 
 async def test_a_photo_that_killed_its_process_twice_is_not_tried_a_third_time():
-    desk = Desk(RenderCrashed("x"))
-    await desk.deliver(upload_record())
-    assert desk.thumbnailer.attempts == [1, 2]
-    assert desk.last()["error"]["code"] == "render_crashed"
+    handled = Handled(RenderCrashed("x"))
+    await handled.deliver(upload_record())
+    assert handled.thumbnailer.attempts == [1, 2]
+    assert handled.last()["error"]["code"] == "render_crashed"
 
 
 async def test_a_photo_that_stalls_is_tried_again_later_and_is_final_the_third_time():
-    desk = Desk(RenderStalled("x"))
-    await desk.deliver(upload_record())
-    assert desk.topics() == [topics.RETRY, topics.RETRY, topics.FAILED]
-    assert (desk.last()["error"]["code"], desk.last()["attempt"]) == ("render_timeout", 3)
+    handled = Handled(RenderStalled("x"))
+    await handled.deliver(upload_record())
+    assert handled.topics() == [topics.RETRY, topics.RETRY, topics.FAILED]
+    assert (handled.last()["error"]["code"], handled.last()["attempt"]) == ("render_timeout", 3)
 
 
 async def test_while_storage_is_away_attempts_wait_and_none_is_used_up():
-    desk = Desk(*[StorageUnavailable("away")] * 6, None, backoff=Backoff(8, 0.001, 0.002))
-    answering = asyncio.ensure_future(desk.deliver(upload_record()))
-    await poll_async(lambda: desk.probes >= 3)
-    assert desk.breaker.is_open
-    assert max(desk.thumbnailer.attempts) == 5
-    before = len(desk.thumbnailer.attempts)
+    handled = Handled(*[StorageUnavailable("away")] * 6, None, backoff=Backoff(8, 0.001, 0.002))
+    answering = asyncio.ensure_future(handled.deliver(upload_record()))
+    await poll_async(lambda: handled.probes >= 3)
+    assert handled.breaker.is_open
+    assert max(handled.thumbnailer.attempts) == 5
+    before = len(handled.thumbnailer.attempts)
     assert not answering.done()
-    desk.storage_is_back.set()
+    handled.storage_is_back.set()
     await answering
-    assert desk.thumbnailer.attempts[before:] == [5, 6]
-    assert desk.topics()[-1] == topics.READY
-    await desk.breaker.close()
+    assert handled.thumbnailer.attempts[before:] == [5, 6]
+    assert handled.topics()[-1] == topics.READY
+    await handled.breaker.close()
 
 
 async def test_a_single_fault_of_storage_is_a_retry_and_no_outage():
-    desk = Desk(StorageUnavailable("throttled"), None)
-    await desk.deliver(upload_record())
-    assert desk.topics() == [topics.RETRY, topics.READY]
-    assert not desk.breaker.is_open
+    handled = Handled(StorageUnavailable("throttled"), None)
+    await handled.deliver(upload_record())
+    assert handled.topics() == [topics.RETRY, topics.READY]
+    assert not handled.breaker.is_open
 
 
 async def test_a_record_that_is_no_event_is_buried_with_its_bytes():
-    desk = Desk()
-    await desk.deliver(upload_record(b"\xff"))
-    assert [(record.topic, record.value, record.key) for record in desk.sent] == [(topics.DEAD, b"\xff", b"k")]
+    handled = Handled()
+    await handled.deliver(upload_record(b"\xff"))
+    assert [(record.topic, record.value, record.key) for record in handled.sent] == [(topics.DEAD, b"\xff", b"k")]
 
 
 async def test_a_record_without_key_and_value_is_buried_as_one_that_kafka_takes():
-    desk = Desk()
-    await desk.deliver(Record(topics.UPLOADED, 1, 7, 1000, None, None))
-    assert [(record.topic, record.key, record.value) for record in desk.sent] == [(topics.DEAD, b"", None)]
+    handled = Handled()
+    await handled.deliver(Record(topics.UPLOADED, 1, 7, 1000, None, None))
+    assert [(record.topic, record.key, record.value) for record in handled.sent] == [(topics.DEAD, b"", None)]
 
 
 async def test_a_record_of_the_retry_topic_that_is_none_is_buried_too():
-    desk = Desk()
-    await desk.attempts.retry(Record(topics.RETRY, 0, 0, 0, b"k", b"{}"))
+    handled = Handled()
+    await handled.attempts.retry(Record(topics.RETRY, 0, 0, 0, b"k", b"{}"))
     broken = Record(topics.RETRY, 0, 1, 0, b"k", value_of(UPLOAD), (("thumbstream_attempt", b"many"),))
-    await desk.attempts.retry(broken)
-    assert desk.topics() == [topics.DEAD, topics.DEAD]
+    await handled.attempts.retry(broken)
+    assert handled.topics() == [topics.DEAD, topics.DEAD]
 
 
 async def test_a_record_that_is_too_large_for_a_letter_is_buried_without_its_value_after_whatever_outage():
-    desk = Desk()
-    desk.send_faults = [ConnectionError("away"), RecordTooLarge("1 MB"), ConnectionError("away")]
-    await desk.deliver(upload_record(b"\xff" * 100))
-    (dead_letter,) = desk.sent
+    handled = Handled()
+    handled.send_faults = [ConnectionError("away"), RecordTooLarge("1 MB"), ConnectionError("away")]
+    await handled.deliver(upload_record(b"\xff" * 100))
+    (dead_letter,) = handled.sent
     assert (dead_letter.topic, dead_letter.key, dead_letter.value) == (topics.DEAD, b"k", None)
     assert (read_dead_letter(dead_letter).left_out_bytes, read_dead_letter(dead_letter).source) == (
         100,
@@ -237,108 +239,108 @@ async def test_a_record_that_is_too_large_for_a_letter_is_buried_without_its_val
 
 
 async def test_a_retry_is_no_larger_than_the_upload_however_long_its_caption():
-    desk = Desk(Internal("x"), None)
+    handled = Handled(Internal("x"), None)
     upload = upload_record(value_of(UPLOAD.model_copy(update={"caption": "x" * MAX_CAPTION})))
-    await desk.deliver(upload)
-    (retry,) = [record for record in desk.sent if record.topic == topics.RETRY]
+    await handled.deliver(upload)
+    (retry,) = [record for record in handled.sent if record.topic == topics.RETRY]
     assert len(retry.value) + sum(len(name) + len(value) for name, value in retry.headers) < len(upload.value)
-    assert desk.topics() == [topics.RETRY, topics.READY]
+    assert handled.topics() == [topics.RETRY, topics.READY]
 
 
 async def test_a_result_is_sent_until_kafka_has_it():
-    desk = Desk()
-    desk.send_faults = [ConnectionError("away")] * 5
-    await desk.deliver(upload_record())
-    assert [record.topic for record in desk.sent] == [topics.STARTED, topics.READY]
+    handled = Handled()
+    handled.send_faults = [ConnectionError("away")] * 5
+    await handled.deliver(upload_record())
+    assert [record.topic for record in handled.sent] == [topics.STARTED, topics.READY]
 
 
 async def test_a_photo_that_was_deleted_does_not_fail_afterwards():
-    desk = Desk(None, OriginalMissing("gone"), None)
-    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
-    await desk.deliver(upload_record())
-    assert desk.topics() == [topics.FILES_DELETED]
+    handled = Handled(None, OriginalMissing("gone"), None)
+    await handled.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
+    await handled.deliver(upload_record())
+    assert handled.topics() == [topics.FILES_DELETED]
 
 
 async def test_an_original_that_came_after_its_photos_deletion_is_erased_when_the_photo_fails():
-    desk = Desk(None, None, Unreadable("broken"), None)
+    handled = Handled(None, None, Unreadable("broken"), None)
     allowed = DELETION.model_copy(update={"erase_original": True})
     by_the_api = [("ce_source", API_SOURCE.encode())]
-    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(allowed), tuple(by_the_api)))
-    await desk.attempts.deletion(Record(topics.DELETED, 0, 1, 0, b"k", value_of(DELETION)))
-    await desk.deliver(upload_record())
-    assert desk.topics() == [topics.FILES_DELETED, topics.FILES_DELETED]
-    assert [deletion.erase_original for deletion in desk.thumbnailer.erased] == [True, False, True]
+    await handled.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(allowed), tuple(by_the_api)))
+    await handled.attempts.deletion(Record(topics.DELETED, 0, 1, 0, b"k", value_of(DELETION)))
+    await handled.deliver(upload_record())
+    assert handled.topics() == [topics.FILES_DELETED, topics.FILES_DELETED]
+    assert [deletion.erase_original for deletion in handled.thumbnailer.erased] == [True, False, True]
 
 
 @pytest.mark.parametrize(("source", "is_believed"), [("/thumbstream/api", True), ("/shop", False), (None, False)])
 async def test_that_an_original_may_go_is_believed_of_the_api_alone(source, is_believed):
-    desk, seen = Desk(), []
-    erase = desk.thumbnailer.erase
-    desk.thumbnailer.erase = lambda deletion: seen.append(deletion.erase_original) or erase(deletion)
+    handled, seen = Handled(), []
+    erase = handled.thumbnailer.erase
+    handled.thumbnailer.erase = lambda deletion: seen.append(deletion.erase_original) or erase(deletion)
     value = value_of(DELETION.model_copy(update={"erase_original": True}))
     headers = (("ce_source", source.encode()),) if source else ()
-    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value, headers))
+    await handled.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value, headers))
     assert seen == [is_believed]
 
 
 async def test_a_file_that_storage_keeps_makes_a_dead_letter_of_its_deletion_and_holds_up_no_other():
-    desk = Desk(KeyRefused("storage refuses the storage key a/b: Permission denied"))
-    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
-    (dead_letter,) = desk.sent
+    handled = Handled(KeyRefused("storage refuses the storage key a/b: Permission denied"))
+    await handled.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
+    (dead_letter,) = handled.sent
     assert dead_letter.topic == topics.DEAD
     assert read_dead_letter(dead_letter).reason == "storage refuses the storage key a/b: Permission denied"
 
 
 async def test_keys_that_storage_refuses_fail_at_once_and_open_no_breaker():
-    desk = Desk(KeyRefused("refused"))
+    handled = Handled(KeyRefused("refused"))
     for _ in range(20):
-        await desk.attempts.upload(upload_record())
-    assert desk.topics() == [topics.FAILED] * 20
-    assert desk.probes == 0
+        await handled.attempts.upload(upload_record())
+    assert handled.topics() == [topics.FAILED] * 20
+    assert handled.probes == 0
 
 
 async def test_faults_that_the_probe_does_not_see_are_tried_again_and_fail_by_themselves():
-    desk = Desk(StorageUnavailable("one bad sector"))
-    desk.storage_is_back.set()
+    handled = Handled(StorageUnavailable("one bad sector"))
+    handled.storage_is_back.set()
     for _ in range(6):
-        await desk.deliver(upload_record())
-    assert desk.topics().count(topics.FAILED) == 6
-    assert len(desk.thumbnailer.attempts) == 6 * QUICK.attempts
-    assert desk.probes > 0
-    await desk.breaker.close()
+        await handled.deliver(upload_record())
+    assert handled.topics().count(topics.FAILED) == 6
+    assert len(handled.thumbnailer.attempts) == 6 * QUICK.attempts
+    assert handled.probes > 0
+    await handled.breaker.close()
 
 
 async def test_who_waits_for_a_suspicion_goes_on_when_the_probe_succeeds():
-    desk = Desk(*[StorageUnavailable("away")] * 5, None)
-    desk.storage_is_back.set()
-    await asyncio.gather(*(desk.attempts.upload(upload_record()) for _ in range(8)))
-    assert (desk.topics().count(topics.RETRY), desk.topics().count(topics.READY)) == (5, 3)
-    assert desk.probes > 0
-    assert not desk.breaker.is_open
-    await desk.breaker.close()
+    handled = Handled(*[StorageUnavailable("away")] * 5, None)
+    handled.storage_is_back.set()
+    await asyncio.gather(*(handled.attempts.upload(upload_record()) for _ in range(8)))
+    assert (handled.topics().count(topics.RETRY), handled.topics().count(topics.READY)) == (5, 3)
+    assert handled.probes > 0
+    assert not handled.breaker.is_open
+    await handled.breaker.close()
 
 
 async def test_a_deletion_waits_until_storage_is_back():
-    desk = Desk(*[StorageUnavailable("away")] * 3, None)
-    await desk.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
-    assert desk.topics() == [topics.FILES_DELETED]
+    handled = Handled(*[StorageUnavailable("away")] * 3, None)
+    await handled.attempts.deletion(Record(topics.DELETED, 0, 0, 0, b"k", value_of(DELETION)))
+    assert handled.topics() == [topics.FILES_DELETED]
 
 
 async def test_a_stop_gives_up_what_waits_for_its_time_and_sends_nothing():
-    desk = Desk(backoff=Backoff(8, 1.0, 300.0))
-    waiting = asyncio.ensure_future(desk.attempts.retry(_retry(due_at=time() + 200)))
+    handled = Handled(backoff=Backoff(8, 1.0, 300.0))
+    waiting = asyncio.ensure_future(handled.attempts.retry(_retry(due_at=time() + 200)))
     for _ in range(5):
         await asyncio.sleep(0)
-    desk.attempts.stop_waiting()
+    handled.attempts.stop_waiting()
     with pytest.raises(asyncio.CancelledError):
         await waiting
-    assert desk.sent == []
+    assert handled.sent == []
 
 
 async def test_a_clock_that_is_wrong_delays_a_retry_by_no_more_than_the_longest_backoff():
-    desk = Desk()
-    await asyncio.wait_for(desk.attempts.retry(_retry(due_at=time() + 1_000_000)), 10)
-    assert desk.topics() == [topics.READY]
+    handled = Handled()
+    await asyncio.wait_for(handled.attempts.retry(_retry(due_at=time() + 1_000_000)), 10)
+    assert handled.topics() == [topics.READY]
 
 
 def _retry(due_at: float) -> Record:

@@ -69,7 +69,7 @@ def upload_of(**changes: object) -> PhotoUploaded:
     return PhotoUploaded.model_validate(fields)
 
 
-def answerer_on(
+def thumbnailer_on(
     storage: Storage, renderer: InProcess, renditions: Sequence[Rendition] = DEFAULT_RENDITIONS
 ) -> Thumbnailer:
     return Thumbnailer(storage, renderer, renditions, max_bytes=1_000_000, render_slot=asyncio.Semaphore(2))
@@ -89,7 +89,7 @@ async def keys_in(storage: Storage, folder: str = "thumbnails") -> set[str]:
 async def test_a_ready_photo_has_every_rendition_and_each_lies_in_storage_as_said(storage):
     await storage.write(KEY, jpeg(1000, 500))
     upload = upload_of(item_id="crate-7")
-    ready = await answerer_on(storage, InProcess()).answer(upload, 3)
+    ready = await thumbnailer_on(storage, InProcess()).process(upload, 3)
     assert (ready.width, ready.height, ready.content_type) == (1000, 500, "image/jpeg")
     assert ready.checksum == f"sha256:{sha256(jpeg(1000, 500)).hexdigest()}"
     assert ready.file_size == len(jpeg(1000, 500))
@@ -108,10 +108,10 @@ async def test_a_ready_photo_has_every_rendition_and_each_lies_in_storage_as_sai
 async def test_a_redelivered_upload_renders_and_writes_nothing_and_says_the_same(storage, checksum, monkeypatch):
     await storage.write(KEY, jpeg())
     upload = upload_of(checksum=checksum)
-    first = await answerer_on(storage, InProcess()).answer(upload, 1)
+    first = await thumbnailer_on(storage, InProcess()).process(upload, 1)
     storage.written.clear()
     monkeypatch.setattr(imaging.render, "decode", None)
-    again = await answerer_on(storage, InProcess()).answer(upload, 1)
+    again = await thumbnailer_on(storage, InProcess()).process(upload, 1)
     assert said_by(again) == said_by(first)
     assert storage.written == []
 
@@ -151,9 +151,9 @@ def test_after_any_change_of_the_renditions_only_new_files_are_written_and_the_r
         storage = CountedStorage(tmp_path_factory.mktemp("storage"))
         await storage.write(KEY, jpeg())
         upload = upload_of()
-        before = await answerer_on(storage, InProcess(), THREE).answer(upload, 1)
+        before = await thumbnailer_on(storage, InProcess(), THREE).process(upload, 1)
         storage.written.clear()
-        after = await answerer_on(storage, InProcess(), changed).answer(upload, 1)
+        after = await thumbnailer_on(storage, InProcess(), changed).process(upload, 1)
         old_keys = {thumbnail.storage_key for thumbnail in before.thumbnails.values()}
         new_keys = {thumbnail.storage_key for thumbnail in after.thumbnails.values()}
         assert sorted(storage.written) == sorted(new_keys - old_keys)
@@ -172,11 +172,11 @@ async def test_one_of_three_renditions_changed_for_twenty_photos_is_twenty_files
     uploads = [upload_of(storage_key=f"originals/acme/{number}") for number in range(20)]
     for number, upload in enumerate(uploads):
         await storage.write(upload.storage_key, jpeg(64 + number, 48))
-        await answerer_on(storage, InProcess(), THREE).answer(upload, 1)
+        await thumbnailer_on(storage, InProcess(), THREE).process(upload, 1)
     storage.written.clear()
     changed = (THREE[0].model_copy(update={"quality": 60}), *THREE[1:])
     for upload in uploads:
-        await answerer_on(storage, InProcess(), changed).answer(upload, 1)
+        await thumbnailer_on(storage, InProcess(), changed).process(upload, 1)
     assert len(storage.written) == 20
     assert {key.rpartition("/")[2].partition("-")[0] for key in storage.written} == {"first"}
 
@@ -205,7 +205,7 @@ async def test_a_thumbnail_that_is_gone_or_broken_is_made_again_as_it_was_and_no
 ):
     await storage.write(KEY, jpeg(1000, 800))
     upload = upload_of()
-    ready = await answerer_on(storage, InProcess()).answer(upload, 1)
+    ready = await thumbnailer_on(storage, InProcess()).process(upload, 1)
     key = ready.thumbnails[name].storage_key
     content = await storage.read(key)
     if (broken := damaged(content)) is None:
@@ -213,7 +213,7 @@ async def test_a_thumbnail_that_is_gone_or_broken_is_made_again_as_it_was_and_no
     else:
         await storage.write(key, broken)
     storage.written.clear()
-    again = await answerer_on(storage, InProcess()).answer(upload, 1)
+    again = await thumbnailer_on(storage, InProcess()).process(upload, 1)
     assert storage.written == [key]
     assert await storage.read(key) == content
     assert said_by(again) == said_by(ready)
@@ -238,7 +238,7 @@ async def test_a_photo_is_said_to_render_when_it_has_its_slot_and_not_before(sto
     slot = Slot()
     thumbnailer = Thumbnailer(storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=slot)
     rendering = asyncio.Event()
-    answering = asyncio.ensure_future(thumbnailer.answer(upload_of(), 1, rendering.set))
+    answering = asyncio.ensure_future(thumbnailer.process(upload_of(), 1, rendering.set))
     await slot.is_asked_for.wait()
     assert not rendering.is_set()
     slot.is_free.set()
@@ -250,40 +250,40 @@ async def test_a_photo_without_an_original_never_renders(storage):
     await storage.check()
     rendering = asyncio.Event()
     with pytest.raises(OriginalMissing):
-        await answerer_on(storage, InProcess()).answer(upload_of(), 1, rendering.set)
+        await thumbnailer_on(storage, InProcess()).process(upload_of(), 1, rendering.set)
     assert not rendering.is_set()
 
 
 async def test_an_original_that_is_not_there_is_missing(storage):
     await storage.check()
     with pytest.raises(OriginalMissing):
-        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+        await thumbnailer_on(storage, InProcess()).process(upload_of(), 1)
 
 
 async def test_an_original_over_the_limit_is_not_even_read(storage):
     await storage.write(KEY, b"\xff" * 1_000_001)
     with pytest.raises(OriginalTooLarge, match="1000001"):
-        await answerer_on(storage, InProcess()).answer(upload_of(checksum="sha256:" + "0" * 64), 1)
+        await thumbnailer_on(storage, InProcess()).process(upload_of(checksum="sha256:" + "0" * 64), 1)
 
 
 @pytest.mark.parametrize("content", [jpeg(), jpeg()[:200]], ids=["whole", "half-written"])
 async def test_a_checksum_that_does_not_fit_fails_the_photo_whatever_else_is_wrong_with_it(storage, content):
     await storage.write(KEY, content)
     with pytest.raises(ChecksumMismatch):
-        await answerer_on(storage, InProcess()).answer(upload_of(checksum="sha256:" + "0" * 64), 1)
+        await thumbnailer_on(storage, InProcess()).process(upload_of(checksum="sha256:" + "0" * 64), 1)
     assert await keys_in(storage) == set()
 
 
 async def test_a_checksum_that_fits_is_the_results(storage):
     await storage.write(KEY, jpeg())
     fitting = upload_of(checksum=f"SHA256:{sha256(jpeg()).hexdigest()}")
-    assert (await answerer_on(storage, InProcess()).answer(fitting, 1)).checksum == fitting.checksum
+    assert (await thumbnailer_on(storage, InProcess()).process(fitting, 1)).checksum == fitting.checksum
 
 
 async def test_a_photo_that_cannot_be_read_leaves_no_file(storage):
     await storage.write(KEY, jpeg()[:200])
     with pytest.raises(Unreadable):
-        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+        await thumbnailer_on(storage, InProcess()).process(upload_of(), 1)
     assert await keys_in(storage) == set()
 
 
@@ -304,17 +304,17 @@ async def test_a_write_that_fails_is_a_fault_and_the_next_attempt_writes_what_is
     upload, renderer = upload_of(), InProcess()
     full = FullStorage(storage._fs, str(tmp_path))
     with pytest.raises(StorageUnavailable):
-        await answerer_on(full, renderer).answer(upload, 1)
+        await thumbnailer_on(full, renderer).process(upload, 1)
     await full.close()
-    ready = await answerer_on(storage, renderer).answer(upload, 2)
+    ready = await thumbnailer_on(storage, renderer).process(upload, 2)
     assert await keys_in(storage) == {thumbnail.storage_key for thumbnail in ready.thumbnails.values()}
 
 
 async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_other(storage):
     await storage.write(KEY, jpeg())
-    thumbnailer, upload, other = answerer_on(storage, InProcess()), upload_of(), upload_of()
-    await thumbnailer.answer(upload, 1)
-    kept = await thumbnailer.answer(other, 1)
+    thumbnailer, upload, other = thumbnailer_on(storage, InProcess()), upload_of(), upload_of()
+    await thumbnailer.process(upload, 1)
+    kept = await thumbnailer.process(other, 1)
     deletion = PhotoDeleted(
         event_id="deletion-1",
         occurred_at=datetime.now(UTC),
@@ -336,7 +336,7 @@ async def test_a_checksum_on_a_hung_mount_is_given_up_and_is_a_fault_of_storage(
     monkeypatch.setattr(storage_module, "_ANSWER_SECONDS", 0.2)
     await storage.write(KEY, jpeg())
     with pytest.raises(StorageUnavailable, match=f"storage does not answer: reading {KEY}"):
-        await answerer_on(storage, InProcess()).answer(upload_of(), 1)
+        await thumbnailer_on(storage, InProcess()).process(upload_of(), 1)
     released.set()
 
 
@@ -368,9 +368,9 @@ async def test_an_original_outside_the_workspaces_folder_goes_only_where_the_set
 @pytest.mark.parametrize("key", ["n" * 260 + ".jpg", "originals/acme/cat/below", "originals/acme"])
 async def test_a_key_at_which_nothing_can_lie_is_a_missing_original_that_is_named_and_erased_already(storage, key):
     await storage.write(KEY, jpeg())
-    thumbnailer, upload = answerer_on(storage, InProcess()), upload_of(storage_key=key)
+    thumbnailer, upload = thumbnailer_on(storage, InProcess()), upload_of(storage_key=key)
     with pytest.raises(OriginalMissing) as raised:
-        await thumbnailer.answer(upload, 1)
+        await thumbnailer.process(upload, 1)
     assert key in failed(upload, 1, raised.value).error.message
     assert storage._root not in str(raised.value)
     deletion = {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
@@ -407,8 +407,8 @@ def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interlea
         deletion = PhotoDeleted.model_validate(
             {**upload.model_dump(), "event_id": "deletion-1", "erase_original": True}
         )
-        thumbnailer = answerer_on(storage, Quick())
-        answering = asyncio.ensure_future(thumbnailer.answer(upload, 1))
+        thumbnailer = thumbnailer_on(storage, Quick())
+        answering = asyncio.ensure_future(thumbnailer.process(upload, 1))
         for _ in range(head_start):
             await asyncio.sleep(0)
         await thumbnailer.erase(deletion)
