@@ -1,4 +1,4 @@
-"""The life of the application: what it opens and starts, and how it stops without leaving work behind."""
+"""Opens and starts what the application needs, and stops it without leaving work behind."""
 
 import asyncio
 import contextlib

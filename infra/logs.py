@@ -1,4 +1,4 @@
-"""Logs: one line each to stderr, ours and the libraries' in the same form."""
+"""Configures logs: one line each to stderr, ours and the libraries' in the same format."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Checks of single settings and of settings that belong together. Each raises or returns a text for a person."""
+"""Checks of single settings and of combinations. Each raises or returns a message for a person."""
 
 import ipaddress
 import re

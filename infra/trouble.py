@@ -1,4 +1,4 @@
-"""Trouble that lasts: logged when it begins, when its reason changes, and when it is over; never again and again."""
+"""Logs lasting trouble: when it begins, when its reason changes, and when it is over."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Ends a process that is no use any more: whose event loop is stuck, or that does not end when it should."""
+"""Ends a process whose event loop is stuck, or that does not stop in time."""
 
 import asyncio
 import os

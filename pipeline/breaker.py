@@ -1,4 +1,4 @@
-"""Storage that is down for long: nobody's attempts are burnt on it, and work goes on by itself when it is back."""
+"""Circuit breaker for storage: while it is unavailable no attempts are made; a probe finds out when it is back."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""One record: an attempt is made, and what came of it is delivered. When a method returns, the record may be acked."""
+"""Handles one record: makes an attempt and delivers the result. When a method returns, the record may be acked."""
 
 import asyncio
 from collections import OrderedDict

@@ -1,4 +1,4 @@
-"""The retry topic: an upload that is to be tried again, later."""
+"""Records of the retry topic: an upload that is to be tried again later."""
 
 import random
 from dataclasses import dataclass

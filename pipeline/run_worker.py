@@ -1,4 +1,4 @@
-"""The worker as a process: what it needs is started, it runs until a signal, it drains, it ends."""
+"""Runs the worker process: starts what it needs, runs until a signal, drains, stops."""
 
 import asyncio
 import signal

@@ -1,4 +1,4 @@
-"""What one event comes to. Knows no Kafka: an upload in, its result out; a deletion in, the files gone."""
+"""Makes the thumbnails of an upload, and erases the files of a deleted photo. Knows no Kafka."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence

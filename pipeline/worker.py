@@ -1,4 +1,4 @@
-"""The Faust app and its agents: upload and deletion events in, results out. Kafka is only here.
+"""The Faust app and its agents: uploads and deletions in, results out. Only this module of the room knows Kafka.
 
 The promise, stated once: an event's offset is acked when its result has been delivered to Kafka and every event before
 it in its partition is acked too. A crash at any moment repeats events and loses none; results have derived ids,

@@ -1,4 +1,4 @@
-"""Identifiers: which are minted, and which are derived so that doing a thing twice names it once."""
+"""Identifiers: new ones, and derived ones that are the same however often something is done."""
 
 from typing import Final
 from uuid import UUID, uuid5

@@ -1,4 +1,4 @@
-"""Storage keys: paths relative to the storage root, the only way in which a file is named."""
+"""Storage keys: paths relative to the storage root. Files are named in no other way."""
 
 import re
 from typing import Annotated, Final

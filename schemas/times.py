@@ -1,4 +1,4 @@
-"""The times that events may have: those that every part can keep, compare and count on from, in UTC."""
+"""Times of events: the range that every part can store, compare and count from, in UTC."""
 
 from datetime import UTC, datetime
 from typing import Annotated, Final

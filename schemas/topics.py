@@ -1,4 +1,4 @@
-"""The names of the topics and of the consumer groups, and which topics a deployment needs."""
+"""Names of topics and consumer groups, and which topics a deployment needs."""
 
 from typing import Final
 

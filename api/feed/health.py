@@ -1,4 +1,4 @@
-"""Tells the watchers of the feed which part of the pipeline does not do its work, and when it does again.
+"""Health messages of the feed: which part of the pipeline does not work, and when it works again.
 
 Each part is judged by what it has done lately, never by whether it says that it runs: the broker by its last answer,
 the workers by their heartbeats, the database by a write that went through, storage by a file that was written, the

@@ -1,4 +1,4 @@
-"""The figures of the feed: counts by status, photos a second, how far the workers lag behind."""
+"""Figures of the feed: counts by status, photos a second, consumer lag."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The feed: the journal as it grows, to every WebSocket of its workspace. It knows no HTTP."""
+"""The feed: sends journal rows to every WebSocket of their workspace as they appear. Knows no HTTP."""
 
 import asyncio
 import contextlib

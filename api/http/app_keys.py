@@ -1,4 +1,4 @@
-"""What the handlers find in the application."""
+"""Typed keys of what the application keeps for its handlers."""
 
 from typing import Final
 

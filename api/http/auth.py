@@ -1,4 +1,4 @@
-"""Who asks: a key in the Authorization header, or the session cookie that a browser has traded it for."""
+"""Authentication: a key in the Authorization header, or the session cookie that a browser has traded it for."""
 
 import hmac
 import os

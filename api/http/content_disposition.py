@@ -1,4 +1,4 @@
-"""The Content-Disposition of a form's part, as browsers and curl write it.
+"""Parses the Content-Disposition of a form part as browsers and curl write it.
 
 Sources: RFC 7578 section 4.2, RFC 6266, RFC 8187, and "multipart/form-data" in the HTML standard.
 """

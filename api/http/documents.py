@@ -1,4 +1,4 @@
-"""The generated documents: OpenAPI of the HTTP side, AsyncAPI of the topics and the feed."""
+"""Generates the documents: OpenAPI of the HTTP API, AsyncAPI of topics and feed."""
 
 from collections.abc import Sequence
 from functools import cache

@@ -1,4 +1,4 @@
-"""An upload on its way in: multipart, streamed to a temporary file, hashed and counted as it comes."""
+"""Receives a multipart upload: streams it to a temporary file, hashes and counts it on the way."""
 
 import contextlib
 import re

@@ -1,4 +1,4 @@
-"""What a request asks: its path, query, body and headers, checked; what is wrong is a problem that names the field."""
+"""Parses and checks path, query, body and headers of a request; a problem names the field that is wrong."""
 
 import re
 from typing import Annotated, Final, TypeVar

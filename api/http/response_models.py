@@ -1,4 +1,4 @@
-"""The shapes of what HTTP and the feed say, for the generated documents; the tests hold the answers to them."""
+"""Models of what HTTP and the feed send, for the generated documents; tests compare the answers with them."""
 
 from datetime import datetime
 from typing import Annotated, Literal

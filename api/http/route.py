@@ -1,4 +1,4 @@
-"""One row of the list of routes: how a request is checked before its handler runs, and what the documents say of it."""
+"""One row of the list of routes: how its requests are checked, and what the documents say of it."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Every route: who answers it, what it takes, what it gives. The router and OpenAPI are both made from this list."""
+"""Every route: its handler, its models, its answers. The router and OpenAPI are both made from this list."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How HTTP is served: aiohttp's server with limits on what a client may keep us waiting for.
+"""Serves HTTP: aiohttp's server with limits on slow and idle clients.
 
 A client that is slow and honest is served: a body has no total limit, only a least rate.
 """

@@ -1,4 +1,4 @@
-"""Browser sessions: rows in the database, so that signing out holds for every api instance and across restarts."""
+"""Browser sessions are rows in the database: signing out holds for every api instance and across restarts."""
 
 import secrets
 from datetime import UTC, datetime, timedelta

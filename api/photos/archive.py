@@ -1,4 +1,4 @@
-"""Originals as one zip, made as it is sent: it never lies anywhere as a whole."""
+"""Streams originals as one zip, which is never stored as a whole."""
 
 import zipfile
 from collections.abc import AsyncGenerator, Sequence

@@ -1,4 +1,4 @@
-"""What people and programs may do with photos, each in one transaction: the row, the event, the journal."""
+"""Commands on photos, each in one transaction: the row, the event, the journal."""
 
 import json
 from collections.abc import Iterable, Sequence

@@ -1,4 +1,4 @@
-"""What is kept for a while only: journal rows, idempotency keys, sessions, originals of failed uploads."""
+"""Housekeeping: removes old journal rows, idempotency keys, sessions, and originals of failed uploads."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The list of photos: newest first, or by display order within an item; page after page by a cursor."""
+"""Lists photos: newest first, or by display order within an item, page by page with a cursor."""
 
 import base64
 import binascii

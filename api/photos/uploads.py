@@ -1,4 +1,4 @@
-"""Storing an upload: it is registered, its original stored, its row written, and nothing is left where one fails."""
+"""Stores an upload: registers it, stores the original, writes the row; leaves nothing behind where one step fails."""
 
 import asyncio
 from contextlib import suppress

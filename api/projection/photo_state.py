@@ -1,4 +1,4 @@
-"""The fold: what is known of a photo, and how one more event changes it. Pure.
+"""The state of a photo, and how one more event changes it. Pure functions.
 
 A photo's state is a join-semilattice: three parts, each of which keeps the greatest that it has seen, and a
 tombstone that absorbs them all. So events may come in any order and any number, and the state is the same.

@@ -1,4 +1,4 @@
-"""What a row knows of its photo, as a state of :mod:`api.projection.photo_state`, and back."""
+"""Converts rows to photo states and back."""
 
 from api.projection.photo_state import Deleted, Photo, Progress, Thumbnails, Upload
 from api.store.tables import PhotoRow, PlainRow

@@ -1,4 +1,4 @@
-"""Whether a consumer group gets on: judged by what it commits while there is something to read, not by its being there.
+"""Whether a consumer group makes progress: judged by what it commits while there is something to read.
 
 A partition stands still when the group has not committed on it for a while although a record waits there. That is in
 order while others of the group move, for a time: its turn comes. It is also in order while a photo is in work, for as

@@ -1,4 +1,4 @@
-"""Outbox rows that are too large: for our own bounds, as from before these, or for the brokers' ``message.max.bytes``.
+"""Outbox rows that are too large for an event or for the brokers' ``message.max.bytes``.
 
 The caption is the one field that may be long, so it is left out; the database keeps it. Where Kafka refuses even that,
 the upload fails with the reason, so that nothing waits for it.

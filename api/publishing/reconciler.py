@@ -1,4 +1,4 @@
-"""The reconciler: no photo stays pending for ever, though its event, its topic or its result was lost.
+"""The reconciler: publishes again what was lost or is overdue, so that no photo stays pending for ever.
 
 It works on the one instance that holds the lease, a little at a time, and never ahead of what the outbox can publish.
 """

@@ -1,4 +1,4 @@
-"""The relay: events go from the outbox to Kafka.
+"""The relay: publishes outbox rows to Kafka.
 
 The events of one photo go out in order; those of different photos do not wait for each other. A row whose delivery is
 slow or fails holds back the rows of its own photo only.

@@ -1,4 +1,4 @@
-"""What has no result yet is published again, under the ids that it had: results have derived ids, so nothing doubles.
+"""Publishes unfinished photos again under the ids that they had: results have derived ids, so nothing doubles.
 
 Two reasons: its event is known to be lost (the topic was made anew), or the workers have long passed it in silence.
 """

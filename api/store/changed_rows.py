@@ -1,4 +1,4 @@
-"""Rows that are read at once, changed in memory, and written at once: a few statements for thousands of them."""
+"""Rows that are read together, changed in memory and written together: a few statements for thousands of them."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator

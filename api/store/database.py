@@ -1,4 +1,4 @@
-"""The database: SQLite or PostgreSQL, transactions that read and transactions that write.
+"""The database, SQLite or PostgreSQL: read and write transactions, each with a deadline.
 
 Nothing here waits for ever. Every call has a deadline of its own, which covers the wait for a connection, for locks and
 for answers; behind it, the server ends statements, lock waits and idle transactions of a client that has vanished.

@@ -1,4 +1,4 @@
-"""How to reach the database: engines for SQLite and PostgreSQL, and what each connection is told.
+"""Opens the database: engines for SQLite and PostgreSQL, and the settings of each connection.
 
 Behind the deadlines of :mod:`api.store.database`, the server ends statements, lock waits and idle transactions of a
 client that has vanished.

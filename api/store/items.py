@@ -1,4 +1,4 @@
-"""The place of a photo in its item: its order, 0 to n - 1 without gaps, and which photo is the item's primary one."""
+"""Places of photos in an item: a display order from 0 without gaps, and one primary photo."""
 
 from collections.abc import Collection
 

@@ -1,4 +1,4 @@
-"""The feed journal: each change of what is shown, numbered in the order of commits."""
+"""The feed journal: one row for each visible change, numbered in the order of commits."""
 
 from collections.abc import Sequence
 from typing import Any, Final

@@ -1,4 +1,4 @@
-"""Leases: what only one api instance may do at a time, and who does it."""
+"""Leases: make one api instance do what only one may do at a time."""
 
 import asyncio
 import time

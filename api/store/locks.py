@@ -1,4 +1,4 @@
-"""The order in which transactions lock, kept by all of them, so that no two wait for each other.
+"""The order in which all transactions lock, so that there are no deadlocks.
 
 1. Items, by the number of their lock. Whoever changes which photos an item has, their order, or which is primary holds
    the item's lock before it locks a row.

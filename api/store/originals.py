@@ -1,4 +1,4 @@
-"""Whether the original of a deleted photo may be erased: the database alone knows which photos use it.
+"""Decides whether the original of a deleted photo may be erased: only the database knows which photos use it.
 
 An original is erased only when no other photo names its key, as of the transaction that decides so. The decision goes
 out in the deletion's event; to a deletion of another service, which says nothing, the projector adds one that does.

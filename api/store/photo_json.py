@@ -1,4 +1,4 @@
-"""What the outside sees: a row as the photo of the contract."""
+"""A photo row as the JSON of the contract."""
 
 from functools import lru_cache
 from hashlib import sha256

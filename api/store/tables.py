@@ -1,4 +1,4 @@
-"""The tables. What they hold can be rebuilt from Kafka, but for captions and orders that people have changed here."""
+"""The tables. All can be rebuilt from Kafka, except captions and orders that people have changed here."""
 
 from datetime import UTC, datetime
 from types import SimpleNamespace

@@ -1,4 +1,4 @@
-"""Decompression of record batches: every codec of Kafka, and never more than a process can hold.
+"""Decompresses record batches: every codec of Kafka, with a limit on memory.
 
 aiokafka (0.14) decompresses whatever comes into as much memory as that takes, and brokers take a batch of a few
 kilobytes that becomes gigabytes. Here a batch that becomes too long is a corrupt one.

@@ -1,4 +1,4 @@
-"""How a record that nobody can take gets to a dead topic. Knows neither why it is dead nor who says so.
+"""Sends records that could not be processed to a dead topic. Knows neither the reason nor the caller.
 
 A dead letter is its record and some headers more, so a record near the brokers' limit is over it as a letter. It is
 sent without its value then: what matters is that its partition goes on, and the record itself stays where it is.

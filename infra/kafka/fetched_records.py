@@ -1,4 +1,4 @@
-"""How the answer to a fetch becomes records: what cannot be read costs itself, never its partition.
+"""Reads fetch responses: a record that cannot be read becomes a dead letter and does not stop its partition.
 
 aiokafka (0.14) raises out of the fetch where it cannot read one record, and stays before it: the same error comes again
 for ever. Here such a record comes out as one whose value is an :class:`~schemas.records.UnreadableValue`, which says

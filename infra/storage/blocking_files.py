@@ -1,4 +1,4 @@
-"""The calls that reach files by their key under one root. All block; on a local disk no link leads out of the root."""
+"""Blocking calls on files by their key under one root. On a local disk no link leads out of the root."""
 
 import errno
 import os

@@ -1,4 +1,4 @@
-"""The check of storage as a whole: what it lets us do now.
+"""Checks storage as a whole: what it permits now.
 
 Readiness, ``doctor`` and the breaker rest on it; and it tells whether an error concerns one key or every key.
 """

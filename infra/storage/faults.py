@@ -1,4 +1,4 @@
-"""What a file system's error tells: nothing lies at the key, one key is at fault, or storage as a whole is away."""
+"""Classifies errors of file systems: the key is missing, the key is at fault, or storage is unavailable."""
 
 import errno
 from enum import Enum, auto

@@ -1,4 +1,4 @@
-"""The file system behind a storage URL. URLs and keys are taken literally: no character of them is a parameter."""
+"""Opens the file system of a storage URL. URLs and keys are taken literally: no character is a parameter."""
 
 from pathlib import Path
 from typing import Any

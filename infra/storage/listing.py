@@ -1,4 +1,4 @@
-"""What lies in storage, one after another: for more files than fit into memory."""
+"""Lists files in storage page by page: more than fit into memory."""
 
 import os
 from collections.abc import Iterator

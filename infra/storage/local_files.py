@@ -1,4 +1,4 @@
-"""Writing files of a local disk so that each appears whole or not at all, and stays when the machine loses its power.
+"""Writes files on a local disk so that each appears whole or not at all, and survives a power failure.
 
 Source: fsync(2), which asks for the folder to be synced too.
 """

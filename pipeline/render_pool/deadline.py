@@ -1,4 +1,4 @@
-"""How long one photo may render: its own work by CPU time, and a limit on the clock for what hangs without working."""
+"""Time limits of a photo: CPU time of its own work, and a wall-clock limit for what hangs."""
 
 from dataclasses import dataclass
 

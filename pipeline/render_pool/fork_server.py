@@ -1,4 +1,4 @@
-"""The process that render processes are forked from: small, with every decoder loaded."""
+"""The process that render processes are forked from: small, with every decoder imported."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""What the C library does with memory that is freed: a render process keeps some of it for the next photo."""
+"""Tunes malloc: a render process keeps some freed memory for the next photo."""
 
 import ctypes
 import sys

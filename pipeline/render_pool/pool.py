@@ -1,4 +1,4 @@
-"""Render processes: each renders one photo at a time and can be killed without harm to the others.
+"""A pool of render processes: each renders one photo at a time and can be killed without harm to the others.
 
 Every process has a pipe of its own and nothing that it shares with another, so that none can be killed at a bad moment.
 """

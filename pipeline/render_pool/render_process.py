@@ -1,4 +1,4 @@
-"""What runs in a render process: it takes one photo after the other from a pipe, until its worker closes it.
+"""The main loop of a render process: receives photos over a pipe until the worker closes it.
 
 The fork server imports this module once, so that each process starts with every decoder loaded.
 """

@@ -1,4 +1,4 @@
-"""From an upload event to its result on an idle system, and where the time goes that is not rendering."""
+"""Latency from an upload event to its result on an idle system, and what of it is not rendering."""
 
 import asyncio
 import json

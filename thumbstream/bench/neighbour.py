@@ -1,4 +1,4 @@
-"""What a hostile photo costs the others: their throughput alone, and while one after another burns its deadline."""
+"""What a hostile photo costs the others: their throughput alone, and while one after another times out."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The projector alone: how fast a backlog of events becomes rows, and whether its memory stays where it was."""
+"""The projector alone: how fast a backlog of events becomes rows, and whether its memory stays flat."""
 
 import asyncio
 import json

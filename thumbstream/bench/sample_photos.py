@@ -1,4 +1,4 @@
-"""Images made on the spot that cost a decoder and an encoder what a camera's photos do. The same on every run."""
+"""Synthetic photos that cost a decoder and an encoder what a camera's photos do. The same on every run."""
 
 from array import array
 from io import BytesIO

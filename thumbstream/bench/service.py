@@ -1,4 +1,4 @@
-"""The Kafka and the worker that are measured: those of the settings, or some of their own for as long as it takes."""
+"""Kafka and worker for a measurement: those of the settings, or temporary ones."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""Thousands of photos through one pool, and the memory of every process along the way."""
+"""Renders thousands of photos through one pool and records the memory of every process."""
 
 import asyncio
 import json

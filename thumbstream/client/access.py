@@ -1,4 +1,4 @@
-"""Where the api is and who we are to it: what every command that is a client of it needs."""
+"""Address and key of the api, for every client command."""
 
 import os
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""A client of the api: post a photo, list, look, and follow the feed through every interruption."""
+"""A client of the api: upload, list, read, rerender, and follow the feed through interruptions."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""What the api may answer: photos, the messages of the feed, and the faults.
+"""What the api may answer: photos, feed messages, problems.
 
 ClientFault
 ├── NotReachable   no connection, or it broke                     (worth another try)

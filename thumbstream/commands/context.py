@@ -1,4 +1,4 @@
-"""What every command begins with: its settings and its access, or the end with every problem listed."""
+"""What every command starts with: settings and access, or an exit with every problem listed."""
 
 import sys
 import warnings

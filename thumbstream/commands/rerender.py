@@ -1,4 +1,4 @@
-"""``thumbstream rerender``: have many photos rendered again, at the pace at which the workers do it."""
+"""``thumbstream rerender``: has many photos rendered again, at the pace of the workers."""
 
 import asyncio
 import time

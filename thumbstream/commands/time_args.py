@@ -1,4 +1,4 @@
-"""Points in time as people give them on the command line."""
+"""Parses points in time on the command line."""
 
 import re
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""The data directory as one ``up`` holds it: made, private, and locked."""
+"""The data directory of one ``up``: created, private, and locked."""
 
 import contextlib
 import fcntl

@@ -1,4 +1,4 @@
-"""What ``up`` says when all is ready: where the dashboard is, how to upload, how to stop."""
+"""What ``up`` prints when it is ready: the address of the dashboard, how to upload, how to stop."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What the children of ``up`` print, on one screen."""
+"""Prints the output of all processes of ``up`` on one screen."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""How a child of ``up`` learns that ``up`` is gone, however it went: a pipe on stdin that closes. Needs no Linux."""
+"""Stops a process of ``up`` when ``up`` is gone: a pipe on stdin closes. Works on every Unix."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The child processes of ``up``: their start, their end, and their new start."""
+"""The processes of ``up``: start, stop, restart."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Everything on this machine: broker, topics, workers and api as child processes, started, kept, stopped in order."""
+"""Runs everything on this machine: broker, topics, workers and api as supervised processes."""
 
 import asyncio
 import contextlib

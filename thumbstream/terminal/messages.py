@@ -1,4 +1,4 @@
-"""What the clients print: notes to stderr, and names from anywhere made fit for a terminal."""
+"""Messages to stderr, and names from anywhere made safe for a terminal."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Progress of what takes a while: a bar on a terminal, else a line every few seconds. All of it on stderr."""
+"""Progress of long tasks: a bar on a terminal, else a line every few seconds, on stderr."""
 
 import time
 from collections.abc import Callable, Iterator

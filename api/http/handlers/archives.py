@@ -1,4 +1,4 @@
-"""Many originals at once."""
+"""Downloads many originals as one zip."""
 
 from typing import Final
 

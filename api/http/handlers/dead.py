@@ -1,4 +1,4 @@
-"""Dead letters, for admins. One request at a time reads them, and no more than so many records."""
+"""Dead letters, for admins. One request at a time reads them, and a limited number of records."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The generated documents, and a page that shows them."""
+"""Serves the generated documents, and a page that shows them."""
 
 from html import escape
 from typing import Any

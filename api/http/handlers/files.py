@@ -1,4 +1,4 @@
-"""The files, streamed from storage.
+"""Streams originals and thumbnails from storage.
 
 An address that names the version of its bytes may be kept for ever. One without shows other bytes after the next upload
 or rendering, so it is asked for each time.

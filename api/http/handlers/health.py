@@ -1,4 +1,4 @@
-"""Live, ready, and the figures for Prometheus."""
+"""Liveness, readiness and the metrics for Prometheus."""
 
 import time
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Items: the order of their photos, and all of them at once."""
+"""Items: order their photos, delete all of them."""
 
 from functools import partial
 from uuid import UUID

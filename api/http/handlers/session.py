@@ -1,4 +1,4 @@
-"""Signing in, signing out, and the page."""
+"""Sign-in, sign-out, and the dashboard page."""
 
 from collections.abc import Mapping
 from html import escape

@@ -1,4 +1,4 @@
-"""Posting a photo: answered as soon as it is stored and written down."""
+"""Uploads a photo: answers as soon as the original is stored and the row committed."""
 
 from datetime import UTC, datetime
 

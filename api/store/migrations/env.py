@@ -1,4 +1,4 @@
-"""How Alembic reaches the tables: through the connection, and in the transaction, that the api hands it."""
+"""Runs Alembic on the connection and in the transaction that the api passes to it."""
 
 from alembic import context
 

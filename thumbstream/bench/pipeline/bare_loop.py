@@ -1,4 +1,4 @@
-"""A worker as one would write it by hand: aiokafka and the product's renderer, with nothing around.
+"""A hand-written worker: aiokafka and the product's renderer, with nothing around.
 
 ``python -m thumbstream.bench.pipeline.bare_loop BOOTSTRAP TOPIC RESULTS FOLDER PROCESSES``: reads file names from
 ``TOPIC``, renders the default renditions into ``FOLDER``, sends a record to ``RESULTS`` for each. SIGTERM ends it.

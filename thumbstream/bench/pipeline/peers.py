@@ -1,4 +1,4 @@
-"""Others that do the same job on the same files, where installed: BullMQ with sharp, and a bare aiokafka loop."""
+"""Other systems that do the same job on the same files, where installed: BullMQ with sharp, a bare aiokafka loop."""
 
 import asyncio
 import os

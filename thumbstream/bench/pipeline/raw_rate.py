@@ -1,4 +1,4 @@
-"""How fast this machine renders with nothing around: the product's own renderer in bare processes."""
+"""The raw render rate of this machine: the product's own renderer in bare processes."""
 
 import os
 import resource

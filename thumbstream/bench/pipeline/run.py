@@ -1,4 +1,4 @@
-"""Measure the whole way: rounds of every contestant by turns, and what a photo costs in each part of the system."""
+"""Measures the whole pipeline: rounds of every contestant in turn, and the CPU of a photo in each part."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""The system that is measured: everything that ``up`` starts, with a producer and two observers beside it."""
+"""The system under test: everything that ``up`` starts, with a producer and two observers."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""A bar chart, drawn twice from one description: as PNG by Pillow and as SVG."""
+"""A bar chart as PNG (by Pillow) and as SVG, from one description."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The ways to make thumbnails that are measured against each other, those in Python: a path in, encoded bytes out."""
+"""The Python renderers that are compared: a path in, encoded bytes out."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module

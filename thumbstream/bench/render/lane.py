@@ -1,4 +1,4 @@
-"""One engine in a process of its own: ``python -m thumbstream.bench.lane ENGINE``.
+"""One renderer in a process of its own: ``python -m thumbstream.bench.render.lane ENGINE``.
 
 Orders come on stdin, answers go to stdout, a line of JSON each; the engines that are not in Python do the same.
 :mod:`thumbstream.bench.render.lanes` is the other end.

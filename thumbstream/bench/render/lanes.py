@@ -1,4 +1,4 @@
-"""Our end of the processes that render: an order to each in turn, so that none disturbs another."""
+"""Controls the processes of the renderers: one order at a time, so that none disturbs another."""
 
 import json
 import os

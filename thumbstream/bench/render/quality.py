@@ -1,4 +1,4 @@
-"""How near a thumbnail is to the best that could be made: SSIM against a full decode, scaled down by Lanczos."""
+"""Quality of a thumbnail: SSIM against a full decode that is scaled down by Lanczos."""
 
 from pathlib import Path
 from typing import Any, Final

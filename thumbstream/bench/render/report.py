@@ -1,4 +1,4 @@
-"""The figures of a contest as a table for the terminal, as Markdown, JSON and a bar chart."""
+"""Reports the comparison: a table for the terminal, Markdown, JSON and a bar chart."""
 
 import json
 import platform

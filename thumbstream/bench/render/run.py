@@ -1,4 +1,4 @@
-"""Engines against each other, photo by photo and round by round, so that what else the machine does hits all alike."""
+"""Compares renderers photo by photo and round by round, so that other load on the machine affects all alike."""
 
 import tempfile
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""``thumbstream doctor``: is everything there that the services need, and if not, what is to be done."""
+"""``thumbstream doctor``: checks everything that the services need, and says how to fix what is wrong."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""``thumbstream doctor --event``: what the worker would make of a producer's event, before it is sent."""
+"""``thumbstream doctor --event``: checks a producer's sample event as the worker would, before it is sent."""
 
 import difflib
 import json

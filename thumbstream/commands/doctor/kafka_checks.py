@@ -1,4 +1,4 @@
-"""The doctor's questions to Kafka: do the brokers answer, are the topics as set, do workers and projectors live."""
+"""Kafka checks of the doctor: brokers, topics, workers and projectors."""
 
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import suppress

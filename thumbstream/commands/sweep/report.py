@@ -1,4 +1,4 @@
-"""How ``sweep`` says what it found: the first of it in a table, all of it in numbers."""
+"""Reports of ``sweep``: the first findings in a table, all of them in numbers."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What sweep holds against storage and database: which files no photo names, and which photos lack their files."""
+"""Rules of ``sweep``: which files no photo names, and which photos lack their files."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

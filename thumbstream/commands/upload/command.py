@@ -1,4 +1,4 @@
-"""``thumbstream upload``: send files, follow the feed until each has its result, and say what came of them."""
+"""``thumbstream upload``: sends files, follows the feed until each has its result, and reports the results."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""The feed, as far as one ``upload`` cares: the results of its own photos."""
+"""Follows the feed for the results of one ``upload``."""
 
 import asyncio
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""The files that ``upload`` is given: named, or found below directories."""
+"""Finds the files for ``upload``: named ones, and those below directories."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator

@@ -1,4 +1,4 @@
-"""How ``upload`` shows its progress and its outcome: progress to stderr, the outcome to stdout."""
+"""Progress and outcome of ``upload``: progress to stderr, the outcome to stdout."""
 
 import asyncio
 from pathlib import Path

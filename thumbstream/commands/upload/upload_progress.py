@@ -1,4 +1,4 @@
-"""What has come of the files of one ``upload``: who waits, who is ready, who failed and why."""
+"""Counts of one ``upload``: which files wait, are ready, or failed and why."""
 
 import asyncio
 import time
