@@ -229,7 +229,3 @@ def _is_empty(connection: Connection) -> bool:
 
 def _forget(connection: Connection, ids: Sequence[int]) -> None:
     connection.execute(delete(_OUTBOX).where(one_of(connection, _OUTBOX.c.id, ids)))
-
-
-def _words_of(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}".rstrip(": ")

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -34,8 +34,6 @@ _PAGE_PHOTOS: Final = 200
 _PHOTOS_AT_ONCE: Final = 16
 #: Below so many findings no proportion is suspicious.
 _FEW: Final = 20
-
-Act = Callable[[Sequence[Finding]], object]
 
 
 class Refused(Exception):
