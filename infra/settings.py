@@ -39,10 +39,10 @@ LogFormat = Literal["console", "logfmt", "json"]
 #: Read by the command-line clients, not by the services.
 _CLIENT_NAMES: Final = ("THUMBSTREAM_URL", "THUMBSTREAM_KEY")
 
-#: Never shown, not even when they are wrong.
 #: Every partition costs the embedded broker and its clients something at every poll: with 12 they take twice as much.
 _EMBEDDED_PARTITIONS: Final = 3
 
+#: Never shown, not even when they are wrong.
 _SECRET_FIELDS: Final = frozenset({"kafka_sasl_password", "s3_secret_access_key", "admin_key"})
 
 

@@ -7,6 +7,9 @@
   task which had not begun yet comes out as if it were the caller's, and what was to be closed next stays open. Here
   such tasks are waited for, and a client is closed whole although its caller is cancelled meanwhile.
 - A connection that is cancelled while it asks for the first metadata stays open.
+- A commit that fails is tried again with the membership of that moment, or with none, which brokers take too. After a
+  restart of a broker that forgets, offsets of the old topics end up on the new ones. Here a commit holds for the
+  membership under which it was asked for.
 - A producer has one time for two things: how long a record may wait for its delivery, and how long an answer may take.
   A connection whose other end has gone without a word then holds up everything for the first (in Faust: 20 minutes).
 - One record that it cannot read holds up its partition for ever: see :mod:`infra.kafka.fetched_records`.
@@ -26,8 +29,17 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
 from aiokafka.consumer.fetcher import Fetcher
 from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
-from aiokafka.errors import KafkaError, NoError, NotCoordinatorForGroupError, for_code
-from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.errors import (
+    CommitFailedError,
+    IllegalGenerationError,
+    KafkaError,
+    NoError,
+    NotCoordinatorForGroupError,
+    RebalanceInProgressError,
+    UnknownMemberIdError,
+    for_code,
+)
+from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 
 from infra.kafka.codecs import limit_decompression
 from infra.kafka.fetched_records import read_fetches_leniently
@@ -54,6 +66,27 @@ async def _send_checked(self: Any, request: Any) -> Any:
         if fault is not NoError:
             raise fault(f"committed offsets of {self.group_id}")
     return response
+
+
+async def _commit_offsets(self: Any, assignment: Any, offsets: Any) -> None:
+    # As aiokafka's own, but for the membership.
+    membership = (self.generation, self.member_id)
+    is_member = self._subscription.partitions_auto_assigned()
+    while True:
+        await self.ensure_coordinator_known()
+        has_changed = (self.generation, self.member_id) != membership
+        if is_member and (has_changed or self.generation == OffsetCommitRequest.DEFAULT_GENERATION_ID):
+            raise CommitFailedError("the group has already rebalanced")
+        try:
+            async with self._commit_lock:
+                await asyncio.shield(self._do_commit_offsets(assignment, offsets))
+            return
+        except (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError) as error:
+            raise CommitFailedError("the group has already rebalanced") from error
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            await asyncio.sleep(self._retry_backoff_ms / 1000)
 
 
 async def _stop_heartbeat_task(self: Any) -> None:
@@ -178,6 +211,7 @@ def patch_aiokafka() -> None:
     read_fetches_leniently()
     limit_decompression()
     GroupCoordinator._send_req = _send_checked
+    GroupCoordinator.commit_offsets = _commit_offsets
     GroupCoordinator._stop_heartbeat_task = _stop_heartbeat_task
     GroupCoordinator._stop_commit_offsets_refresh_task = _stop_commit_offsets_refresh_task
     GroupCoordinator.close = _close_coordinator

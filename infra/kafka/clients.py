@@ -37,7 +37,7 @@ _FETCH_WAIT_MS: Final = 500
 #: The embedded broker answers a waiting fetch only at intervals of about a quarter of its wait. So the wait is short
 #: while records come; when none have come for a while it is longer, for short ones cost a fifth of a core.
 _EMBEDDED_BUSY_WAIT_MS: Final = 10
-_EMBEDDED_QUIET_WAIT_MS: Final = 400
+_EMBEDDED_QUIET_WAIT_MS: Final = 100
 _QUIET_AFTER_SECONDS: Final = 10.0
 
 #: A connection that is silent for so long is made anew. A group's join may rightly take twice the session timeout.

@@ -235,3 +235,21 @@ def test_the_readme_names_every_setting():
     readme = (Path(__file__).parents[2] / "README.md").read_text()
     names = [f"THUMBSTREAM_{field.upper()}" for field in Settings.model_fields]
     assert [name for name in names if f"`{name}`" not in readme] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "partitions"),
+    [
+        ({}, 3),
+        ({"workers": 5}, 5),
+        ({"workers": "7"}, 7),
+        ({"partitions": 1}, 1),
+        ({"partitions": 12, "workers": 20}, 12),
+        ({"kafka_bootstrap": "kafka:9092"}, 12),
+        ({"kafka_bootstrap": "kafka:9092", "partitions": 2}, 2),
+    ],
+)
+def test_the_embedded_broker_gets_few_partitions_unless_they_are_given(
+    given: dict[str, object], partitions: int
+) -> None:
+    assert Settings(**given, _env_file=None).partitions == partitions  # type: ignore[arg-type]

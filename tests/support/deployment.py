@@ -231,7 +231,7 @@ class Results:
                 found.setdefault(event["photo_id"], []).append(topic)
         return found
 
-    async def until_process(self, photo_ids: Iterable[str], seconds: float = READY_SECONDS) -> None:
+    async def until_answered(self, photo_ids: Iterable[str], seconds: float = READY_SECONDS) -> None:
         """Read until each of the photos is ready or failed."""
         wanted = set(photo_ids)
 

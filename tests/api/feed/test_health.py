@@ -182,7 +182,7 @@ async def test_no_worker_at_all_is_told_to_one_who_has_just_come(
     watched: tuple[Running, ClientWebSocketResponse],
 ) -> None:
     running, socket = watched
-    assert (await part_becomes(socket, "worker", False))["reason"] == "no worker gives a sign of life"
+    assert (await part_becomes(socket, "worker", False))["reason"] == "no worker sends heartbeats"
     async with running.client.ws_connect(FEED) as other:
         assert (await other.receive_json(timeout=10))["type"] == "hello"
         assert (await part_becomes(other, "worker", False))["reason"]

@@ -8,7 +8,13 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.group_coordinator import GroupCoordinator
-from aiokafka.errors import GroupLoadInProgressError, KafkaError, NotCoordinatorForGroupError
+from aiokafka.errors import (
+    CommitFailedError,
+    GroupLoadInProgressError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    UnknownTopicOrPartitionError,
+)
 from aiokafka.protocol.commit import OffsetFetchRequest, OffsetFetchResponse_v3
 
 from infra.kafka.aiokafka_patches import patch_aiokafka, stray_cancellation_as_error, with_short_timeouts
@@ -57,6 +63,31 @@ async def test_other_answers_pass_unlooked_at():
     coordinator = Coordinator(SimpleNamespace(error_code=GroupLoadInProgressError.errno))
     assert (await coordinator._send_req(object())).error_code == GroupLoadInProgressError.errno
     assert isinstance(OffsetFetchRequest("a group", []), OffsetFetchRequest)
+
+
+@pytest.mark.parametrize("change", ["it is a member no more", "it is a member again", "nothing"])
+async def test_a_commit_holds_for_the_membership_under_which_it_was_asked_for(change):
+    coordinator = Coordinator()
+    coordinator.generation, coordinator.member_id = 3, "a member"
+    coordinator._subscription = SimpleNamespace(partitions_auto_assigned=lambda: True)
+    coordinator._commit_lock = asyncio.Lock()
+    tries = []
+
+    async def attempt(*_):
+        tries.append(coordinator.generation)
+        if len(tries) == 1:
+            if change != "nothing":
+                coordinator.generation = -1 if change == "it is a member no more" else 1
+            raise UnknownTopicOrPartitionError
+
+    coordinator._do_commit_offsets = attempt
+    if change == "nothing":
+        await coordinator.commit_offsets(None, {"t": 7})
+        assert tries == [3, 3]
+    else:
+        with pytest.raises(CommitFailedError, match="already rebalanced"):
+            await coordinator.commit_offsets(None, {"t": 7})
+        assert tries == [3]
 
 
 async def test_a_task_that_is_cancelled_before_it_began_ends_nothing_else():
