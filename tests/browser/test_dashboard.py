@@ -267,11 +267,11 @@ async def test_a_list_that_could_not_be_loaded_says_so_and_can_be_asked_for_agai
     lists = "**/photos?*limit=100*"
     await dashboard.page.route(lists, lambda route: route.fulfill(status=503, body=problem))
     await dashboard.page.reload()
-    await expect(dashboard.page.locator("#grid-note")).to_have_text("the database does not answer; try again")
+    await expect(dashboard.page.locator("#sheet-note")).to_have_text("the database does not answer; try again")
     await dashboard.page.unroute(lists)
     await dashboard.page.get_by_role("button", name="Try again").click()
     await dashboard.card("cat.jpg", "ready").wait_for()
-    await expect(dashboard.page.locator("#grid-note")).to_have_text("")
+    await expect(dashboard.page.locator("#sheet-note")).to_have_text("")
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1360])

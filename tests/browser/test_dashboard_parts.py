@@ -57,7 +57,7 @@ async def test_a_thumbhash_decodes_as_the_reference_does(modules: Page, size: tu
     width, height, rgba = reference.thumb_hash_to_rgba(thumbhash)
     decoded = await modules.evaluate(
         """async (text) => {
-            const { decodeThumbhash } = await import("/dashboard/js/thumbhash.js");
+            const { decodeThumbhash } = await import("/dashboard/thumbhash.js");
             const picture = decodeThumbhash(text);
             return [picture.width, picture.height, [...picture.rgba]];
         }""",
@@ -72,7 +72,7 @@ async def test_a_thumbhash_decodes_as_the_reference_does(modules: Page, size: tu
 async def test_whatever_is_no_thumbhash_harms_nothing(modules: Page, text: str) -> None:
     decoded = await modules.evaluate(
         """async (text) => {
-            const { decodeThumbhash } = await import("/dashboard/js/thumbhash.js");
+            const { decodeThumbhash } = await import("/dashboard/thumbhash.js");
             const picture = decodeThumbhash(text);
             return picture === null || (picture.width <= 32 && picture.height <= 32);
         }""",
@@ -97,8 +97,8 @@ async def shown_after(modules: Page, steps: list[dict[str, Any]]) -> list[str | 
     """The statuses that an album shows after each feed message, question for a snapshot, or answer with one."""
     shown: list[str | None] = await modules.evaluate(
         """async (steps) => {
-            const { PhotoStore } = await import("/dashboard/js/photo_store.js");
-            const album = new PhotoStore(() => {});
+            const { Album } = await import("/dashboard/album.js");
+            const album = new Album(() => {});
             let turn = 0;
             return steps.map((step) => {
                 if (step.ask) turn = album.turn;
@@ -150,9 +150,9 @@ async def test_a_deleted_photo_never_comes_back(modules: Page) -> None:
 async def test_thousands_of_photos_keep_a_screenful_of_cards(modules: Page) -> None:
     drawn = await modules.evaluate(
         """async () => {
-            document.body.innerHTML = "<section><ul id='grid'></ul></section>";
-            const { VirtualGrid } = await import("/dashboard/js/virtual_grid.js");
-            const sheet = new VirtualGrid(document.getElementById("grid"), { onOpen() {}, onEnd() {} });
+            document.body.innerHTML = "<section><ul id='sheet'></ul></section>";
+            const { Sheet } = await import("/dashboard/sheet.js");
+            const sheet = new Sheet(document.getElementById("sheet"), { onOpen() {}, onEnd() {} });
             const photo = { thumbnail_status: "ready", created_at: "2026-01-01T00:00:00Z", thumbnails: {} };
             const entry = (_, at) => ({ id: `p${at}`, photo: { ...photo, id: `p${at}` } });
             sheet.show(Array.from({ length: 20000 }, entry), true);
@@ -177,7 +177,7 @@ async def test_every_code_of_a_failure_has_advice_and_another_try_only_where_the
     modules: Page,
 ) -> None:
     table: dict[str, dict[str, Any]] = await modules.evaluate(
-        """async () => (await import("/dashboard/js/wording.js")).FAILURES"""
+        """async () => (await import("/dashboard/wording.js")).FAILURES"""
     )
     assert table.keys() == {code.value for code in FaultCode}
     assert all(each["advice"].endswith(".") for each in table.values())
@@ -189,7 +189,7 @@ async def test_every_code_of_a_failure_has_advice_and_another_try_only_where_the
 async def test_a_code_that_the_page_does_not_know_is_shown_all_the_same(modules: Page) -> None:
     shown = await modules.evaluate(
         """async () => {
-            const { failureOf } = await import("/dashboard/js/wording.js");
+            const { failureOf } = await import("/dashboard/wording.js");
             const errors = [{ code: "melted", message: "too hot" }, null, { code: "constructor" }];
             return errors.map((error) => failureOf({ error }));
         }"""
@@ -202,7 +202,7 @@ async def test_a_code_that_the_page_does_not_know_is_shown_all_the_same(modules:
 async def test_the_age_beside_a_status_counts_from_when_the_photo_entered_it(modules: Page) -> None:
     shown = await modules.evaluate(
         """async () => {
-            const { Card } = await import("/dashboard/js/card.js");
+            const { Card } = await import("/dashboard/card.js");
             const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
             const card = new Card("a", () => {});
             return ["processing", "ready"].map((status) => {
@@ -217,7 +217,7 @@ async def test_the_age_beside_a_status_counts_from_when_the_photo_entered_it(mod
 
 def tokens(scheme: str) -> dict[str, str]:
     """The colours of a scheme, from tokens.css."""
-    light, dark = (DASHBOARD / "css" / "tokens.css").read_text().split("@media (prefers-color-scheme: dark)")
+    light, dark = (DASHBOARD / "tokens.css").read_text().split("@media (prefers-color-scheme: dark)")
     read = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light))
     return read if scheme == "light" else read | dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark))
 

@@ -1,18 +1,18 @@
-/** What stands on the grid: the store through the filter, with newcomers let in calmly. */
+/** What stands on the sheet: the album through the filter, with newcomers let in calmly. */
 
-import { newestFirst } from "./photo_store.js";
+import { newestFirst } from "./album.js";
 import { count, photos } from "./wording.js";
 
-/** Newcomers move every photo on the grid: at most once in this time, however fast they come. */
+/** Newcomers move every photo on the sheet: at most once in this time, however fast they come. */
 const CALM_MS = 900;
 /** Photos kept when nobody has scrolled down to them; some slack, so that the cut is rare. */
 const MOST_KEPT = 3000;
 const SLACK = 1000;
 
-export class PhotoList {
-  #store;
+export class Roll {
+  #album;
   #pager;
-  #grid;
+  #sheet;
   #parts;
   #shown = [];
   #shownIds = new Set();
@@ -22,11 +22,11 @@ export class PhotoList {
   #problem = null;
   #isLoaded = false;
 
-  /** `parts`: `newer` (the button that lets newcomers in), `note` and `again` under the grid, `empty`. */
-  constructor({ store, pager, grid, parts }) {
-    this.#store = store;
+  /** `parts`: `newer` (the button that lets newcomers in), `note` and `again` under the sheet, `empty`. */
+  constructor({ album, pager, sheet, parts }) {
+    this.#album = album;
     this.#pager = pager;
-    this.#grid = grid;
+    this.#sheet = sheet;
     this.#parts = parts;
     parts.newer.addEventListener("click", () => this.#letIn());
     parts.again.addEventListener("click", () => (this.#isLoaded ? this.more() : this.reload()));
@@ -76,9 +76,9 @@ export class PhotoList {
 
   /** Forget the oldest photos when there are very many and nobody looks at them. */
   trim() {
-    if (this.#store.size <= MOST_KEPT + SLACK || this.#grid.isScrolledAway) return;
-    this.#store.trim(MOST_KEPT);
-    this.#pager.cutAfter(this.#store.newestFirst().at(-1));
+    if (this.#album.size <= MOST_KEPT + SLACK || this.#sheet.isScrolledAway) return;
+    this.#album.trim(MOST_KEPT);
+    this.#pager.cutAfter(this.#album.newestFirst().at(-1));
   }
 
   async #settle(loading) {
@@ -93,9 +93,9 @@ export class PhotoList {
   }
 
   #drawNow() {
-    const entries = this.#store.newestFirst().filter((entry) => this.#pager.shows(entry));
+    const entries = this.#album.newestFirst().filter((entry) => this.#pager.shows(entry));
     const newcomers = this.#newcomersOf(entries);
-    const isAway = this.#grid.isScrolledAway;
+    const isAway = this.#sheet.isScrolledAway;
     const wait = this.#letInAt + CALM_MS - performance.now();
     const isHeld = newcomers > 0 && (isAway || wait > 0);
     if (newcomers && !isHeld) this.#letInAt = performance.now();
@@ -107,7 +107,7 @@ export class PhotoList {
     }
     this.#parts.newer.hidden = !(isHeld && isAway);
     if (isHeld && isAway) this.#parts.newer.textContent = `↑ ${count(newcomers)} new`;
-    this.#grid.show(this.#shown, this.#pager.isComplete || this.#problem !== null);
+    this.#sheet.show(this.#shown, this.#pager.isComplete || this.#problem !== null);
     this.#drawNotes(entries.length);
   }
 
@@ -125,7 +125,7 @@ export class PhotoList {
   #letIn() {
     this.#shown = [];
     this.#parts.newer.hidden = true;
-    this.#grid.scrollToHead();
+    this.#sheet.scrollToHead();
     this.draw();
   }
 

@@ -8,7 +8,7 @@ const DELETING = "Deleting…";
 
 export class Detail {
   #dialog;
-  #store;
+  #album;
   #client;
   #neighbour;
   #onClose;
@@ -22,12 +22,12 @@ export class Detail {
   #parts = {};
 
   /**
-   * `neighbour(entry, step)` gives the entry before or after on the grid; `onClose(entry)` hears of every closing,
+   * `neighbour(entry, step)` gives the entry before or after on the sheet; `onClose(entry)` hears of every closing,
    * `onGone(entry)` when the photo was deleted by somebody else while it was open.
    */
-  constructor(dialog, { store, client, neighbour, onMove, onClose, onGone }) {
+  constructor(dialog, { album, client, neighbour, onMove, onClose, onGone }) {
     this.#dialog = dialog;
-    this.#store = store;
+    this.#album = album;
     this.#client = client;
     this.#neighbour = neighbour;
     this.#onClose = onClose;
@@ -45,7 +45,7 @@ export class Detail {
 
   open(id) {
     this.#id = id;
-    this.#entry = this.#store.get(id) ?? null;
+    this.#entry = this.#album.get(id) ?? null;
     this.#drawn = null;
     this.#notice = "";
     this.#isAsking = false;
@@ -61,9 +61,9 @@ export class Detail {
   /** Draw what is known now; close when the photo is gone. */
   draw() {
     if (this.#id === null) return;
-    const entry = this.#store.get(this.#id);
+    const entry = this.#album.get(this.#id);
     if (!entry) {
-      if (this.#store.isDeleted(this.#id)) this.#gone();
+      if (this.#album.isBuried(this.#id)) this.#gone();
       return;
     }
     this.#entry = entry;
@@ -178,9 +178,9 @@ export class Detail {
     this.draw();
     try {
       await request();
-      if (notice === DELETING) this.#store.markDeleted(id);
+      if (notice === DELETING) this.#album.bury(id);
     } catch (problem) {
-      if (problem.status === 404) this.#store.markDeleted(id);
+      if (problem.status === 404) this.#album.bury(id);
       else if (this.#id === id) this.#notice = problem.message;
     }
     this.#busy.delete(id);

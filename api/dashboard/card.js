@@ -1,4 +1,4 @@
-/** One photo on the grid: built once, then changed in place. */
+/** One photo on the sheet: built once, then changed in place. */
 
 import { make, ownAddress, setText } from "./elements.js";
 import { decodeThumbhash } from "./thumbhash.js";
@@ -40,7 +40,7 @@ export class Card {
     this.element.dataset.id = id;
   }
 
-  /** Place the card: `x`, `y` within the grid, `width` of the card and `edge` of its window, all px. */
+  /** Place the card: `x`, `y` within the sheet, `width` of the card and `edge` of its window, all px. */
   place({ x, y, width, edge }) {
     const { style } = this.element;
     style.transform = `translate(${x}px, ${y}px)`;
@@ -51,7 +51,7 @@ export class Card {
     }
   }
 
-  /** Say where in the whole grid the card stands; `total` -1 while older photos are not loaded. */
+  /** Say where in the whole sheet the card stands; `total` -1 while older photos are not loaded. */
   number(position, total) {
     this.element.setAttribute("aria-posinset", String(position));
     this.element.setAttribute("aria-setsize", String(total));

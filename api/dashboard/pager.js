@@ -1,25 +1,25 @@
 /** Which photos are loaded: for one filter, everything from the newest down to a horizon. */
 
-import { newestFirst } from "./photo_store.js";
+import { newestFirst } from "./album.js";
 
 const PAGE = 100;
 
 /**
- * Lists by cursor into the store. The store may hold older photos, loaded for another filter or brought by the feed;
- * below the horizon they are not shown, or the grid would have gaps.
+ * Lists by cursor into the album. The album may hold older photos, loaded for another filter or brought by the feed;
+ * below the horizon they are not shown, or the sheet would have gaps.
  */
 export class Pager {
   #client;
-  #store;
+  #album;
   #cursor = null;
   #horizon = null;
   #isComplete = false;
   #loading = null;
   #abort = new AbortController();
 
-  constructor(client, store) {
+  constructor(client, album) {
     this.#client = client;
-    this.#store = store;
+    this.#album = album;
   }
 
   /** The status of the photos shown; empty: all. */
@@ -33,7 +33,7 @@ export class Pager {
     return this.#loading !== null;
   }
 
-  /** Whether this entry belongs on the grid. */
+  /** Whether this entry belongs on the sheet. */
   shows(entry) {
     if (this.status && entry.photo.thumbnail_status !== this.status) return false;
     return this.#isComplete || this.#horizon === null || newestFirst(entry, this.#horizon) <= 0;
@@ -53,9 +53,9 @@ export class Pager {
 
   /** Load anew, and drop what the server no longer lists. Resolves as `more` does. */
   async reload() {
-    const turn = this.#store.turn;
+    const turn = this.#album.turn;
     const items = await this.begin(this.status);
-    if (items) this.#store.keepOnly(new Set(items.map((photo) => photo.id)), turn);
+    if (items) this.#album.keepOnly(new Set(items.map((photo) => photo.id)), turn);
     return items;
   }
 
@@ -66,7 +66,7 @@ export class Pager {
     return this.#loading;
   }
 
-  /** The store was cut after `entry`: what is older must be listed again. */
+  /** The album was cut after `entry`: what is older must be listed again. */
   cutAfter(entry) {
     if (this.isLoading || !entry) return;
     this.#horizon = { photo: entry.photo };
@@ -75,7 +75,7 @@ export class Pager {
   }
 
   async #load(signal) {
-    const turn = this.#store.turn;
+    const turn = this.#album.turn;
     try {
       const page = await this.#client.list({ status: this.status, cursor: this.#cursor, limit: PAGE, signal });
       if (signal.aborted) return null;
@@ -85,7 +85,7 @@ export class Pager {
       }
       this.#cursor = page.next_cursor;
       this.#isComplete = !page.next_cursor;
-      this.#store.takeSnapshot(page.items, turn);
+      this.#album.takeSnapshot(page.items, turn);
       return page.items;
     } catch (error) {
       if (error.name === "AbortError") return null;

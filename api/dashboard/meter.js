@@ -10,7 +10,7 @@ const TRACE_SECONDS = 120;
 const TRACE_WIDTH = 120;
 const TRACE_HEIGHT = 32;
 
-export class StatsPanel {
+export class Meter {
   #parts;
   #samples = [];
   #oldest = null;

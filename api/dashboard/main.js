@@ -1,6 +1,6 @@
 /** The dashboard: one workspace's photos, live. This module joins the parts; each part knows nothing of the others. */
 
-import { PhotoStore } from "./photo_store.js";
+import { Album } from "./album.js";
 import { Announcer } from "./announcer.js";
 import { Client } from "./client.js";
 import { Detail } from "./detail.js";
@@ -8,12 +8,12 @@ import { takeFiles } from "./drop.js";
 import { byId } from "./elements.js";
 import { Feed } from "./feed.js";
 import { HealthPanel } from "./health_panel.js";
-import { keepAddress, readAddress, showConnection, showSignedOut, showWays, wireHeader } from "./header.js";
-import { StatsPanel } from "./stats_panel.js";
+import { keepAddress, readAddress, showConnection, showSignedOut, showWays, wireMasthead } from "./masthead.js";
+import { Meter } from "./meter.js";
 import { PageNotice } from "./page_notice.js";
 import { Pager } from "./pager.js";
-import { PhotoList } from "./photo_list.js";
-import { VirtualGrid } from "./virtual_grid.js";
+import { Roll } from "./roll.js";
+import { Sheet } from "./sheet.js";
 import { Uploads } from "./uploads.js";
 import { harmless, nameOf, quoted } from "./wording.js";
 
@@ -21,20 +21,20 @@ const { workspace, status, photo: linkedPhoto } = readAddress();
 
 const announcer = new Announcer(byId("announcer"));
 const client = new Client(workspace, { onSignedOut: signOut });
-const store = new PhotoStore((id) => {
-  list.draw();
+const album = new Album((id) => {
+  roll.draw();
   if (id === detail.id) detail.draw();
 });
-const pager = new Pager(client, store);
-const grid = new VirtualGrid(byId("grid"), { onOpen: (id) => detail.open(id), onEnd: () => list.more() });
+const pager = new Pager(client, album);
+const sheet = new Sheet(byId("sheet"), { onOpen: (id) => detail.open(id), onEnd: () => roll.more() });
 const filters = [...byId("filters").children];
-const list = new PhotoList({
-  store,
+const roll = new Roll({
+  album,
   pager,
-  grid,
-  parts: { newer: byId("newer"), note: byId("grid-note"), again: byId("grid-again"), empty: byId("empty") },
+  sheet,
+  parts: { newer: byId("newer"), note: byId("sheet-note"), again: byId("sheet-again"), empty: byId("empty") },
 });
-const statsPanel = new StatsPanel({
+const meter = new Meter({
   panel: byId("panel"),
   filters,
   rate: byId("rate"),
@@ -48,13 +48,13 @@ const health = new HealthPanel(byId("health"));
 const notice = new PageNotice(byId("notice"));
 let connection = ["connecting", {}];
 const detail = new Detail(byId("detail"), {
-  store,
+  album,
   client,
-  neighbour: (entry, step) => grid.neighbour(entry, step),
+  neighbour: (entry, step) => sheet.neighbour(entry, step),
   onMove: (id) => keepAddress({ photo: id }),
   onClose: (entry) => {
     keepAddress({ photo: null });
-    if (entry) grid.focusOn(entry);
+    if (entry) sheet.focusOn(entry);
   },
   onGone: ({ photo }) => notice.show(`${quoted(nameOf(photo))} was deleted.`),
 });
@@ -70,7 +70,7 @@ const uploads = new Uploads(
   {
     client,
     // Whatever the feed has said of the photo by now is newer than the answer to its upload.
-    onUploaded: (photo) => store.takeSnapshot([photo], -1),
+    onUploaded: (photo) => album.takeSnapshot([photo], -1),
     onRefused: (name, problem) => announcer.say(`${quoted(name)} was not taken: ${problem.message}`),
     onWaiting: (sentence) => announcer.say(sentence),
   },
@@ -81,11 +81,11 @@ const feed = new Feed(
   {
     onHello: ({ resumed }) => {
       uploads.tryNow();
-      if (!resumed || !list.isLoaded) list.reload();
-      else list.tryAgain();
+      if (!resumed || !roll.isLoaded) roll.reload();
+      else roll.tryAgain();
     },
     onPhoto: takePhoto,
-    onStats: (stats) => statsPanel.show(stats),
+    onStats: (stats) => meter.show(stats),
     onHealth: (message) => {
       health.show(message);
       drawConnection();
@@ -94,7 +94,7 @@ const feed = new Feed(
       connection = [state, details];
       drawConnection();
       // No socket gets through, but HTTP may: a page that does not move is better than none.
-      if (state === "waiting" && !list.isLoaded) list.reload();
+      if (state === "waiting" && !roll.isLoaded) roll.reload();
     },
   },
 );
@@ -103,16 +103,16 @@ const feed = new Feed(
 function drawConnection() {
   const [state, details] = connection;
   showConnection(state, details, health.away);
-  statsPanel.fade(state === "waiting" || state === "signed out" || health.isAway("database"));
+  meter.fade(state === "waiting" || state === "signed out" || health.isAway("database"));
 }
 
 function takePhoto(message) {
   if (typeof message.photo?.id !== "string") return;
-  const before = store.get(message.photo.id)?.photo.thumbnail_status;
-  const entry = store.takeMessage(message);
+  const before = album.get(message.photo.id)?.photo.thumbnail_status;
+  const entry = album.takeMessage(message);
   const now = entry?.photo.thumbnail_status;
   if (now !== before && (now === "ready" || now === "failed")) announcer.became(now, nameOf(entry.photo));
-  list.trim();
+  roll.trim();
 }
 
 function signOut() {
@@ -125,13 +125,13 @@ function signOut() {
 function choose(chosen) {
   for (const filter of filters) filter.setAttribute("aria-pressed", String(filter.dataset.status === chosen));
   keepAddress({ status: chosen });
-  list.begin(chosen);
+  roll.begin(chosen);
 }
 
 /** Open the photo that the address names. The address keeps it unless it is known to be gone. */
 async function openLinked(id) {
   try {
-    store.takeSnapshot([await client.photo(id)], -1);
+    album.takeSnapshot([await client.photo(id)], -1);
     detail.open(id);
   } catch (problem) {
     if ([400, 404, 422].includes(problem.status)) {
@@ -147,8 +147,8 @@ for (const filter of filters) {
   filter.addEventListener("click", () => choose(filter.dataset.status));
   filter.setAttribute("aria-pressed", String(filter.dataset.status === status));
 }
-list.start(status);
-wireHeader(workspace, { onReconnect: () => feed.connect() });
+roll.start(status);
+wireMasthead(workspace, { onReconnect: () => feed.connect() });
 showWays(workspace);
 takeFiles({
   input: byId("files"),
@@ -160,9 +160,9 @@ window.addEventListener("online", () => feed.connect());
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && feed.connect());
 setInterval(() => {
   if (document.visibilityState !== "visible") return;
-  statsPanel.tick();
+  meter.tick();
   health.tick();
-  grid.tick();
+  sheet.tick();
 }, 1000);
 feed.connect();
 if (linkedPhoto) openLinked(linkedPhoto);

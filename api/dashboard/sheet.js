@@ -1,15 +1,15 @@
-/** The contact grid: a grid of thousands of photos, of which only those in view are in the document. */
+/** The contact sheet: a grid of thousands of photos, of which only those in view are in the document. */
 
-import { newestFirst } from "./photo_store.js";
+import { newestFirst } from "./album.js";
 import { Card } from "./card.js";
 
 const GAP = 14;
-/** What stands below a card's window: name, badge, facts. In px, as in grid.css. */
-const CARD_FOOTER_PX = 68;
+/** What stands below a card's window: name, badge, facts. In px, as in sheet.css. */
+const REBATE = 68;
 /** Rows kept above and below the view, so that scrolling finds its cards there. */
 const OVERSCAN_ROWS = 3;
 
-export class VirtualGrid {
+export class Sheet {
   #root;
   #entries = [];
   #places = new Map();
@@ -59,7 +59,7 @@ export class VirtualGrid {
   }
 
   /**
-   * The entry `step` places after `entry`, if there is one. An entry that has left the grid (deleted, or of another
+   * The entry `step` places after `entry`, if there is one. An entry that has left the sheet (deleted, or of another
    * status than the filter's) is taken to stand where it stood: between those that are newer and those that are older.
    */
   neighbour(entry, step) {
@@ -68,7 +68,7 @@ export class VirtualGrid {
     return this.#entries[this.#placeLeftBy(entry) + step - (step > 0 ? 1 : 0)];
   }
 
-  /** Focus the card of this entry or, where it has left, the one that has taken its place; else the grid itself. */
+  /** Focus the card of this entry or, where it has left, the one that has taken its place; else the sheet itself. */
   focusOn(entry) {
     const at = this.#places.get(entry.id) ?? this.#placeLeftBy(entry);
     if (this.#entries.length) this.#focus(Math.min(at, this.#entries.length - 1));
@@ -80,7 +80,7 @@ export class VirtualGrid {
     return at < 0 ? this.#entries.length : at;
   }
 
-  /** Whether the head of the grid has been scrolled out of view. */
+  /** Whether the head of the sheet has been scrolled out of view. */
   get isScrolledAway() {
     return this.#root.getBoundingClientRect().top < -this.#edge / 2;
   }
@@ -100,7 +100,7 @@ export class VirtualGrid {
   }
 
   get #rowHeight() {
-    return this.#edge + CARD_FOOTER_PX + GAP;
+    return this.#edge + REBATE + GAP;
   }
 
   #drawNow() {

@@ -1,7 +1,7 @@
 /** The head of the page: workspace, connection, the address bar, and what stands in for the page when signed out. */
 
 import { byId, setText } from "./elements.js";
-import { STATUSES } from "./stats_panel.js";
+import { STATUSES } from "./meter.js";
 import { harmless, quoted } from "./wording.js";
 
 /** What the page's address asks for. */
@@ -25,8 +25,8 @@ export function keepAddress(values) {
   window.history.replaceState(null, "", url);
 }
 
-/** The workspace field, the button that reconnects at once, and the one that signs out. */
-export function wireHeader(workspace, { onReconnect }) {
+/** The workspace field and the button that reconnects at once. */
+export function wireMasthead(workspace, { onReconnect }) {
   const input = byId("workspace");
   input.value = workspace;
   document.title = workspace === "default" ? "Thumbstream" : `${quoted(harmless(workspace))} · Thumbstream`;
@@ -41,25 +41,10 @@ export function wireHeader(workspace, { onReconnect }) {
     event.preventDefault();
     signIn(byId("key").value.trim());
   });
-  byId("sign-out").addEventListener("click", signOut);
   byId("signed-out").addEventListener("cancel", (event) => event.preventDefault());
 }
 
 let countdown = 0;
-
-/** End the session on the server, which closes the feed too, and go to the sign-in page. */
-async function signOut() {
-  const button = byId("sign-out");
-  button.disabled = true;
-  try {
-    const answer = await fetch("/session", { method: "DELETE" });
-    if (answer.ok || answer.status === 401) window.location.assign(window.location.href);
-    else setText(byId("connection-text"), `signing out failed with status ${answer.status}`);
-  } catch {
-    setText(byId("connection-text"), "signing out failed: Thumbstream did not answer");
-  }
-  button.disabled = false;
-}
 
 /** Trade the key for a session and come back to this very page. */
 async function signIn(key) {

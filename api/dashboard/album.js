@@ -11,7 +11,7 @@ const MOST_EVENTS_KEPT = 30;
  * snapshots taken at some moment of the feed: a snapshot never overwrites what the feed said after it was asked for,
  * and a message older than a snapshot (by `updated_at`) never downgrades it.
  */
-export class PhotoStore {
+export class Album {
   #entries = new Map();
   #tombstones = new Map();
   #order = [];
@@ -51,7 +51,7 @@ export class PhotoStore {
   takeMessage({ event, cursor, photo }) {
     this.#turn += 1;
     if (event === "photos.deleted" || event === "thumbnails.deleted") {
-      this.markDeleted(photo.id);
+      this.bury(photo.id);
       return null;
     }
     const known = this.#entries.get(photo.id);
@@ -86,13 +86,13 @@ export class PhotoStore {
   }
 
   /** The photo is deleted, for good. */
-  markDeleted(id) {
+  bury(id) {
     this.#tombstones.set(id, true);
     if (this.#tombstones.size > MOST_TOMBSTONES) this.#tombstones.delete(this.#tombstones.keys().next().value);
     this.#drop(id);
   }
 
-  isDeleted(id) {
+  isBuried(id) {
     return this.#tombstones.has(id);
   }
 
