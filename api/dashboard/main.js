@@ -1,168 +1,165 @@
-/** The dashboard: one workspace's photos, live. This module joins the parts; each part knows nothing of the others. */
+/** The dashboard of one workspace. This module connects the parts of the page; the parts do not import each other's state. */
 
-import { Album } from "./album.js";
-import { Announcer } from "./announcer.js";
-import { Client } from "./client.js";
-import { Detail } from "./detail.js";
-import { takeFiles } from "./drop.js";
-import { byId } from "./elements.js";
-import { Feed } from "./feed.js";
-import { HealthPanel } from "./health_panel.js";
-import { keepAddress, readAddress, showConnection, showSignedOut, showWays, wireMasthead } from "./masthead.js";
-import { Meter } from "./meter.js";
-import { PageNotice } from "./page_notice.js";
-import { Pager } from "./pager.js";
-import { Roll } from "./roll.js";
-import { Sheet } from "./sheet.js";
-import { Uploads } from "./uploads.js";
-import { harmless, nameOf, quoted } from "./wording.js";
+import { readAddress, updateAddress } from "./page/address.js";
+import { Announcer } from "./page/announcer.js";
+import { byId } from "./page/elements.js";
+import { isolatedName, nameOf, photos, visible } from "./page/format.js";
+import { initHeader, showConnection, showWorkspace } from "./page/header.js";
+import { HealthPanel } from "./page/health_panel.js";
+import { PageNotice } from "./page/page_notice.js";
+import { initSignInDialog, showSignInDialog } from "./page/sign_in_dialog.js";
+import { StatsPanel } from "./page/stats_panel.js";
+import { DetailDialog } from "./photos/detail_dialog.js";
+import { Pager } from "./photos/pager.js";
+import { PhotoList } from "./photos/photo_list.js";
+import { PhotoStore } from "./photos/photo_store.js";
+import { VirtualGrid } from "./photos/virtual_grid.js";
+import { Client } from "./server/client.js";
+import { Feed } from "./server/feed.js";
+import { listenForFiles } from "./uploads/file_input.js";
+import { UploadQueue } from "./uploads/upload_queue.js";
 
 const { workspace, status, photo: linkedPhoto } = readAddress();
+const filters = [...byId("filters").children];
+let connection = ["connecting", {}];
 
+const client = new Client(workspace, { onSignedOut: showSignedOut });
 const announcer = new Announcer(byId("announcer"));
-const client = new Client(workspace, { onSignedOut: signOut });
-const album = new Album((id) => {
-  roll.draw();
+const notice = new PageNotice(byId("notice"));
+const stats = new StatsPanel(filters);
+const health = new HealthPanel(byId("health"));
+const store = new PhotoStore((id) => {
+  list.draw();
   if (id === detail.id) detail.draw();
 });
-const pager = new Pager(client, album);
-const sheet = new Sheet(byId("sheet"), { onOpen: (id) => detail.open(id), onEnd: () => roll.more() });
-const filters = [...byId("filters").children];
-const roll = new Roll({
-  album,
-  pager,
-  sheet,
-  parts: { newer: byId("newer"), note: byId("sheet-note"), again: byId("sheet-again"), empty: byId("empty") },
-});
-const meter = new Meter({
-  panel: byId("panel"),
-  filters,
-  rate: byId("rate"),
-  trace: byId("trace"),
-  lag: byId("lag"),
-  lagReason: byId("lag-reason"),
-  oldest: byId("oldest"),
-  proportions: byId("proportions"),
-});
-const health = new HealthPanel(byId("health"));
-const notice = new PageNotice(byId("notice"));
-let connection = ["connecting", {}];
-const detail = new Detail(byId("detail"), {
-  album,
+const grid = new VirtualGrid(byId("photo-grid"), { onOpen: (id) => detail.open(id), onEnd: () => list.loadMore() });
+const list = new PhotoList({ store, grid, pager: new Pager(client, store, status) });
+const detail = new DetailDialog(byId("detail"), {
+  store,
   client,
-  neighbour: (entry, step) => sheet.neighbour(entry, step),
-  onMove: (id) => keepAddress({ photo: id }),
+  neighbour: (entry, step) => grid.neighbour(entry, step),
+  onShow: (id) => updateAddress({ photo: id }),
   onClose: (entry) => {
-    keepAddress({ photo: null });
-    if (entry) sheet.focusOn(entry);
+    updateAddress({ photo: null });
+    if (entry) grid.focusOn(entry);
   },
-  onGone: ({ photo }) => notice.show(`${quoted(nameOf(photo))} was deleted.`),
+  onDeleted: ({ photo }) => notice.show(`${isolatedName(nameOf(photo))} was deleted.`),
 });
-const uploads = new Uploads(
-  {
-    panel: byId("uploads"),
-    list: byId("uploads-list"),
-    title: byId("uploads-title"),
-    nowButton: byId("uploads-now"),
-    cancelButton: byId("uploads-cancel"),
-    dismissButton: byId("uploads-dismiss"),
-  },
-  {
-    client,
-    // Whatever the feed has said of the photo by now is newer than the answer to its upload.
-    onUploaded: (photo) => album.takeSnapshot([photo], -1),
-    onRefused: (name, problem) => announcer.say(`${quoted(name)} was not taken: ${problem.message}`),
-    onWaiting: (sentence) => announcer.say(sentence),
-  },
-);
+const uploads = new UploadQueue({
+  client,
+  // What the feed has sent about this photo is newer than the response to its upload.
+  onUploaded: (photo) => store.applySnapshot([photo], -1),
+  onRefused: (name, problem) => announcer.say(`${isolatedName(name)} was refused: ${problem.message}`),
+  onWaiting: (sentence) => announcer.say(sentence),
+});
 const feed = new Feed(
-  (cursor) => client.feedAddress(cursor),
-  () => client.list({ limit: 1, seconds: 8 }),
+  (cursor) => client.feedUrl(cursor),
+  () => client.list({ limit: 1, timeoutSeconds: 8 }),
   {
     onHello: ({ resumed }) => {
-      uploads.tryNow();
-      if (!resumed || !roll.isLoaded) roll.reload();
-      else roll.tryAgain();
+      uploads.resume();
+      if (!resumed || !list.isLoaded) list.reload();
+      else list.retry();
     },
-    onPhoto: takePhoto,
-    onStats: (stats) => meter.show(stats),
+    onPhoto: showPhoto,
+    onStats: (message) => stats.show(message),
     onHealth: (message) => {
       health.show(message);
       drawConnection();
     },
     onState: (state, details = {}) => {
-      connection = [state, details];
-      drawConnection();
-      // No socket gets through, but HTTP may: a page that does not move is better than none.
-      if (state === "waiting" && !roll.isLoaded) roll.reload();
+      setConnection(state, details);
+      // Photos may still load by HTTP when the WebSocket does not connect.
+      if (state === "waiting" && !list.isLoaded) list.reload();
     },
   },
 );
 
-/** Whatever is not live is told in one place, and what it makes old is shown as old. */
+function setConnection(...state) {
+  connection = state;
+  drawConnection();
+}
+
 function drawConnection() {
   const [state, details] = connection;
-  showConnection(state, details, health.away);
-  meter.fade(state === "waiting" || state === "signed out" || health.isAway("database"));
+  showConnection(state, details, health.failing);
+  stats.setStale(state === "waiting" || state === "signed out" || health.isFailing("database"));
 }
 
-function takePhoto(message) {
+function showPhoto(message) {
   if (typeof message.photo?.id !== "string") return;
-  const before = album.get(message.photo.id)?.photo.thumbnail_status;
-  const entry = album.takeMessage(message);
+  const before = store.get(message.photo.id)?.photo.thumbnail_status;
+  const entry = store.applyMessage(message);
   const now = entry?.photo.thumbnail_status;
-  if (now !== before && (now === "ready" || now === "failed")) announcer.became(now, nameOf(entry.photo));
-  roll.trim();
+  if (now !== before && (now === "ready" || now === "failed")) announcer.addChange(now, nameOf(entry.photo));
+  list.trim();
 }
 
-function signOut() {
+/** The server has answered 401: the session has ended. */
+function showSignedOut() {
   feed.stop();
-  connection = ["signed out", {}];
-  drawConnection();
-  showSignedOut();
+  setConnection("signed out", {});
+  showSignInDialog();
 }
 
-function choose(chosen) {
+/** End the session on the server, then load the sign-in page. */
+async function signOut() {
+  if (uploads.unfinished && !window.confirm(`Cancel the upload of ${photos(uploads.unfinished)} and sign out?`)) return;
+  try {
+    await client.signOut();
+  } catch (problem) {
+    notice.show(`You are still signed in: ${problem.message}`, { onRetry: signOut });
+    return;
+  }
+  feed.stop();
+  uploads.cancelAll();
+  // Without the fragment: a URL that differs only in it does not load anything.
+  window.location.replace(window.location.pathname + window.location.search);
+}
+
+function markFilter(chosen) {
   for (const filter of filters) filter.setAttribute("aria-pressed", String(filter.dataset.status === chosen));
-  keepAddress({ status: chosen });
-  roll.begin(chosen);
 }
 
-/** Open the photo that the address names. The address keeps it unless it is known to be gone. */
+/** Open the photo in the page's address. It stays in the address unless the photo does not exist. */
 async function openLinked(id) {
   try {
-    album.takeSnapshot([await client.photo(id)], -1);
+    store.applySnapshot([await client.photo(id)], -1);
     detail.open(id);
   } catch (problem) {
     if ([400, 404, 422].includes(problem.status)) {
-      notice.show(`The photo of this link is not in workspace ${quoted(harmless(workspace))}: it was deleted, or the link is not complete.`);
-      keepAddress({ photo: null });
+      notice.show(`The photo in this link is not in workspace ${isolatedName(visible(workspace))}: it was deleted, or the link is incomplete.`);
+      updateAddress({ photo: null });
     } else if (problem.status !== 401) {
-      notice.show(`The photo of this link could not be loaded: ${problem.message}`, { onAgain: () => openLinked(id) });
+      notice.show(`The photo in this link could not be loaded: ${problem.message}`, { onRetry: () => openLinked(id) });
     }
   }
 }
 
 for (const filter of filters) {
-  filter.addEventListener("click", () => choose(filter.dataset.status));
-  filter.setAttribute("aria-pressed", String(filter.dataset.status === status));
+  filter.addEventListener("click", () => {
+    markFilter(filter.dataset.status);
+    updateAddress({ status: filter.dataset.status });
+    list.filter(filter.dataset.status);
+  });
 }
-roll.start(status);
-wireMasthead(workspace, { onReconnect: () => feed.connect() });
-showWays(workspace);
-takeFiles({
+markFilter(status);
+initHeader(workspace, { onReconnect: () => feed.connect(), onSignOut: signOut });
+initSignInDialog(client);
+showWorkspace(workspace);
+listenForFiles({
   input: byId("files"),
   button: byId("choose"),
   onFiles: (files) => uploads.add(files),
-  onDrag: (isOver) => (byId("curtain").hidden = !isOver),
+  onDrag: (isOver) => (byId("drop-overlay").hidden = !isOver),
 });
 window.addEventListener("online", () => feed.connect());
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && feed.connect());
 setInterval(() => {
   if (document.visibilityState !== "visible") return;
-  meter.tick();
+  stats.tick();
   health.tick();
-  sheet.tick();
+  grid.tick();
 }, 1000);
 feed.connect();
 if (linkedPhoto) openLinked(linkedPhoto);

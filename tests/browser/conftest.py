@@ -1,4 +1,4 @@
-"""Fixtures: a deployment with a worker, and pages of its dashboard in a real Chromium, watched for errors."""
+"""Fixtures: a deployment with a worker, and its dashboard in a real Chromium, whose errors fail the test."""
 
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -23,13 +23,13 @@ _ARGUMENTS: Final = (
     "--disable-sync",
 )
 
-#: For what a photo must go through the whole pipeline for.
+#: Long enough for a photo to pass through the whole pipeline.
 SLOW_MS: Final = 60_000
 
 
 @pytest.fixture(scope="package")
 def deployment(server_folder: Path) -> Iterator[Deployment]:
-    """Broker, one worker and one api that the tests of this folder share; each test has a workspace of its own."""
+    """A broker, a worker and an api, shared by the tests of this folder; each test has its own workspace."""
     folder = server_folder / f"browser-{uuid4().hex[:8]}"
     folder.mkdir()
     with EmbeddedBroker(folder) as broker:
@@ -54,7 +54,7 @@ async def browser(chromium_path: str) -> AsyncIterator[Browser]:
 
 
 class Dashboard:
-    """One browser with a session of its own, the dashboard open in it."""
+    """The dashboard in a browser context of its own."""
 
     def __init__(self, context: BrowserContext, page: Page, url: str, workspace: str) -> None:
         self.context = context
@@ -62,25 +62,25 @@ class Dashboard:
         self.url = url
         self.workspace = workspace
         self.cards = page.locator(".card")
-        self._complaints: list[str] = []
+        self._errors: list[str] = []
         self._expected: list[str] = []
         page.set_default_timeout(SLOW_MS)
-        page.on("console", self._note)
-        page.on("pageerror", lambda error: self._complaints.append(f"uncaught: {error}"))
+        page.on("console", self._record)
+        page.on("pageerror", lambda error: self._errors.append(f"uncaught: {error}"))
 
     async def open(self, query: str = "") -> None:
         """Sign in as the link of ``thumbstream up`` does, and open the workspace."""
         await self.page.goto(f"{self.url}/?key={ADMIN_KEY}")
         await self.page.goto(f"{self.url}/?workspace={self.workspace}{query}")
-        # A page that was loaded anew has lost this.
+        # A reload would remove this.
         await self.page.evaluate("window.openedOnce = true")
-        await self.is_live()
+        await self.wait_until_live()
 
-    async def is_live(self) -> None:
+    async def wait_until_live(self) -> None:
         """Wait until the feed says hello."""
         await self.page.locator('#connection[data-state="live"]').wait_for()
 
-    async def was_never_reloaded(self) -> bool:
+    async def was_not_reloaded(self) -> bool:
         return bool(await self.page.evaluate("window.openedOnce === true"))
 
     def card(self, filename: str, status: str = "") -> Locator:
@@ -97,34 +97,34 @@ class Dashboard:
         await self.page.set_input_files("#files", chosen)  # type: ignore[arg-type]
 
     async def drop(self, *paths: Path) -> None:
-        """Drag files or folders from the desktop onto the page and let go."""
+        """Drag files or folders onto the page and drop them."""
         browser = await self.context.new_cdp_session(self.page)
         data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
         for kind in ("dragEnter", "dragOver", "drop"):
             await browser.send("Input.dispatchDragEvent", {"type": kind, "x": 300, "y": 300, "data": data})
         await browser.detach()
 
-    def expect_complaint(self, pattern: str) -> None:
-        """The browser will complain so, and rightly."""
+    def expect_error(self, pattern: str) -> None:
+        """Ignore errors in the console that match ``pattern``."""
         self._expected.append(pattern)
 
-    def complaints(self) -> list[str]:
-        """What the browser complained of unexpectedly: errors, refused by policy, warnings."""
-        return [text for text in self._complaints if not any(re.search(pattern, text) for pattern in self._expected)]
+    def errors(self) -> list[str]:
+        """Unexpected errors and warnings in the console, such as violations of the content security policy."""
+        return [text for text in self._errors if not any(re.search(pattern, text) for pattern in self._expected)]
 
-    def _note(self, message: ConsoleMessage) -> None:
+    def _record(self, message: ConsoleMessage) -> None:
         if message.type in {"error", "warning", "assert"}:
-            self._complaints.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
+            self._errors.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
 
 
 @pytest.fixture
 async def open_dashboard(browser: Browser, deployment: Deployment, workspace: str) -> AsyncIterator[Any]:
-    """Opens dashboards of the test's workspace; at the end none may have had an error or broken the policy."""
+    """Opens dashboards of the test's workspace; fails the test if one has had an error."""
     opened: list[Dashboard] = []
     async with AsyncExitStack() as stack:
 
-        async def opening(query: str = "", *, url: str = "", prepare: Any = None, **options: Any) -> Dashboard:
-            """``url``: by another way than straight; ``prepare(page)`` is awaited before the page is opened."""
+        async def open_page(query: str = "", *, url: str = "", prepare: Any = None, **options: Any) -> Dashboard:
+            """``url``: of a proxy, instead of the api's; ``prepare(page)`` is awaited before the page is opened."""
             context = await browser.new_context(**options)
             stack.push_async_callback(context.close)
             dashboard = Dashboard(context, await context.new_page(), url or deployment.api.url, workspace)
@@ -134,5 +134,5 @@ async def open_dashboard(browser: Browser, deployment: Deployment, workspace: st
             await dashboard.open(query)
             return dashboard
 
-        yield opening
-    assert [complaint for dashboard in opened for complaint in dashboard.complaints()] == []
+        yield open_page
+    assert [error for dashboard in opened for error in dashboard.errors()] == []

@@ -18,7 +18,7 @@ Open = Callable[..., Awaitable[Any]]
 IS_LOADED = "image => image.complete && image.naturalWidth > 0"
 
 
-async def has_loaded(image: Locator) -> None:
+async def wait_until_loaded(image: Locator) -> None:
     """Wait until an image shows pixels."""
 
     async def loaded() -> bool:
@@ -39,27 +39,27 @@ async def test_a_dropped_photo_goes_from_pending_to_ready_without_a_reload(
         await dashboard.drop(tmp_path / "cat.jpg")
         await dashboard.card("cat.jpg", "pending").wait_for()
         await expect(dashboard.page.locator("#empty")).to_be_hidden()
-        await expect(dashboard.page.locator('.filter[data-status="pending"] .figure')).to_have_text("1")
+        await expect(dashboard.page.locator('.filter[data-status="pending"] .value')).to_have_text("1")
     finally:
         worker.start()
     card = dashboard.card("cat.jpg", "ready")
     await card.wait_for()
-    await has_loaded(card.locator("img.thumb"))
+    await wait_until_loaded(card.locator("img.thumb"))
     await expect(card).to_contain_text("1200 \u00d7 900")
     await expect(card).to_have_class("card has-blur has-thumb")
-    await expect(dashboard.page.locator('.filter[data-status="ready"] .figure')).to_have_text("1")
-    assert await dashboard.was_never_reloaded()
+    await expect(dashboard.page.locator('.filter[data-status="ready"] .value')).to_have_text("1")
+    assert await dashboard.was_not_reloaded()
 
 
-async def test_a_dropped_folder_is_uploaded_whole_but_for_hidden_files(open_dashboard: Open, tmp_path: Path) -> None:
-    album = tmp_path / "album"
-    (album / "inner").mkdir(parents=True)
+async def test_all_files_of_a_dropped_folder_but_hidden_ones_are_uploaded(open_dashboard: Open, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    (folder / "inner").mkdir(parents=True)
     for number in range(6):
-        (album / f"{number}.jpg").write_bytes(photo(60, 40, seed=number))
-    (album / "inner" / "deep.png").write_bytes(photo(50, 50, kind="PNG"))
-    (album / ".DS_Store").write_bytes(b"no photo")
+        (folder / f"{number}.jpg").write_bytes(photo(60, 40, seed=number))
+    (folder / "inner" / "deep.png").write_bytes(photo(50, 50, kind="PNG"))
+    (folder / ".DS_Store").write_bytes(b"not an image")
     dashboard = await open_dashboard()
-    await dashboard.drop(album)
+    await dashboard.drop(folder)
     await expect(dashboard.page.locator('.card[data-status="ready"]')).to_have_count(7, timeout=60_000)
     await dashboard.card("deep.png", "ready").wait_for()
     await expect(dashboard.page.locator("#uploads")).to_be_hidden()
@@ -67,8 +67,8 @@ async def test_a_dropped_folder_is_uploaded_whole_but_for_hidden_files(open_dash
 
 async def test_a_refused_file_stays_listed_with_its_reason_until_dismissed(open_dashboard: Open) -> None:
     dashboard = await open_dashboard()
-    dashboard.expect_complaint("status of 415")
-    await dashboard.choose(notes_txt=b"these are no pixels", cat_jpg=photo())
+    dashboard.expect_error("status of 415")
+    await dashboard.choose(notes_txt=b"not an image", cat_jpg=photo())
     refused = dashboard.page.locator(".upload.refused")
     await expect(refused).to_contain_text("notes.txt")
     await expect(refused).to_contain_text("415 Unsupported Media Type")
@@ -79,7 +79,7 @@ async def test_a_refused_file_stays_listed_with_its_reason_until_dismissed(open_
     await expect(dashboard.page.locator("#uploads")).to_be_hidden()
 
 
-async def test_a_failed_photo_says_why_and_what_to_do_and_offers_no_try_that_cannot_help(open_dashboard: Open) -> None:
+async def test_a_failed_photo_shows_the_reason_and_advice_and_no_useless_retry(open_dashboard: Open) -> None:
     dashboard = await open_dashboard()
     await dashboard.choose(torn_jpg=truncated_photo())
     card = dashboard.card("torn.jpg", "failed")
@@ -88,19 +88,19 @@ async def test_a_failed_photo_says_why_and_what_to_do_and_offers_no_try_that_can
     assert len(await card.locator(".reason span").inner_text()) > 10
     await card.get_by_role("button").click()
     detail = dashboard.page.locator("#detail")
-    await expect(detail.locator(".fault")).to_contain_text("unreadable")
-    await expect(detail.locator(".fault .advice")).to_contain_text("upload that")
+    await expect(detail.locator(".photo-error")).to_contain_text("unreadable")
+    await expect(detail.locator(".photo-error .advice")).to_contain_text("upload that")
     await expect(detail.locator(".events li", has_text="thumbnails.failed")).to_have_count(1)
     await expect(detail.get_by_role("button", name="Try again")).to_have_count(0)
 
 
-async def as_retryable(route: Route) -> None:
-    """The answer of the api, its failures of a kind that another try may help."""
+async def answer_as_retryable(route: Route) -> None:
+    """The answer of the api, but with an error code that can be retried."""
     answer = await route.fetch()
     await route.fulfill(response=answer, body=(await answer.text()).replace('"unreadable"', '"render_timeout"'))
 
 
-async def test_another_try_within_the_failed_filter_keeps_focus_and_arrows(
+async def test_a_retry_within_the_failed_filter_keeps_focus_and_arrow_keys(
     open_dashboard: Open, deployment: Deployment
 ) -> None:
     first = await open_dashboard()
@@ -111,7 +111,7 @@ async def test_another_try_within_the_failed_filter_keeps_focus_and_arrows(
     worker.stop()
     try:
         dashboard = await open_dashboard(
-            prepare=lambda page: page.route("**/photos?*", as_retryable), query="&status=failed"
+            prepare=lambda page: page.route("**/photos?*", answer_as_retryable), query="&status=failed"
         )
         await dashboard.card("b.jpg", "failed").get_by_role("button").click()
         detail = dashboard.page.locator("#detail")
@@ -140,14 +140,14 @@ async def test_two_pages_see_each_others_photos(open_dashboard: Open) -> None:
         for name in ("one.jpg", "other.jpg"):
             card = dashboard.card(name, "ready")
             await card.wait_for()
-            await has_loaded(card.locator("img.thumb"))
+            await wait_until_loaded(card.locator("img.thumb"))
 
 
-async def test_the_page_resumes_after_the_api_restarts_and_misses_nothing(
+async def test_the_page_resumes_after_an_api_restart_and_misses_no_event(
     open_dashboard: Open, deployment: Deployment
 ) -> None:
     dashboard = await open_dashboard()
-    dashboard.expect_complaint("WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
+    dashboard.expect_error("WebSocket connection to|ERR_CONNECTION_REFUSED|ERR_CONNECTION_RESET|ERR_EMPTY_RESPONSE")
     worker, api = deployment.workers[0], deployment.api
     worker.stop()
     try:
@@ -161,13 +161,13 @@ async def test_the_page_resumes_after_the_api_restarts_and_misses_nothing(
             api.start()
     lists: list[str] = []
     dashboard.page.on("request", lambda request: lists.append(request.url) if "limit=100" in request.url else None)
-    await dashboard.is_live()
+    await dashboard.wait_until_live()
     await dashboard.card("cat.jpg", "ready").wait_for()
-    assert lists == [], "what was missed came by the feed"
-    assert await dashboard.was_never_reloaded()
+    assert lists == [], "the missed events came by the feed"
+    assert await dashboard.was_not_reloaded()
 
 
-async def test_a_deleted_photo_vanishes_from_every_page(open_dashboard: Open) -> None:
+async def test_a_deleted_photo_disappears_from_every_page(open_dashboard: Open) -> None:
     one, other = await open_dashboard(), await open_dashboard()
     await one.choose(cat_jpg=photo(seed=1), dog_jpg=photo(seed=2))
     await one.card("cat.jpg", "ready").wait_for()
@@ -175,19 +175,19 @@ async def test_a_deleted_photo_vanishes_from_every_page(open_dashboard: Open) ->
     await one.card("cat.jpg").get_by_role("button").click()
     await one.page.get_by_role("button", name="Delete…").click()
     await expect(one.card("cat.jpg")).to_have_count(1)
-    await one.page.get_by_role("button", name="Delete for good").click()
+    await one.page.get_by_role("button", name="Delete permanently").click()
     for dashboard in (one, other):
         await expect(dashboard.page.locator("#detail")).to_be_hidden()
         await expect(dashboard.card("cat.jpg")).to_have_count(0)
         await dashboard.card("dog.jpg", "ready").wait_for()
 
 
-async def test_the_detail_names_every_rendition_and_links_the_original(open_dashboard: Open) -> None:
+async def test_the_detail_dialog_lists_every_rendition_and_links_the_original(open_dashboard: Open) -> None:
     dashboard = await open_dashboard()
     await dashboard.choose(cat_jpg=photo(1000, 500))
     await dashboard.card("cat.jpg", "ready").get_by_role("button").click()
     detail = dashboard.page.locator("#detail")
-    await has_loaded(detail.locator(".stage img"))
+    await wait_until_loaded(detail.locator(".preview img"))
     for name, size in (("small", "150 \u00d7 75"), ("medium", "400 \u00d7 200"), ("large", "800 \u00d7 400")):
         row = detail.locator(".renditions tr", has_text=name)
         await expect(row).to_contain_text(size)
@@ -201,7 +201,7 @@ async def test_the_detail_names_every_rendition_and_links_the_original(open_dash
     await expect(detail).to_be_hidden()
 
 
-async def test_the_keyboard_reaches_every_photo_and_comes_back_from_the_detail(open_dashboard: Open) -> None:
+async def test_the_keyboard_reaches_every_photo_and_returns_from_the_detail_dialog(open_dashboard: Open) -> None:
     dashboard = await open_dashboard()
     await dashboard.choose(a_jpg=photo(40, 40, seed=1), b_jpg=photo(40, 40, seed=2), c_jpg=photo(40, 40, seed=3))
     await expect(dashboard.page.locator('.card[data-status="ready"]')).to_have_count(3, timeout=60_000)
@@ -225,12 +225,12 @@ async def test_a_filter_shows_its_status_only_and_follows_the_feed(open_dashboar
     await expect(dashboard.cards).to_have_count(1)
     await dashboard.choose(rag_jpg=truncated_photo(seed=5), dog_jpg=photo(seed=5))
     await dashboard.card("rag.jpg", "failed").wait_for()
-    await expect(dashboard.page.locator('.filter[data-status="ready"] .figure')).to_have_text("2", timeout=60_000)
+    await expect(dashboard.page.locator('.filter[data-status="ready"] .value')).to_have_text("2", timeout=60_000)
     await expect(dashboard.cards).to_have_count(2)
     assert "status=failed" in dashboard.page.url
 
 
-async def test_names_are_text_whatever_they_hold(open_dashboard: Open) -> None:
+async def test_file_names_are_never_parsed_as_markup(open_dashboard: Open) -> None:
     dashboard = await open_dashboard()
     name = '<img src=x onerror="document.title=1">.jpg'
     await dashboard.page.set_input_files("#files", {"name": name, "mimeType": "image/jpeg", "buffer": photo()})
@@ -242,44 +242,44 @@ async def test_names_are_text_whatever_they_hold(open_dashboard: Open) -> None:
     assert await dashboard.page.title() != "1"
 
 
-async def test_a_lost_session_shows_how_to_sign_in_and_a_key_brings_the_page_back(open_dashboard: Open) -> None:
+async def test_a_page_whose_session_ended_asks_to_sign_in_and_reloads_with_a_key(open_dashboard: Open) -> None:
     dashboard = await open_dashboard()
-    dashboard.expect_complaint("status of 401|HTTP Authentication failed")
+    dashboard.expect_error("status of 401|HTTP Authentication failed")
     await dashboard.context.clear_cookies()
     await dashboard.page.locator('.filter[data-status="ready"]').click()
     await expect(dashboard.page.locator("#signed-out")).to_be_visible()
     await dashboard.page.get_by_label("Key").fill("no such key")
     await dashboard.page.get_by_role("button", name="Sign in").click()
-    await expect(dashboard.page.get_by_role("alert")).to_have_text("That key is not known here.")
+    await expect(dashboard.page.get_by_role("alert")).to_have_text("This key is not valid.")
     await dashboard.page.get_by_label("Key").fill(ADMIN_KEY)
     await dashboard.page.get_by_role("button", name="Sign in").click()
-    await dashboard.is_live()
+    await dashboard.wait_until_live()
     assert f"workspace={dashboard.workspace}" in dashboard.page.url
     assert ADMIN_KEY not in dashboard.page.url
 
 
-async def test_a_list_that_could_not_be_loaded_says_so_and_can_be_asked_for_again(open_dashboard: Open) -> None:
+async def test_a_list_that_could_not_be_loaded_shows_the_reason_and_can_be_retried(open_dashboard: Open) -> None:
     dashboard = await open_dashboard()
     await dashboard.choose(cat_jpg=photo())
     await dashboard.card("cat.jpg", "ready").wait_for()
-    dashboard.expect_complaint("status of 503")
+    dashboard.expect_error("status of 503")
     problem = '{"title": "Service Unavailable", "status": 503, "detail": "the database does not answer; try again"}'
     lists = "**/photos?*limit=100*"
     await dashboard.page.route(lists, lambda route: route.fulfill(status=503, body=problem))
     await dashboard.page.reload()
-    await expect(dashboard.page.locator("#sheet-note")).to_have_text("the database does not answer; try again")
+    await expect(dashboard.page.locator("#list-note")).to_have_text("the database does not answer; try again")
     await dashboard.page.unroute(lists)
     await dashboard.page.get_by_role("button", name="Try again").click()
     await dashboard.card("cat.jpg", "ready").wait_for()
-    await expect(dashboard.page.locator("#sheet-note")).to_have_text("")
+    await expect(dashboard.page.locator("#list-note")).to_have_text("")
 
 
 @pytest.mark.parametrize("width", [320, 390, 768, 1360])
-async def test_nothing_is_wider_than_the_screen(open_dashboard: Open, width: int) -> None:
+async def test_nothing_is_wider_than_the_viewport(open_dashboard: Open, width: int) -> None:
     dashboard = await open_dashboard(viewport={"width": width, "height": 800})
     is_wider = "document.documentElement.scrollWidth > document.documentElement.clientWidth"
     assert not await dashboard.page.evaluate(is_wider)
     await dashboard.choose(cat_jpg=photo())
     await dashboard.card("cat.jpg", "ready").get_by_role("button").click()
     assert not await dashboard.page.evaluate(is_wider)
-    await has_loaded(dashboard.page.locator("#detail .stage img"))
+    await wait_until_loaded(dashboard.page.locator("#detail .preview img"))

@@ -1,4 +1,4 @@
-"""Rules of the dashboard's parts, each alone: its modules in a real browser without a server, and its files as text."""
+"""Unit tests of the dashboard's modules, in a real browser without a server, and of its files as text."""
 
 import base64
 import json
@@ -22,7 +22,7 @@ AA: Final = 4.5
 
 @pytest.fixture
 async def modules(browser: Browser) -> AsyncIterator[Page]:
-    """A page from which the dashboard's modules can be imported; nothing else answers."""
+    """A page that can import the dashboard's modules and nothing else."""
     page = await browser.new_page()
 
     async def answer(route: Route) -> None:
@@ -39,7 +39,7 @@ async def modules(browser: Browser) -> AsyncIterator[Page]:
 
 
 def pixels(width: int, height: int, *, has_alpha: bool) -> bytes:
-    """Colour gradients, see-through towards the left if ``has_alpha``."""
+    """Colour gradients, transparent towards the left if ``has_alpha``."""
     return bytes(
         channel
         for y in range(height)
@@ -57,7 +57,7 @@ async def test_a_thumbhash_decodes_as_the_reference_does(modules: Page, size: tu
     width, height, rgba = reference.thumb_hash_to_rgba(thumbhash)
     decoded = await modules.evaluate(
         """async (text) => {
-            const { decodeThumbhash } = await import("/dashboard/thumbhash.js");
+            const { decodeThumbhash } = await import("/dashboard/photos/thumbhash.js");
             const picture = decodeThumbhash(text);
             return [picture.width, picture.height, [...picture.rgba]];
         }""",
@@ -69,10 +69,10 @@ async def test_a_thumbhash_decodes_as_the_reference_does(modules: Page, size: tu
 
 @pytest.mark.browser
 @pytest.mark.parametrize("text", ["", "!!", "AAAA", base64.b64encode(bytes(40)).decode(), "/" * 8])
-async def test_whatever_is_no_thumbhash_harms_nothing(modules: Page, text: str) -> None:
+async def test_an_invalid_thumbhash_is_ignored(modules: Page, text: str) -> None:
     decoded = await modules.evaluate(
         """async (text) => {
-            const { decodeThumbhash } = await import("/dashboard/thumbhash.js");
+            const { decodeThumbhash } = await import("/dashboard/photos/thumbhash.js");
             const picture = decodeThumbhash(text);
             return picture === null || (picture.width <= 32 && picture.height <= 32);
         }""",
@@ -88,23 +88,23 @@ HISTORY: Final = (
 )
 
 
-def photo_of(status: str, second: int) -> dict[str, Any]:
+def photo_json(status: str, second: int) -> dict[str, Any]:
     moment = "2026-01-01T00:00:0{}.000000Z"
     return {"id": "a", "thumbnail_status": status, "created_at": moment.format(0), "updated_at": moment.format(second)}
 
 
-async def shown_after(modules: Page, steps: list[dict[str, Any]]) -> list[str | None]:
-    """The statuses that an album shows after each feed message, question for a snapshot, or answer with one."""
+async def statuses_after(modules: Page, steps: list[dict[str, Any]]) -> list[str | None]:
+    """The photo's status in the store after each step: a feed message, a request for a snapshot, or its response."""
     shown: list[str | None] = await modules.evaluate(
         """async (steps) => {
-            const { Album } = await import("/dashboard/album.js");
-            const album = new Album(() => {});
-            let turn = 0;
+            const { PhotoStore } = await import("/dashboard/photos/photo_store.js");
+            const store = new PhotoStore(() => {});
+            let version = 0;
             return steps.map((step) => {
-                if (step.ask) turn = album.turn;
-                else if (step.event) album.takeMessage(step);
-                else album.takeSnapshot([step.photo], turn);
-                return album.get("a")?.photo.thumbnail_status ?? null;
+                if (step.ask) version = store.version;
+                else if (step.event) store.applyMessage(step);
+                else store.applySnapshot([step.photo], version);
+                return store.get("a")?.photo.thumbnail_status ?? null;
             });
         }""",
         steps,
@@ -113,49 +113,49 @@ async def shown_after(modules: Page, steps: list[dict[str, Any]]) -> list[str | 
 
 
 @pytest.mark.browser
-async def test_no_snapshot_overtakes_the_feed_and_no_message_downgrades_a_newer_snapshot(modules: Page) -> None:
-    messages = [{"event": event, "photo": photo_of(status, second)} for event, status, second in HISTORY]
+async def test_no_snapshot_overwrites_a_newer_message_and_no_message_a_newer_snapshot(modules: Page) -> None:
+    messages = [{"event": event, "photo": photo_json(status, second)} for event, status, second in HISTORY]
     for asked_at, answered_at, (_, status, second) in product(range(4), range(4), HISTORY):
         if answered_at < asked_at or second < asked_at:
-            continue  # an answer comes after its question, and is never older than it
+            continue  # a response comes after its request, and is never older
         steps: list[dict[str, Any]] = []
         for place in range(4):
-            steps += [{"ask": True}] * (place == asked_at) + [{"photo": photo_of(status, second)}] * (
+            steps += [{"ask": True}] * (place == asked_at) + [{"photo": photo_json(status, second)}] * (
                 place == answered_at
             )
             steps += messages[place : place + 1]
-        shown = await shown_after(modules, steps)
+        shown = await statuses_after(modules, steps)
         order = [None, "pending", "processing", "ready"]
         assert shown == sorted(shown, key=order.index), json.dumps(steps)
         assert shown[-1] == "ready", json.dumps(steps)
 
 
 @pytest.mark.browser
-async def test_of_two_states_of_the_same_moment_the_feed_is_right(modules: Page) -> None:
-    ready = {"event": "thumbnails.ready", "photo": photo_of("ready", 5)}
-    steps = [{"ask": True}, ready, {"photo": photo_of("processing", 5)}]
-    assert (await shown_after(modules, steps))[-1] == "ready"
+async def test_of_two_states_with_the_same_time_the_feed_wins(modules: Page) -> None:
+    ready = {"event": "thumbnails.ready", "photo": photo_json("ready", 5)}
+    steps = [{"ask": True}, ready, {"photo": photo_json("processing", 5)}]
+    assert (await statuses_after(modules, steps))[-1] == "ready"
 
 
 @pytest.mark.browser
 async def test_a_deleted_photo_never_comes_back(modules: Page) -> None:
-    late = [{"event": event, "photo": photo_of(status, second)} for event, status, second in HISTORY]
-    deleted = {"event": "photos.deleted", "photo": photo_of("ready", 3)}
-    for order in permutations([deleted, late[1], late[2], {"photo": photo_of("ready", 9)}]):
+    late = [{"event": event, "photo": photo_json(status, second)} for event, status, second in HISTORY]
+    deleted = {"event": "photos.deleted", "photo": photo_json("ready", 3)}
+    for order in permutations([deleted, late[1], late[2], {"photo": photo_json("ready", 9)}]):
         steps: list[dict[str, Any]] = [late[0], *order]
-        assert (await shown_after(modules, steps))[-1] is None, json.dumps(steps)
+        assert (await statuses_after(modules, steps))[-1] is None, json.dumps(steps)
 
 
 @pytest.mark.browser
-async def test_thousands_of_photos_keep_a_screenful_of_cards(modules: Page) -> None:
+async def test_only_the_cards_near_the_viewport_are_drawn(modules: Page) -> None:
     drawn = await modules.evaluate(
         """async () => {
-            document.body.innerHTML = "<section><ul id='sheet'></ul></section>";
-            const { Sheet } = await import("/dashboard/sheet.js");
-            const sheet = new Sheet(document.getElementById("sheet"), { onOpen() {}, onEnd() {} });
+            document.body.innerHTML = "<section><ul id='grid'></ul></section>";
+            const { VirtualGrid } = await import("/dashboard/photos/virtual_grid.js");
+            const grid = new VirtualGrid(document.getElementById("grid"), { onOpen() {}, onEnd() {} });
             const photo = { thumbnail_status: "ready", created_at: "2026-01-01T00:00:00Z", thumbnails: {} };
             const entry = (_, at) => ({ id: `p${at}`, photo: { ...photo, id: `p${at}` } });
-            sheet.show(Array.from({ length: 20000 }, entry), true);
+            grid.show(Array.from({ length: 20000 }, entry), true);
             const frames = () => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
             const counts = [];
             for (let step = 0; step <= 10; step += 1) {
@@ -173,23 +173,23 @@ async def test_thousands_of_photos_keep_a_screenful_of_cards(modules: Page) -> N
 
 
 @pytest.mark.browser
-async def test_every_code_of_a_failure_has_advice_and_another_try_only_where_the_same_file_may_pass(
+async def test_every_error_code_has_advice_and_a_retry_only_where_the_same_file_may_succeed(
     modules: Page,
 ) -> None:
     table: dict[str, dict[str, Any]] = await modules.evaluate(
-        """async () => (await import("/dashboard/wording.js")).FAILURES"""
+        """async () => (await import("/dashboard/photos/failures.js")).FAILURES"""
     )
     assert table.keys() == {code.value for code in FaultCode}
     assert all(each["advice"].endswith(".") for each in table.values())
-    may_pass = {code for code, each in table.items() if each["canRetry"]}
-    assert may_pass == {"original_missing", "render_timeout", "render_crashed", "storage_unavailable", "internal"}
+    retryable = {code for code, each in table.items() if each["canRetry"]}
+    assert retryable == {"original_missing", "render_timeout", "render_crashed", "storage_unavailable", "internal"}
 
 
 @pytest.mark.browser
-async def test_a_code_that_the_page_does_not_know_is_shown_all_the_same(modules: Page) -> None:
+async def test_an_unknown_error_code_is_shown_and_can_be_retried(modules: Page) -> None:
     shown = await modules.evaluate(
         """async () => {
-            const { failureOf } = await import("/dashboard/wording.js");
+            const { failureOf } = await import("/dashboard/photos/failures.js");
             const errors = [{ code: "melted", message: "too hot" }, null, { code: "constructor" }];
             return errors.map((error) => failureOf({ error }));
         }"""
@@ -199,10 +199,10 @@ async def test_a_code_that_the_page_does_not_know_is_shown_all_the_same(modules:
 
 
 @pytest.mark.browser
-async def test_the_age_beside_a_status_counts_from_when_the_photo_entered_it(modules: Page) -> None:
+async def test_the_age_on_a_card_is_the_time_since_the_last_change_of_status(modules: Page) -> None:
     shown = await modules.evaluate(
         """async () => {
-            const { Card } = await import("/dashboard/card.js");
+            const { Card } = await import("/dashboard/photos/card.js");
             const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
             const card = new Card("a", () => {});
             return ["processing", "ready"].map((status) => {
@@ -216,8 +216,8 @@ async def test_the_age_beside_a_status_counts_from_when_the_photo_entered_it(mod
 
 
 def tokens(scheme: str) -> dict[str, str]:
-    """The colours of a scheme, from tokens.css."""
-    light, dark = (DASHBOARD / "tokens.css").read_text().split("@media (prefers-color-scheme: dark)")
+    """The colours of a scheme, from css/tokens.css."""
+    light, dark = (DASHBOARD / "css/tokens.css").read_text().split("@media (prefers-color-scheme: dark)")
     read = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light))
     return read if scheme == "light" else read | dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark))
 
@@ -235,14 +235,14 @@ def contrast(one: str, other: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("text", ["ink", "muted", "pending", "processing", "ready", "failed"])
-@pytest.mark.parametrize("ground", ["ground", "raised", "sunk"])
-def test_every_text_has_contrast_enough_on_every_ground(scheme: str, text: str, ground: str) -> None:
+@pytest.mark.parametrize("text", ["text", "muted", "pending", "processing", "ready", "failed"])
+@pytest.mark.parametrize("background", ["background", "surface", "inset"])
+def test_every_text_has_enough_contrast_on_every_background(scheme: str, text: str, background: str) -> None:
     colours = tokens(scheme)
-    assert contrast(colours[text], colours[ground]) >= AA
+    assert contrast(colours[text], colours[background]) >= AA
 
 
-def test_the_page_needs_nothing_that_its_policy_forbids() -> None:
+def test_the_page_uses_nothing_that_its_content_security_policy_forbids() -> None:
     page = (DASHBOARD / "index.html").read_text()
     assert not re.search(r"<style|\sstyle=|\son[a-z]+=|<script(?![^>]*\ssrc=)", page)
     for file in DASHBOARD.rglob("*.*"):

@@ -1,4 +1,4 @@
-"""The dashboard while something is away: the server, the network, a part of the pipeline."""
+"""The dashboard while the server, the network or a component of the pipeline does not work."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,24 +15,24 @@ pytestmark = pytest.mark.browser
 
 Open = Callable[..., Awaitable[Any]]
 
-CONNECTION_FAULTS = "WebSocket connection to|ERR_CONNECTION|ERR_EMPTY_RESPONSE|ERR_TIMED_OUT|status of 50[0-9]"
+CONNECTION_ERRORS = "WebSocket connection to|ERR_CONNECTION|ERR_EMPTY_RESPONSE|ERR_TIMED_OUT|status of 50[0-9]"
 
 
 def port_of(deployment: Deployment) -> int:
     return int(deployment.api.url.rpartition(":")[2])
 
 
-def many(count: int) -> dict[str, bytes]:
+def photo_files(count: int) -> dict[str, bytes]:
     return {f"{number:02}_jpg": photo(600, 400, seed=number) for number in range(count)}
 
 
-async def test_uploads_outlive_a_restart_of_the_api_and_each_becomes_one_photo(
+async def test_uploads_continue_after_an_api_restart_and_each_gives_one_photo(
     open_dashboard: Open, deployment: Deployment
 ) -> None:
     dashboard = await open_dashboard()
-    dashboard.expect_complaint(CONNECTION_FAULTS)
+    dashboard.expect_error(CONNECTION_ERRORS)
     page = dashboard.page
-    await dashboard.choose(**many(16))
+    await dashboard.choose(**photo_files(16))
     await expect(dashboard.page.locator("#uploads-title")).to_contain_text("of 16 photos done")
     deployment.api.kill()
     try:
@@ -40,19 +40,17 @@ async def test_uploads_outlive_a_restart_of_the_api_and_each_becomes_one_photo(
         await expect(page.get_by_role("button", name="Cancel the rest")).to_be_visible()
     finally:
         deployment.api.start()
-    await expect(page.locator('.filter[data-status="ready"] .figure')).to_have_text("16", timeout=60_000)
+    await expect(page.locator('.filter[data-status="ready"] .value')).to_have_text("16", timeout=60_000)
     await expect(page.locator("#uploads")).to_be_hidden()
-    await expect(page.locator(".filter .figure").first).to_have_text("16")
+    await expect(page.locator(".filter .value").first).to_have_text("16")
 
 
-async def test_uploads_that_wait_for_the_server_can_be_cancelled_one_or_all(
-    open_dashboard: Open, deployment: Deployment
-) -> None:
+async def test_uploads_that_wait_for_the_server_can_be_cancelled(open_dashboard: Open, deployment: Deployment) -> None:
     dashboard = await open_dashboard()
-    dashboard.expect_complaint(CONNECTION_FAULTS)
+    dashboard.expect_error(CONNECTION_ERRORS)
     page = dashboard.page
     await page.route("**/photos", lambda route: route.abort("connectionrefused"))
-    await dashboard.choose(**many(3))
+    await dashboard.choose(**photo_files(3))
     await expect(page.locator("#uploads-title")).to_contain_text("0 of 3 photos done")
     await page.locator(".upload").filter(has_text="01.jpg").get_by_role("button").click()
     await expect(page.locator("#uploads-title")).to_contain_text("0 of 2 photos done")
@@ -64,9 +62,9 @@ async def test_uploads_that_wait_for_the_server_can_be_cancelled_one_or_all(
     await expect(dashboard.cards).to_have_count(1)
 
 
-async def test_one_file_that_never_gets_through_holds_up_no_other(open_dashboard: Open) -> None:
+async def test_one_file_that_always_fails_does_not_block_the_others(open_dashboard: Open) -> None:
     dashboard = await open_dashboard()
-    dashboard.expect_complaint(CONNECTION_FAULTS)
+    dashboard.expect_error(CONNECTION_ERRORS)
     page = dashboard.page
 
     keys: list[str] = []
@@ -76,16 +74,16 @@ async def test_one_file_that_never_gets_through_holds_up_no_other(open_dashboard
         await (route.abort("connectionreset") if keys[-1] == keys[0] else route.continue_())
 
     await page.route("**/photos", refuse_the_first)
-    await dashboard.choose(bad_jpg=photo(), **many(6))
-    await expect(page.locator('.filter[data-status="ready"] .figure')).to_have_text("6", timeout=60_000)
+    await dashboard.choose(bad_jpg=photo(), **photo_files(6))
+    await expect(page.locator('.filter[data-status="ready"] .value')).to_have_text("6", timeout=60_000)
     await expect(page.locator(".upload")).to_have_count(1)
     await expect(page.locator(".upload")).to_contain_text("bad.jpg")
     await page.get_by_role("button", name="Cancel the rest").click()
 
 
-async def test_a_fault_of_the_server_for_one_file_is_not_sent_for_ever(open_dashboard: Open) -> None:
+async def test_a_file_that_causes_server_errors_is_not_retried_forever(open_dashboard: Open) -> None:
     dashboard = await open_dashboard(prepare=lambda page: page.clock.install())
-    dashboard.expect_complaint(CONNECTION_FAULTS)
+    dashboard.expect_error(CONNECTION_ERRORS)
     page = dashboard.page
     body = '{"title": "Internal Server Error", "status": 500, "detail": "it is logged as 17"}'
     await page.route("**/photos", lambda route: route.fulfill(status=500, body=body))
@@ -100,7 +98,7 @@ async def test_a_fault_of_the_server_for_one_file_is_not_sent_for_ever(open_dash
     await dashboard.card("bad.jpg", "ready").wait_for()
 
 
-async def test_a_silent_network_is_noticed_and_nothing_is_missed_when_it_speaks_again(
+async def test_a_silent_network_is_detected_and_no_event_is_missed_when_it_recovers(
     open_dashboard: Open, deployment: Deployment
 ) -> None:
     async def with_clock(page: Page) -> None:
@@ -108,24 +106,24 @@ async def test_a_silent_network_is_noticed_and_nothing_is_missed_when_it_speaks_
 
     with TcpProxy(port_of(deployment)) as proxy:
         dashboard = await open_dashboard(url=f"http://127.0.0.1:{proxy.port}", prepare=with_clock)
-        dashboard.expect_complaint(CONNECTION_FAULTS)
+        dashboard.expect_error(CONNECTION_ERRORS)
         page, other = dashboard.page, await open_dashboard()
         proxy.freeze()
         await page.clock.fast_forward(12_000)
         await expect(page.locator("#connection")).to_have_attribute("data-state", "waiting")
         await expect(page.locator("#connection")).to_contain_text("no answer from the server for 1")
         await expect(page.locator("#connection")).to_contain_text("trying again")
-        await expect(page.locator("#panel")).to_have_class("panel is-old")
+        await expect(page.locator("#stats")).to_have_class("stats is-stale")
         await other.choose(cat_jpg=photo())
         await other.card("cat.jpg", "ready").wait_for()
         proxy.reopen()
         await page.clock.fast_forward(11_000)
-        await dashboard.is_live()
+        await dashboard.wait_until_live()
         await dashboard.card("cat.jpg", "ready").wait_for()
-        assert await dashboard.was_never_reloaded()
+        assert await dashboard.was_not_reloaded()
 
 
-async def test_a_worker_that_does_nothing_is_told_and_so_is_its_return(
+async def test_a_worker_that_stops_working_is_shown_and_so_is_its_recovery(
     open_dashboard: Open, deployment: Deployment
 ) -> None:
     dashboard = await open_dashboard()
@@ -141,9 +139,9 @@ async def test_a_worker_that_does_nothing_is_told_and_so_is_its_return(
     await expect(page.locator("#connection-text")).to_have_text("live")
 
 
-async def test_a_link_to_a_photo_that_is_gone_says_so(open_dashboard: Open) -> None:
+async def test_a_link_to_a_deleted_photo_says_so(open_dashboard: Open) -> None:
     dashboard = await open_dashboard("&photo=0198f0c2-6f3e-7b1a-9c55-3d2f8e4a1b07")
-    dashboard.expect_complaint("status of 404")
+    dashboard.expect_error("status of 404")
     notice = dashboard.page.locator("#notice")
     await expect(notice).to_contain_text("it was deleted")
     assert "photo=" not in dashboard.page.url
@@ -151,7 +149,7 @@ async def test_a_link_to_a_photo_that_is_gone_says_so(open_dashboard: Open) -> N
     await expect(notice).to_be_hidden()
 
 
-async def test_a_link_that_cannot_be_opened_now_may_be_tried_again(open_dashboard: Open, workspace: str) -> None:
+async def test_a_link_that_could_not_be_loaded_can_be_retried(open_dashboard: Open, workspace: str) -> None:
     first = await open_dashboard()
     await first.choose(cat_jpg=photo())
     await first.card("cat.jpg", "ready").get_by_role("button").click()
@@ -161,7 +159,7 @@ async def test_a_link_that_cannot_be_opened_now_may_be_tried_again(open_dashboar
         f"&photo={photo_id}",
         prepare=lambda page: page.route(f"**/photos/{photo_id}", lambda route: route.fulfill(status=503, body=body)),
     )
-    dashboard.expect_complaint("status of 503")
+    dashboard.expect_error("status of 503")
     notice = dashboard.page.locator("#notice")
     await expect(notice).to_contain_text("the database does not answer")
     await dashboard.page.unroute(f"**/photos/{photo_id}")

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from deployment import Deployment
-from scene import PATIENTLY, Scene, account_for
-from surroundings import Place, place_of
+from fault_run import FAULT_MARKS, FaultRun, run_fault
+from proxied_servers import Servers, servers_of
 
-pytestmark = [pytest.mark.faults, *PATIENTLY]
+pytestmark = [pytest.mark.faults, *FAULT_MARKS]
 
 DISK_BYTES = 24 * 1024 * 1024
 
@@ -47,17 +47,17 @@ async def test_every_photo_is_accounted_for_when_the_database_has_no_room(apache
         log_format="logfmt",
     )
 
-    async def disk_full(scene: Scene[Place]) -> None:
+    async def disk_full(run: FaultRun[Servers]) -> None:
         filler = small_disk / "filler"
-        await scene.do(_fill, filler)
+        await run.do(_fill, filler)
         await asyncio.sleep(15)
-        assert await scene.do(_is_full, small_disk)
-        await scene.do(filler.unlink)
+        assert await run.do(_is_full, small_disk)
+        await run.do(filler.unlink)
 
     deployment.start()
     try:
-        place = place_of(deployment, fresh_folder / "data" / "storage")
-        findings = await account_for("disk full for SQLite", disk_full, place, seconds=10, photos=60)
+        servers = servers_of(deployment, fresh_folder / "data" / "storage")
+        findings = await run_fault("disk full for SQLite", disk_full, servers, seconds=10, photos=60)
     finally:
         deployment.stop()
     assert "waits for the database" in deployment.api.log_file.read_text()

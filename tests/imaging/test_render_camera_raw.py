@@ -10,7 +10,7 @@ from PIL import Image
 
 from imaging.formats import RAW, read_header
 from pictures import encoded, orientation_exif, written
-from quarters import COLOURS, assert_near, colours_of, quarters, shown
+from quadrants import COLOURS, assert_near, colours_of, quadrants, rendered_image
 from schemas.faults import UnsupportedFormat
 
 #: px
@@ -18,7 +18,7 @@ PREVIEW = (480, 320)
 
 
 def preview(**options: object) -> bytes:
-    return encoded(quarters().resize(PREVIEW, Image.Resampling.NEAREST), "JPEG", quality=95, subsampling=0, **options)
+    return encoded(quadrants().resize(PREVIEW, Image.Resampling.NEAREST), "JPEG", quality=95, subsampling=0, **options)
 
 
 def dng(jpeg: bytes | None, *, orientation: int = 1) -> bytes:
@@ -66,7 +66,7 @@ def test_the_largest_preview_of_a_raw_file_is_shown(make: object) -> None:
     assert callable(make)
     thumbnail = encoded(Image.new("RGB", (240, 160)), "JPEG")
     for content in (make(preview()), make(preview()) + thumbnail):
-        image = shown(content)
+        image = rendered_image(content)
         assert image.size == PREVIEW
         assert_near(colours_of(image.resize((120, 80))), COLOURS, 4)
 
@@ -74,17 +74,17 @@ def test_the_largest_preview_of_a_raw_file_is_shown(make: object) -> None:
 @pytest.mark.parametrize("make", [dng, orf], ids=["DNG", "ORF"])
 def test_a_preview_is_turned_as_its_raw_file_says(make: object) -> None:
     assert callable(make)
-    stored = quarters().transpose(Image.Transpose.ROTATE_90).resize((320, 480), Image.Resampling.NEAREST)
+    stored = quadrants().transpose(Image.Transpose.ROTATE_90).resize((320, 480), Image.Resampling.NEAREST)
     if make is dng:
         stored = stored.resize(PREVIEW, Image.Resampling.NEAREST)
-    image = shown(make(encoded(stored, "JPEG", quality=95, subsampling=0), orientation=6))
+    image = rendered_image(make(encoded(stored, "JPEG", quality=95, subsampling=0), orientation=6))
     assert image.size == (stored.height, stored.width)
     assert_near(colours_of(image.resize((120, 80))), COLOURS, 4)
 
 
 def test_a_preview_is_turned_once_where_both_say_so() -> None:
     jpeg = preview(exif=orientation_exif(3))
-    image = shown(dng(jpeg, orientation=3))
+    image = rendered_image(dng(jpeg, orientation=3))
     assert_near(colours_of(image.resize((120, 80))), COLOURS[::-1], 4)
 
 
@@ -96,4 +96,4 @@ def test_the_api_knows_the_size_of_the_preview_without_a_decoder(tmp_path: objec
 @pytest.mark.parametrize("content", [dng(None), raf(b""), b"\0\0\0\x18ftypcrx " + b"\0" * 9], ids=["DNG", "RAF", "CR3"])
 def test_a_raw_file_without_a_preview_is_refused_by_name(content: bytes) -> None:
     with pytest.raises(UnsupportedFormat, match="camera raw"):
-        shown(content)
+        rendered_image(content)

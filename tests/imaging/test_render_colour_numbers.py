@@ -7,7 +7,7 @@ from PIL import Image
 
 from avif_files import avif_of, with_colours
 from pictures import encoded, png_chunk, swapped_profile
-from quarters import assert_near, shown
+from quadrants import assert_near, rendered_image
 
 #: Of a grey ramp, and of some colours.
 GREYS = (16, 64, 128, 148, 180, 208)
@@ -42,7 +42,7 @@ def patches() -> Image.Image:
 
 
 def assert_seen(content: bytes, expected: Seen, tolerance: int) -> None:
-    image = shown(content).convert("RGB")
+    image = rendered_image(content).convert("RGB")
     places = range(_PATCH_PX // 2, image.width, _PATCH_PX)
     wanted = [*((grey, grey, grey) for grey in expected[0]), *expected[1]]
     assert_near([image.getpixel((x, _PATCH_PX // 2)) for x in places], wanted, tolerance)
@@ -121,4 +121,4 @@ def test_an_embedded_profile_outranks_gamma_and_cicp_outranks_the_profile() -> N
 def test_gamma_counts_for_grey_palettes_and_alpha_too(mode: str) -> None:
     even = Image.new("RGB", (20, 20), (128, 128, 128))
     grey = even.quantize(2) if mode == "P" else even.convert(mode)
-    assert shown(png(grey, gama(100_000))).convert("RGB").getpixel((9, 9)) == (188, 188, 188)
+    assert rendered_image(png(grey, gama(100_000))).convert("RGB").getpixel((9, 9)) == (188, 188, 188)

@@ -12,7 +12,7 @@ from avif_files import avif_of, clap, with_colours, with_property, with_two_asso
 from imaging.formats import CAN_READ_JXL
 from jxl_files import animated_jxl, cmyk_jxl, jxl_with_associated_alpha
 from pictures import encoded, orientation_exif, png_chunk
-from quarters import COLOURS, SIZE, assert_near, assert_quarters, colours_of, quarters, shown
+from quadrants import COLOURS, SIZE, assert_near, assert_quadrants, colours_of, quadrants, rendered_image
 from schemas.faults import Unreadable, UnsupportedFormat
 
 needs_jxl = pytest.mark.skipif(not CAN_READ_JXL, reason="no JPEG XL decoder for this machine")
@@ -39,7 +39,7 @@ def test_the_one_transparent_grey_of_a_png_is_transparent_at_every_depth(depth: 
     most = 2**depth - 1
     levels = data.draw(some.lists(some.integers(0, most), min_size=1, max_size=9))
     level = data.draw(some.sampled_from(levels) | some.integers(0, most))
-    image = shown(png(depth, levels, (b"tRNS", struct.pack(">H", level)))).convert("RGBA")
+    image = rendered_image(png(depth, levels, (b"tRNS", struct.pack(">H", level)))).convert("RGBA")
     seen = [image.getpixel((x, 0)) for x in range(len(levels))]
     for pixel, sample in zip(seen, levels, strict=True):
         assert isinstance(pixel, tuple)
@@ -54,7 +54,7 @@ def test_the_one_transparent_colour_of_a_png_is_transparent_at_every_depth(depth
     colours = data.draw(some.lists(some.tuples(channel, channel, channel), min_size=1, max_size=5))
     near = (colours[0][0], colours[0][1], colours[0][2] ^ 1)  # the same in its high bytes
     samples = [sample for colour in [*colours, near] for sample in colour]
-    image = shown(png(depth, samples, (b"tRNS", struct.pack(">3H", *colours[0])), channels=3)).convert("RGBA")
+    image = rendered_image(png(depth, samples, (b"tRNS", struct.pack(">3H", *colours[0])), channels=3)).convert("RGBA")
     alphas = [image.getchannel("A").getpixel((x, 0)) for x in range(len(colours) + 1)]
     assert alphas == [0 if colour == colours[0] else 255 for colour in [*colours, near]]
 
@@ -67,14 +67,14 @@ def test_a_broken_ancillary_chunk_of_a_png_does_not_matter(name: bytes, breakage
     chunk = bytearray(png_chunk(name, {"checksum": b"key\0value", "empty": b"", "nonsense": b"\xff" * 5}[breakage]))
     if breakage == "checksum":
         chunk[-1] ^= 1
-    assert_quarters(shown(with_chunk(encoded(quarters(), "PNG"), bytes(chunk))))
+    assert_quadrants(rendered_image(with_chunk(encoded(quadrants(), "PNG"), bytes(chunk))))
 
 
 def test_a_png_without_its_end_is_whole_while_its_rows_are() -> None:
-    content = encoded(quarters(), "PNG")
+    content = encoded(quadrants(), "PNG")
     assert content[-8:-4] == b"IEND"
     for missing in range(1, 13):
-        assert_quarters(shown(content[:-missing]))
+        assert_quadrants(rendered_image(content[:-missing]))
 
 
 def test_a_png_whose_pixels_are_broken_or_missing_stays_unreadable() -> None:
@@ -83,7 +83,7 @@ def test_a_png_whose_pixels_are_broken_or_missing_stays_unreadable() -> None:
     broken[len(content) // 2] ^= 1
     for damaged in (bytes(broken), content[: len(content) // 2]):
         with pytest.raises(Unreadable):
-            shown(damaged)
+            rendered_image(damaged)
 
 
 def test_what_the_first_frame_of_a_gif_leaves_free_is_transparent() -> None:
@@ -92,72 +92,72 @@ def test_what_the_first_frame_of_a_gif_leaves_free_is_transparent() -> None:
     content = bytearray(frame)
     content[6:10] = struct.pack("<HH", 100, 80)
     content[descriptor + 1 : descriptor + 5] = struct.pack("<HH", 10, 20)
-    image = shown(bytes(content))
+    image = rendered_image(bytes(content))
     assert image.size == (100, 80)
     places = ((11, 21), (49, 49), (5, 5), (60, 60), (30, 10))
     assert [image.getpixel(place) for place in places] == [(255, 0, 0, 255)] * 2 + [(0, 0, 0, 0)] * 3
 
 
 def test_a_gif_that_is_cut_behind_its_pixels_is_whole_and_one_that_is_cut_before_is_not() -> None:
-    content = encoded(quarters().quantize(8), "GIF")
+    content = encoded(quadrants().quantize(8), "GIF")
     for missing in (1, 2, 3):
-        assert_quarters(shown(content[:-missing]), tolerance=6)
+        assert_quadrants(rendered_image(content[:-missing]), tolerance=6)
     noise = encoded(Image.effect_noise((100, 80), 80), "GIF")
     for missing in (8, 40, len(noise) // 2):
         with pytest.raises(Unreadable):
-            shown(noise[:-missing])
+            rendered_image(noise[:-missing])
 
 
 @pytest.mark.parametrize(("kind", "option"), [("JPEG", "xmp"), ("PNG", "xmp"), ("WEBP", "xmp"), ("TIFF", "tiffinfo")])
 def test_xmp_alone_turns_nothing(kind: str, option: str) -> None:
     if kind == "TIFF":
-        content = encoded(quarters(), kind, tiffinfo={700: XMP_6})
+        content = encoded(quadrants(), kind, tiffinfo={700: XMP_6})
     elif kind == "PNG":
         text = b"XML:com.adobe.xmp\0\0\0\0\0" + XMP_6
-        content = with_chunk(encoded(quarters(), kind), png_chunk(b"iTXt", text))
+        content = with_chunk(encoded(quadrants(), kind), png_chunk(b"iTXt", text))
     else:
-        content = encoded(quarters(), kind, **{option: XMP_6}, quality=95)
-    assert_quarters(shown(content), tolerance=12)
+        content = encoded(quadrants(), kind, **{option: XMP_6}, quality=95)
+    assert_quadrants(rendered_image(content), tolerance=12)
 
 
 def test_exif_turns_a_webp() -> None:
-    stored = quarters().transpose(Image.Transpose.ROTATE_90)
+    stored = quadrants().transpose(Image.Transpose.ROTATE_90)
     content = encoded(stored, "WEBP", lossless=True, exif=orientation_exif(6))
-    assert_quarters(shown(content))
+    assert_quadrants(rendered_image(content))
 
 
 @needs_jxl
 def test_of_an_animated_jpeg_xl_the_first_frame_counts() -> None:
-    frames = [quarters(), Image.new("RGB", SIZE, (9, 9, 9)), quarters().transpose(Image.Transpose.ROTATE_180)]
-    assert_quarters(shown(animated_jxl(frames)))
+    frames = [quadrants(), Image.new("RGB", SIZE, (9, 9, 9)), quadrants().transpose(Image.Transpose.ROTATE_180)]
+    assert_quadrants(rendered_image(animated_jxl(frames)))
 
 
 @needs_jxl
 def test_of_an_animated_jpeg_xl_with_alpha_the_first_frame_counts() -> None:
-    frames = [quarters(has_alpha=True), Image.new("RGBA", SIZE, (9, 9, 9, 9))]
-    assert_quarters(shown(animated_jxl(frames)), has_alpha=True)
+    frames = [quadrants(has_alpha=True), Image.new("RGBA", SIZE, (9, 9, 9, 9))]
+    assert_quadrants(rendered_image(animated_jxl(frames)), has_alpha=True)
 
 
 @needs_jxl
 def test_colours_of_a_jpeg_xl_that_are_multiplied_by_alpha_come_out_as_bright_as_they_were() -> None:
-    assert_quarters(shown(jxl_with_associated_alpha(quarters(has_alpha=True))), has_alpha=True, tolerance=4)
+    assert_quadrants(rendered_image(jxl_with_associated_alpha(quadrants(has_alpha=True))), has_alpha=True, tolerance=4)
 
 
 @needs_jxl
 def test_a_jpeg_xl_of_inks_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedFormat, match="CMYK"):
-        shown(cmyk_jxl(quarters(has_alpha=True)))
+        rendered_image(cmyk_jxl(quadrants(has_alpha=True)))
 
 
 def test_an_avif_with_two_association_boxes_keeps_its_alpha() -> None:
-    content = with_two_association_boxes(avif_of(quarters(has_alpha=True)))
+    content = with_two_association_boxes(avif_of(quadrants(has_alpha=True)))
     assert content.count(b"ipma") == 2
-    assert_quarters(shown(content), has_alpha=True, tolerance=4)
+    assert_quadrants(rendered_image(content), has_alpha=True, tolerance=4)
 
 
 def test_colours_of_no_item_say_nothing_of_an_avif() -> None:
     other = b"\0\0\0\x13colrnclx" + struct.pack(">HHHB", 9, 16, 9, 0x80)
-    assert_quarters(shown(with_property(avif_of(quarters()), other, is_of_the_image=False)), tolerance=4)
+    assert_quadrants(rendered_image(with_property(avif_of(quadrants()), other, is_of_the_image=False)), tolerance=4)
 
 
 @pytest.mark.parametrize("range_", ["full", "limited"])
@@ -165,14 +165,14 @@ def test_colours_of_no_item_say_nothing_of_an_avif() -> None:
 def test_black_and_white_of_an_avif_without_colr_are_black_and_white(range_: str, subsampling: str) -> None:
     image = Image.new("RGB", SIZE, (255, 255, 255))
     image.paste((0, 0, 0), (0, 0, 60, 80))
-    shows = shown(without_colours(avif_of(image, range=range_, subsampling=subsampling)))
+    shows = rendered_image(without_colours(avif_of(image, range=range_, subsampling=subsampling)))
     assert_near([shows.getpixel((10, 10)), shows.getpixel((110, 70))], [(0, 0, 0), (255, 255, 255)], 2)
 
 
 @pytest.mark.parametrize("matrix", [10, 13, 14])
 def test_an_avif_of_an_unknown_matrix_is_refused_by_name(matrix: int) -> None:
     with pytest.raises(UnsupportedFormat, match=f"matrix {matrix}"):
-        shown(with_colours(avif_of(quarters()), 1, 13, matrix))
+        rendered_image(with_colours(avif_of(quadrants()), 1, 13, matrix))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_an_avif_of_an_unknown_matrix_is_refused_by_name(matrix: int) -> None:
     ],
 )
 def test_an_avif_is_cropped_where_chromium_crops_it(box: bytes, size: tuple[int, int]) -> None:
-    image = shown(with_property(avif_of(quarters()), box))
+    image = rendered_image(with_property(avif_of(quadrants()), box))
     assert image.size == size
     assert_near([image.convert("RGB").getpixel((10, 10))], COLOURS[:1], 4)
     assert_near([colours_of(image)[1][:3]] if size == SIZE else COLOURS[1:2], COLOURS[1:2], 4)

@@ -11,7 +11,7 @@ from hypothesis import strategies as some
 from PIL import Image, ImageDraw
 
 from pictures import encoded
-from quarters import COLOURS, SIZE, assert_near, assert_quarters, colours_of, quarters, shown
+from quadrants import COLOURS, SIZE, assert_near, assert_quadrants, colours_of, quadrants, rendered_image
 from schemas.faults import Unreadable, UnsupportedFormat
 from tiff_files import bare_tiff, packed_tiff, samples_of, subsampled_tiff, tiff_of
 
@@ -52,22 +52,22 @@ def test_samples_of_every_type_order_and_layout_show_the_same(
         bigtiff=is_big,
         **({"tile": (32, 32)} if is_tiled else {"rowsperstrip": 25}),
     )
-    assert_quarters(shown(content), has_alpha=extra is not None, is_grey=photometric in GREY, tolerance=4)
+    assert_quadrants(rendered_image(content), has_alpha=extra is not None, is_grey=photometric in GREY, tolerance=4)
 
 
 @pytest.mark.parametrize("kind", ["u1", "u2"])
 def test_planes_of_grey_and_alpha_are_grey_with_its_alpha(kind: str) -> None:
     content = tiff_of("minisblack", kind, extra="unassalpha", is_planar=True)
-    assert_quarters(shown(content), has_alpha=True, is_grey=True)
+    assert_quadrants(rendered_image(content), has_alpha=True, is_grey=True)
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])
 def test_planes_of_16_bits_are_no_noise(compression: str | None) -> None:
-    assert_quarters(shown(tiff_of("rgb", "u2", is_planar=True, compression=compression)))
+    assert_quadrants(rendered_image(tiff_of("rgb", "u2", is_planar=True, compression=compression)))
 
 
 def test_grey_of_16_bits_whose_white_is_zero_is_no_negative() -> None:
-    assert_quarters(shown(tiff_of("miniswhite", "u2")), is_grey=True)
+    assert_quadrants(rendered_image(tiff_of("miniswhite", "u2")), is_grey=True)
 
 
 @pytest.mark.parametrize("bits", [2, 4, 6, 10, 12, 14])
@@ -75,13 +75,13 @@ def test_grey_of_16_bits_whose_white_is_zero_is_no_negative() -> None:
 @pytest.mark.parametrize("photometric", ["minisblack", "rgb"])
 def test_packed_samples_are_read(photometric: str, bits: int, order: str) -> None:
     step = 255 // (2**bits - 1)
-    shows = shown(packed_tiff(photometric, bits, order))
-    assert_quarters(shows, is_grey=photometric == "minisblack", tolerance=max(2, step))
+    shows = rendered_image(packed_tiff(photometric, bits, order))
+    assert_quadrants(shows, is_grey=photometric == "minisblack", tolerance=max(2, step))
 
 
 @pytest.mark.parametrize("subsampling", [(1, 1), (2, 1), (1, 2), (2, 2), (4, 1)])
 def test_uncompressed_ycbcr_is_read_with_every_subsampling(subsampling: tuple[int, int]) -> None:
-    assert_quarters(shown(subsampled_tiff(*subsampling)))
+    assert_quadrants(rendered_image(subsampled_tiff(*subsampling)))
 
 
 @pytest.mark.parametrize("kind", ["u2", "f4"])
@@ -100,7 +100,7 @@ def test_deep_lab_is_read_as_libvips_reads_it(kind: str) -> None:
     scaled = (whole_numbers if kind == "u2" else pixels).astype(kind)
     file = BytesIO()
     tifffile.imwrite(file, scaled, photometric="cielab", metadata=None)
-    assert_quarters(shown(file.getvalue()), tolerance=6)
+    assert_quadrants(rendered_image(file.getvalue()), tolerance=6)
 
 
 def test_a_few_whole_numbers_in_a_wide_type_are_taken_for_what_they_are() -> None:
@@ -108,7 +108,7 @@ def test_a_few_whole_numbers_in_a_wide_type_are_taken_for_what_they_are() -> Non
         file = BytesIO()
         grey = samples_of("minisblack")[..., 0].astype("u4") * (white // 255)
         tifffile.imwrite(file, grey, photometric="minisblack", metadata=None)
-        assert_quarters(shown(file.getvalue()), is_grey=True)
+        assert_quadrants(rendered_image(file.getvalue()), is_grey=True)
 
 
 def test_a_float_a_little_over_white_is_cut_off() -> None:
@@ -116,14 +116,14 @@ def test_a_float_a_little_over_white_is_cut_off() -> None:
     samples[0, 0] = (1.07, -0.05, 1.01)
     file = BytesIO()
     tifffile.imwrite(file, samples, photometric="rgb", metadata=None)
-    assert_quarters(shown(file.getvalue()))
+    assert_quadrants(rendered_image(file.getvalue()))
 
 
 @pytest.mark.parametrize(("photometric", "name"), [(32845, "LogLuv"), (10, "ITU"), (4, "mask"), (77, "77")])
 def test_a_kind_that_is_not_read_is_named(photometric: int, name: str) -> None:
     content = bare_tiff(bytes(SIZE[0] * SIZE[1] * 6), photometric, [16, 16, 16])
     with pytest.raises(UnsupportedFormat, match=name):
-        shown(content)
+        rendered_image(content)
 
 
 @pytest.mark.parametrize("kind", ["u2", "f4"])
@@ -131,7 +131,7 @@ def test_a_kind_that_is_not_read_is_named(photometric: int, name: str) -> None:
 def test_samples_that_are_cut_off_or_damaged_are_unreadable(kind: str, compression: str | None) -> None:
     content = tiff_of("rgb", kind, is_planar=True, compression=compression, rowsperstrip=80)
     with pytest.raises(Unreadable):
-        shown(content[: len(content) * 3 // 4])
+        rendered_image(content[: len(content) * 3 // 4])
 
 
 def fax(compression: str) -> tuple[bytes, int, int]:
@@ -149,22 +149,22 @@ def fax(compression: str) -> tuple[bytes, int, int]:
 @pytest.mark.parametrize("compression", ["group3", "group4"])
 def test_a_fax_that_is_mostly_damaged_is_unreadable(compression: str) -> None:
     whole, start, end = fax(compression)
-    assert shown(whole).size == (240, 160)
+    assert rendered_image(whole).size == (240, 160)
     damaged = bytearray(whole)
     damaged[start + (end - start) // 4 : end] = Random(1).randbytes(end - start - (end - start) // 4)
     with pytest.raises(Unreadable):
-        shown(bytes(damaged))
+        rendered_image(bytes(damaged))
 
 
 def test_a_fax_with_one_bad_row_is_shown() -> None:
     content, start, end = fax("group3")
     damaged = bytearray(content)
     damaged[(start + end) // 2] ^= 0x10
-    assert shown(bytes(damaged)).size == (240, 160)
+    assert rendered_image(bytes(damaged)).size == (240, 160)
 
 
 def test_a_tiff_is_turned_by_its_own_tag_whoever_decodes_it() -> None:
-    stored = quarters().transpose(Image.Transpose.ROTATE_90)
+    stored = quadrants().transpose(Image.Transpose.ROTATE_90)
     samples = numpy.asarray(stored).astype("u2") * 257
     for planar in (False, True):
         file = BytesIO()
@@ -173,4 +173,4 @@ def test_a_tiff_is_turned_by_its_own_tag_whoever_decodes_it() -> None:
         tifffile.imwrite(
             file, pixels, photometric="rgb", planarconfig=config, metadata=None, extratags=[(274, 3, 1, 6, True)]
         )
-        assert_near(colours_of(shown(file.getvalue())), COLOURS, 2)
+        assert_near(colours_of(rendered_image(file.getvalue())), COLOURS, 2)

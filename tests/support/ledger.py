@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from api.store.tables import PhotoRow
 from load import Load, Sent
+from proxied_servers import Servers
 from schemas import topics
-from surroundings import Place
 from topic_reader import Offsets, lag_of, records_since
 
 _LOOK_SECONDS: Final = 0.5
@@ -75,8 +75,8 @@ class Findings:
 class Watch:
     """Looks at the database, as its users do, at when photos become ready or failed."""
 
-    def __init__(self, place: Place, workspace: str) -> None:
-        self._place = place
+    def __init__(self, servers: Servers, workspace: str) -> None:
+        self._servers = servers
         self._workspace = workspace
         self._settled = 0
         self._waiting_since: float | None = None
@@ -89,7 +89,7 @@ class Watch:
         """Look until cancelled."""
         while True:
             try:
-                total, settled = await self._place.counts(self._workspace)
+                total, settled = await self._servers.counts(self._workspace)
             except (SQLAlchemyError, OSError):
                 await asyncio.sleep(_LOOK_SECONDS)
                 continue
@@ -117,8 +117,8 @@ async def all_settled(load: Load, deadline_seconds: float, *, deleted: int = 0) 
     end = time.monotonic() + deadline_seconds
     while time.monotonic() < end:
         try:
-            total, settled = await load.place.counts(load.workspace)
-            if total == settled >= expected and await _is_quiet(load.place):
+            total, settled = await load.servers.counts(load.workspace)
+            if total == settled >= expected and await _is_quiet(load.servers):
                 return True
         except (SQLAlchemyError, KafkaError, OSError, TimeoutError):
             pass
@@ -126,10 +126,10 @@ async def all_settled(load: Load, deadline_seconds: float, *, deleted: int = 0) 
     return False
 
 
-async def _is_quiet(place: Place) -> bool:
-    if await lag_of(place.settings, topics.WORKER_GROUP, _WORKED_OFF):
+async def _is_quiet(servers: Servers) -> bool:
+    if await lag_of(servers.settings, topics.WORKER_GROUP, _WORKED_OFF):
         return False
-    return not await lag_of(place.settings, topics.PROJECTOR_GROUP, topics.PROJECTED)
+    return not await lag_of(servers.settings, topics.PROJECTOR_GROUP, topics.PROJECTED)
 
 
 async def account(fault: str, load: Load, since: Offsets, *, deleted: Iterable[str] = ()) -> Findings:
@@ -137,9 +137,9 @@ async def account(fault: str, load: Load, since: Offsets, *, deleted: Iterable[s
 
     ``since`` are the ends of all topics before it; ``deleted`` photos must have vanished.
     """
-    place, gone = load.place, set(deleted)
-    rows, files = await place.rows(load.workspace), place.files()
-    records = [record for record in await records_since(place.settings, since) if record.value]
+    servers, gone = load.servers, set(deleted)
+    rows, files = await servers.rows(load.workspace), servers.files()
+    records = [record for record in await records_since(servers.settings, since) if record.value]
     row, details = Row(fault, accepted=len(load.accepted)), []
     outcomes = _outcomes_of(records)
     for photo_id, sent in load.accepted.items():
@@ -204,8 +204,8 @@ def _strays(load: Load, rows: dict[str, PhotoRow], files: set[str]) -> list[str]
 
 async def _left_over(load: Load) -> list[str]:
     """Files without a row that are still there when every upload of an api that died is given up and erased."""
-    end = time.monotonic() + load.place.settings.store_within_seconds + _HOUSEKEEPING_SECONDS
-    while strays := _strays(load, await load.place.rows(load.workspace), load.place.files()):
+    end = time.monotonic() + load.servers.settings.store_within_seconds + _HOUSEKEEPING_SECONDS
+    while strays := _strays(load, await load.servers.rows(load.workspace), load.servers.files()):
         if time.monotonic() > end:
             break
         await asyncio.sleep(_LOOK_SECONDS)

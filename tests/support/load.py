@@ -14,8 +14,8 @@ from aiokafka.errors import KafkaError
 from deployment import ADMIN_KEY, ApiProcess
 from infra.kafka import clients
 from photos import photo, truncated_photo
+from proxied_servers import Servers
 from schemas import topics
-from surroundings import Place
 
 _POSTS_AT_ONCE: Final = 6
 _EVENTS_AT_ONCE: Final = 50
@@ -50,10 +50,10 @@ class Load:
     """Sends ``count`` photos: some before the fault, most of them while it is there, the rest when it is over."""
 
     def __init__(
-        self, place: Place, workspace: str, count: int, chance: Random, *, seconds: float, with_ids: bool = False
+        self, servers: Servers, workspace: str, count: int, chance: Random, *, seconds: float, with_ids: bool = False
     ) -> None:
         """The middle part is spread over ``seconds``; ``with_ids``: events have ids of their own."""
-        self.place = place
+        self.servers = servers
         self.workspace = workspace
         self.photos = [Sent(n, n % _ONE_IN_SO_MANY_IS_BROKEN != 7) for n in range(count)]
         #: What was taken: by a 201, or by Kafka's word that it has the event.
@@ -82,7 +82,7 @@ class Load:
             if sent.is_event:
                 sent.photo_id, sent.storage_key = str(uuid4()), f"incoming/{self.workspace}/{sent.number}.jpg"
         writing = [
-            self.place.storage.write(sent.storage_key, self.content_of(sent)) for sent in self.photos if sent.is_event
+            self.servers.storage.write(sent.storage_key, self.content_of(sent)) for sent in self.photos if sent.is_event
         ]
         await asyncio.gather(*writing)
         return self
@@ -140,7 +140,7 @@ class Load:
                     await self._new_producer()
 
     async def _post(self, sent: Sent) -> str:
-        key, apis = uuid4().hex, self.place.deployment.apis
+        key, apis = uuid4().hex, self.servers.deployment.apis
         for tried in range(1_000_000):
             try:
                 photo_id = await self._post_once(sent, apis[(sent.number // 2 + tried) % len(apis)], key)
@@ -165,12 +165,12 @@ class Load:
 
     async def delete(self, photo_id: str) -> None:
         """Delete a photo by an api."""
-        api = self._chance.choice(self.place.deployment.apis)
+        api = self._chance.choice(self.servers.deployment.apis)
         async with self._session.delete(f"{api.url}/v1/workspaces/{self.workspace}/photos/{photo_id}") as answer:
             assert answer.status == 204, await answer.text()
 
     async def _new_producer(self) -> None:
-        producer = clients.new_producer(self.place.settings)
+        producer = clients.new_producer(self.servers.settings)
         self._producers.append(producer)
         while True:
             try:

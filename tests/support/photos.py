@@ -1,4 +1,4 @@
-"""Photos made on the spot: like a camera's in what matters to a decoder, and no two alike."""
+"""Generated photos: to a decoder like a camera's, and each seed gives another."""
 
 from io import BytesIO
 from random import Random
@@ -28,6 +28,6 @@ def photo(
 
 
 def truncated_photo(seed: int = 0) -> bytes:
-    """A JPEG whose header is whole and whose pixels end half-way: the api takes it, the worker fails it."""
+    """A JPEG with a complete header and half of its pixels: the api accepts it, the worker fails it."""
     whole = photo(640, 480, seed=seed)
     return whole[: len(whole) // 2]

@@ -1,4 +1,4 @@
-"""Pictures whose right thumbnail is known: a green corner says which way is up, plain areas say which colour."""
+"""Images whose correct thumbnail is known: a green corner shows the orientation, plain areas show the colours."""
 
 import struct
 import zlib
@@ -10,7 +10,7 @@ from PIL import Image, ImageCms
 
 RED, GREEN, BLUE = (220, 30, 30), (30, 200, 30), (30, 30, 220)
 
-#: How to store an upright picture so that EXIF's number turns it upright again. Source: EXIF 2.32, tag 0x0112.
+#: How to store an upright picture, by the EXIF orientation that turns it back. Source: EXIF 2.32, tag 0x0112.
 STORED_FOR = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -35,11 +35,11 @@ def picture(width: int = 400, height: int = 300) -> Image.Image:
 
 
 def is_upright(image: Image.Image) -> bool:
-    """Whether an image shows :func:`picture` as it was drawn."""
+    """Whether an image shows :func:`picture` the right way up."""
     pixels = image.convert("RGB")
     width, height = pixels.size
-    looked_at = {(width // 10, height // 10): GREEN, (width // 10, height * 9 // 10): RED, (width * 9 // 10, 9): BLUE}
-    return all(is_near(pixels.getpixel(place), colour) for place, colour in looked_at.items())
+    points = {(width // 10, height // 10): GREEN, (width // 10, height * 9 // 10): RED, (width * 9 // 10, 9): BLUE}
+    return all(is_near(pixels.getpixel(point), colour) for point, colour in points.items())
 
 
 def is_near(colour: Any, other: tuple[int, ...], tolerance: int = 25) -> bool:
@@ -48,7 +48,7 @@ def is_near(colour: Any, other: tuple[int, ...], tolerance: int = 25) -> bool:
 
 
 def orientation_exif(orientation: int) -> bytes:
-    """An EXIF block that says ``orientation`` and where the photo was taken."""
+    """An EXIF block with an orientation, a camera and a place."""
     exif = Image.Exif()
     exif[0x0112] = orientation
     exif[0x010F] = "A camera"
@@ -64,21 +64,21 @@ def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 def written(folder: Path, content: bytes) -> Path:
-    """A file with these bytes, under a name that says nothing."""
+    """A file with these bytes, without a suffix."""
     path = folder / "original"
     path.write_bytes(content)
     return path
 
 
 def decoded(content: bytes) -> Image.Image:
-    """An image with its pixels."""
+    """The image, decoded in full."""
     image = Image.open(BytesIO(content))
     image.load()
     return image
 
 
 def swapped_profile() -> bytes:
-    """A valid RGB profile in which red and blue have changed places: whoever ignores it is caught."""
+    """A valid RGB profile with red and blue swapped: a render that ignores it shows the wrong colours."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     count = int.from_bytes(profile[128:132], "big")
     at = {bytes(profile[i : i + 4]): i for i in range(132, 132 + 12 * count, 12)}
@@ -93,7 +93,7 @@ def png_chunk(name: bytes, content: bytes) -> bytes:
 
 
 def black_interlaced_png(width: int, height: int) -> bytes:
-    """A small file that takes long to decode: every row of every pass is zeros. Source: PNG, section 8.1."""
+    """A small file that is slow to decode: every row of every pass is zeros. Source: PNG, section 8.1."""
     row_bytes = [
         len(range(top, height, down)) * (1 + 3 * len(range(left, width, across)))
         for left, top, across, down in _ADAM7_PASSES

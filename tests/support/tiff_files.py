@@ -1,4 +1,4 @@
-"""TIFF files of every kind of sample that shows :func:`quarters.quarters`."""
+"""TIFF files of every kind of sample that shows :func:`quadrants.quadrants`."""
 
 import struct
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy
 import tifffile
 from numpy.typing import NDArray
 
-from quarters import SIZE, quarters
+from quadrants import SIZE, quadrants
 
 Samples = NDArray[Any]
 
@@ -18,7 +18,7 @@ _SHORT, _LONG = 3, 4
 
 def samples_of(photometric: str, *, has_alpha: bool = False) -> Samples:
     """8-bit samples, height x width x channels, alpha last."""
-    picture = quarters(has_alpha=True)
+    picture = quadrants(has_alpha=True)
     colours: Samples = {
         "minisblack": lambda: numpy.asarray(picture.convert("RGB").convert("L"))[..., None],
         "miniswhite": lambda: 255 - numpy.asarray(picture.convert("RGB").convert("L"))[..., None],
@@ -75,7 +75,7 @@ def packed_tiff(photometric: str, bits: int, order: str) -> bytes:
 
 def subsampled_tiff(across: int, down: int) -> bytes:
     """A TIFF of uncompressed YCbCr whose colours are coarser than its luma."""
-    samples = numpy.asarray(quarters().convert("YCbCr"))
+    samples = numpy.asarray(quadrants().convert("YCbCr"))
     width, height = SIZE
     content = b"".join(
         samples[top : top + down, left : left + across, 0].tobytes() + samples[top, left, 1:].tobytes()

@@ -9,11 +9,13 @@ from pydantic import BaseModel, Field
 
 from api.feed.subscribers import Feed, Subscriber, TooSlow
 from api.http.app_keys import FEED, HEALTH, STATS
-from api.http.auth import is_same_origin
+from api.http.auth import COOKIE, is_same_origin
 from api.http.params import workspace_of
 from api.http.problems import Problem, away
 
 SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
+#: The token of the session that opened the feed; "" for a key.
+_SESSION: Final = web.ResponseKey("session", str)
 
 _PING_SECONDS: Final = 20.0
 #: Watchers take a longer silence for a lost connection.
@@ -21,6 +23,8 @@ _HEARTBEAT_SECONDS: Final = 5.0
 #: For finding out where a cursor stands; a database that takes longer is away.
 _CURSOR_SECONDS: Final = 5.0
 _SEND_SECONDS: Final = 20.0
+#: For the client to confirm that the feed is closed.
+_CLOSE_SECONDS: Final = 1.0
 
 
 class FeedQuery(BaseModel):
@@ -43,6 +47,7 @@ async def get_feed(request: web.Request, query: FeedQuery) -> web.StreamResponse
     except TimeoutError:
         raise away("the database") from None
     await socket.prepare(request)
+    socket[_SESSION] = request.cookies.get(COOKIE, "")
     request.app[SOCKETS].add(socket)
     talking = asyncio.create_task(_talk(request, socket, workspace_id, position))
     try:
@@ -53,6 +58,16 @@ async def get_feed(request: web.Request, query: FeedQuery) -> web.StreamResponse
         with suppress(asyncio.CancelledError, ConnectionError):
             await talking
     return socket
+
+
+async def close_feeds(app: web.Application, token: str) -> None:
+    """Close the feeds of a session that has ended; those on other instances stay open until they reconnect."""
+    feeds = [socket for socket in app[SOCKETS] if socket[_SESSION] == token]
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await asyncio.gather(
+                *(feed.close(code=WSCloseCode.POLICY_VIOLATION, message=b"signed out") for feed in feeds)
+            )
 
 
 async def _listen(socket: web.WebSocketResponse, talking: asyncio.Task[None]) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
 from api.http.auth import AUTHENTICATOR, COOKIE, caller_of, is_same_origin
+from api.http.handlers.feed import close_feeds
 from api.http.problems import Problem
 from api.http.sessions import LASTS, SESSIONS
 
@@ -19,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 DASHBOARD: Final = Path(__file__).parents[2] / "dashboard"
 
-#: By name: what a request asks for never becomes a path.
+#: By name, so that no part of a request is ever used as a path.
 _FILES: Final = {file.relative_to(DASHBOARD).as_posix(): file for file in DASHBOARD.rglob("*") if file.is_file()}
 
 _SIGN_IN: Final = Template(Path(__file__).with_name("sign_in.html").read_text())
@@ -29,52 +30,53 @@ _PAGE_HEADERS: Final = {
         "form-action 'self'; frame-ancestors 'none'"
     ),
     hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
-    # Not no-referrer: with it a browser sends the sign-in form with `Origin: null`, as a hostile page's would come.
+    # Not no-referrer: a browser would send the sign-in form with `Origin: null`, as a hostile page may do.
     "Referrer-Policy": "same-origin",
     hdrs.CACHE_CONTROL: "no-cache",
 }
 
-#: What the page's address may ask for; it is kept through signing in.
+#: Query parameters of the page that are kept when the user signs in.
 _PAGE_QUERY: Final = ("workspace", "status", "photo")
 _MAX_QUERY_VALUE: Final = 255
 
-_UNKNOWN_KEY: Final = "That key is not known here."
+_INVALID_KEY: Final = "This key is not valid."
 
 
 async def get_page(request: web.Request) -> web.StreamResponse:
-    """``GET /``: the dashboard; ``?key=`` signs in first, so that a link is enough and the key leaves the address."""
+    """``GET /``: the dashboard, or the sign-in page. ``?key=`` signs in and redirects to an address without the key."""
     key = request.query.get("key")
     if key is not None:
         if request.app[AUTHENTICATOR].is_valid_key(key.strip()):
             return await _signed_in(request, request.query)
-        return _sign_in_page(request.query, _UNKNOWN_KEY)
+        return _sign_in_page(request.query, _INVALID_KEY)
     if await _may_see_page(request):
         return web.FileResponse(_FILES["index.html"], headers=_PAGE_HEADERS)
     return _sign_in_page(request.query)
 
 
 async def post_session(request: web.Request) -> web.Response:
-    """``POST /session``: trades a key for the session cookie."""
+    """``POST /session``: exchanges a key for the session cookie."""
     form = await request.post()
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
-        return _sign_in_page({}, "Sign in here: the form was sent by a page of another site.", status=403)
+        return _sign_in_page({}, "Sign in here: the form was sent from another site.", status=403)
     if not request.app[AUTHENTICATOR].is_valid_key(str(form.get("key", "")).strip()):
-        return _sign_in_page(form, _UNKNOWN_KEY)
+        return _sign_in_page(form, _INVALID_KEY)
     return await _signed_in(request, form)
 
 
 async def delete_session(request: web.Request) -> web.Response:
-    """``DELETE /session``: signs out; the cookie is worthless from now on, wherever a copy of it may be."""
-    await caller_of(request)  # refuses what another site's page asks for
+    """``DELETE /session``: ends the session for every copy of its cookie, and closes its feeds on this instance."""
+    await caller_of(request)  # refuses requests from other sites
     if token := request.cookies.get(COOKIE):
         await request.app[SESSIONS].close(token)
+        await close_feeds(request.app, token)
     response = web.Response(status=204)
     response.del_cookie(COOKIE, path="/")
     return response
 
 
 async def get_static(request: web.Request) -> web.StreamResponse:
-    """``GET /dashboard/…``: the page's own files."""
+    """``GET /dashboard/…``: the files of the page."""
     file = _FILES.get(request.match_info["file"])
     if file is None:
         raise Problem(404, f"there is nothing at {request.path}")
@@ -82,14 +84,14 @@ async def get_static(request: web.Request) -> web.StreamResponse:
 
 
 async def _may_see_page(request: web.Request) -> bool:
-    """Whether to send the page. It holds nothing by itself: what it shows it asks for, with the cookie."""
+    """Whether to send the page. The page itself holds no data; it requests all data with the cookie."""
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
-        return True  # a link on another site: the browser keeps the cookie back now, and sends it with what follows
+        return True  # a link on another site: the browser sends the cookie only with the page's own requests
     try:
         return await caller_of(request) is not None
     except (SQLAlchemyError, OSError) as error:
         log.warning("could not look up a session", reason=str(error)[:500])
-        return True  # the page says better what is wrong
+        return True  # the page reports what is wrong
 
 
 async def _signed_in(request: web.Request, wanted: Mapping[str, Any]) -> web.Response:

@@ -1,13 +1,13 @@
-/** Files from the person: dropped anywhere, in folders too, chosen, or pasted. */
+/** Files from the user: chosen, pasted, or dropped anywhere on the page, folders too. */
 
-/** Calls `onFiles(files)`; `onDrag(isOver)` while files hover over the page. */
-export function takeFiles({ input, button, onFiles, onDrag }) {
+/** Call `onFiles(files)` for new files, and `onDrag(isOver)` when a drag of files enters or leaves the page. */
+export function listenForFiles({ input, button, onFiles, onDrag }) {
   button.addEventListener("click", () => input.click());
   input.addEventListener("change", () => {
     onFiles([...input.files]);
     input.value = "";
   });
-  // Entering and leaving are told for every element on the way: count them.
+  // dragenter and dragleave fire for every element on the way, so count them.
   let depth = 0;
   const drag = (change) => {
     depth = Math.max(0, depth + change);
@@ -37,13 +37,13 @@ function hasFiles({ dataTransfer }) {
 }
 
 async function filesOf(dataTransfer) {
-  // Entries must be taken before the first await: the list is emptied after the event.
+  // Read the entries before the first await: the browser empties the list after the event.
   const entries = [...dataTransfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
   if (!entries.length) return [...dataTransfer.files];
   return (await Promise.all(entries.map((entry) => filesUnder(entry, true)))).flat();
 }
 
-/** The files under an entry, sorted by name within a folder; hidden ones (`.DS_Store`) only where they were dropped themselves. */
+/** The files under an entry, sorted by name within a folder. Hidden ones (`.DS_Store`) are left out unless they were dropped directly. */
 async function filesUnder(entry, isDropped = false) {
   if (entry.name.startsWith(".") && !isDropped) return [];
   if (entry.isFile) return [await new Promise((resolve, reject) => entry.file(resolve, reject))];
@@ -56,7 +56,7 @@ async function filesUnder(entry, isDropped = false) {
 async function childrenOf(directory) {
   const reader = directory.createReader();
   const children = [];
-  // Chromium hands out a hundred at a time, and none at the end.
+  // Chromium returns up to 100 entries per call, and none at the end.
   for (;;) {
     const batch = await new Promise((resolve, reject) => reader.readEntries(resolve, reject));
     if (!batch.length) return children;

@@ -1,40 +1,42 @@
-/** One photo in full, in a dialog that follows the feed while it is open. */
+/** The dialog with all details of one photo, updated by the feed while it is open. */
 
+import { button, isolated, localPath, make } from "../page/elements.js";
+import { count, dateAndAge, dateAndTime, dimensions, duration, fileSize, isolatedName, nameOf, visible } from "../page/format.js";
 import { thumbnailsBySize } from "./card.js";
-import { isolated, make, ownAddress } from "./elements.js";
-import { age, count, dimensions, duration, failureOf, fileSize, harmless, moment, nameOf, quoted } from "./wording.js";
+import { failureOf } from "./failures.js";
 
 const DELETING = "Deleting…";
 
-export class Detail {
+export class DetailDialog {
   #dialog;
-  #album;
+  #store;
   #client;
   #neighbour;
   #onClose;
-  #onGone;
+  #onDeleted;
+  #onShow;
   #id = null;
   #entry = null;
   #drawn = null;
   #notice = "";
-  #isAsking = false;
+  #isConfirming = false;
   #busy = new Set();
   #parts = {};
 
   /**
-   * `neighbour(entry, step)` gives the entry before or after on the sheet; `onClose(entry)` hears of every closing,
-   * `onGone(entry)` when the photo was deleted by somebody else while it was open.
+   * `neighbour(entry, step)` returns the previous (-1) or next (1) entry of the grid. `onShow(id)` is called for every photo
+   * shown, `onClose(entry)` whenever the dialog closes, `onDeleted(entry)` if someone else deleted the photo shown.
    */
-  constructor(dialog, { album, client, neighbour, onMove, onClose, onGone }) {
+  constructor(dialog, { store, client, neighbour, onShow, onClose, onDeleted }) {
     this.#dialog = dialog;
-    this.#album = album;
+    this.#store = store;
     this.#client = client;
     this.#neighbour = neighbour;
     this.#onClose = onClose;
-    this.#onGone = onGone;
-    this.onMove = onMove;
+    this.#onDeleted = onDeleted;
+    this.#onShow = onShow;
     this.#build();
-    dialog.addEventListener("close", () => this.#closed());
+    dialog.addEventListener("close", () => this.#onDialogClose());
     dialog.addEventListener("click", ({ target }) => target === dialog && dialog.close());
     dialog.addEventListener("keydown", (event) => this.#onKey(event));
   }
@@ -45,70 +47,64 @@ export class Detail {
 
   open(id) {
     this.#id = id;
-    this.#entry = this.#album.get(id) ?? null;
+    this.#entry = this.#store.get(id) ?? null;
     this.#drawn = null;
     this.#notice = "";
-    this.#isAsking = false;
+    this.#isConfirming = false;
     this.draw();
     if (!this.#dialog.open) this.#dialog.showModal();
-    this.onMove(id);
+    this.#onShow(id);
   }
 
   close() {
     if (this.#dialog.open) this.#dialog.close();
   }
 
-  /** Draw what is known now; close when the photo is gone. */
+  /** Show the current state; close if the photo was deleted. */
   draw() {
     if (this.#id === null) return;
-    const entry = this.#album.get(this.#id);
+    const entry = this.#store.get(this.#id);
     if (!entry) {
-      if (this.#album.isBuried(this.#id)) this.#gone();
+      if (this.#store.isDeleted(this.#id)) this.#closeDeleted();
       return;
     }
     this.#entry = entry;
-    const state = [entry.photo, entry.events.length, this.#notice, this.#isAsking, this.#busy.has(this.#id)];
+    const state = [entry.photo, entry.events.length, this.#notice, this.#isConfirming, this.#busy.has(this.#id)];
     if (this.#drawn && state.every((part, at) => part === this.#drawn[at])) return;
     this.#drawn = state;
     this.#fill(entry);
   }
 
-  #gone() {
-    if (this.#entry && this.#notice !== DELETING) this.#onGone(this.#entry);
+  #closeDeleted() {
+    if (this.#entry && this.#notice !== DELETING) this.#onDeleted(this.#entry);
     this.close();
   }
 
   #build() {
     const part = (name, element) => (this.#parts[name] = element);
-    const button = (name, label, kind, onClick) => {
-      const element = part(name, make("button", { type: "button", class: kind }, label));
-      element.addEventListener("click", onClick);
-      return element;
-    };
+    const buttonPart = (name, ...options) => part(name, button(...options));
     this.#dialog.append(
       make("header", {},
         part("name", make("h2", { id: "detail-name", dir: "auto", tabindex: "-1" })),
-        button("before", "←", "plain square", () => this.#move(-1)),
-        button("after", "→", "plain square", () => this.#move(1)),
-        button("close", "Close", "plain", () => this.close())),
+        buttonPart("previous", "←", "plain square", () => this.#move(-1), { "aria-label": "Newer photo" }),
+        buttonPart("next", "→", "plain square", () => this.#move(1), { "aria-label": "Older photo" }),
+        button("Close", "plain", () => this.close())),
       make("div", { class: "detail-body" },
-        part("stage", make("div", { class: "stage" }, part("image", make("img", { alt: "" })), part("stageNote", make("p")))),
+        make("div", { class: "preview" }, part("image", make("img", { alt: "" })), part("imageNote", make("p"))),
         make("div", { class: "detail-facts" },
-          part("status", make("p", { class: "badge", role: "status" }, make("i", { class: "glyph", "aria-hidden": "true" }), make("span"))),
-          part("error", make("div", { class: "fault" }, make("b"), make("p", { dir: "auto" }), make("p", { class: "advice" }))),
+          part("status", make("p", { class: "badge", role: "status" }, make("i", { class: "status-icon", "aria-hidden": "true" }), make("span"))),
+          part("error", make("div", { class: "photo-error" }, make("b"), make("p", { dir: "auto" }), make("p", { class: "advice" }))),
           part("facts", make("dl", { class: "facts" })),
           make("h3", {}, "Renditions"), part("renditions", make("div", { class: "renditions" })),
-          make("h3", {}, "Events seen by this page"), part("events", make("ol", { class: "events" })))),
+          make("h3", {}, "Events since the page was loaded"), part("events", make("ol", { class: "events" })))),
       make("footer", {},
         part("original", make("a", { class: "button", target: "_blank", rel: "noopener" }, "Open the original")),
-        button("retry", "Try again", "strong", () => this.#act(() => this.#client.retry(this.#id), "Asked for another try.")),
+        buttonPart("retry", "Try again", "primary", () => this.#send(() => this.#client.retry(this.#id), "Retry requested.")),
         part("notice", make("p", { class: "notice", role: "status" })),
-        button("remove", "Delete…", "plain danger", () => this.#ask(true)),
-        button("confirm", "Delete for good", "danger solid", () => this.#act(() => this.#client.remove(this.#id), DELETING)),
-        button("keep", "Keep", "plain", () => this.#ask(false))),
+        buttonPart("remove", "Delete…", "plain danger", () => this.#confirm(true)),
+        buttonPart("confirm", "Delete permanently", "danger solid", () => this.#send(() => this.#client.remove(this.#id), DELETING)),
+        buttonPart("cancel", "Cancel", "plain", () => this.#confirm(false))),
     );
-    this.#parts.before.setAttribute("aria-label", "Newer photo");
-    this.#parts.after.setAttribute("aria-label", "Older photo");
   }
 
   #fill({ photo, events }) {
@@ -116,41 +112,41 @@ export class Detail {
     this.#dialog.dataset.status = photo.thumbnail_status;
     parts.name.textContent = nameOf(photo);
     parts.status.lastChild.textContent = photo.thumbnail_status;
-    this.#fillStage(photo);
+    this.#showImage(photo);
     parts.error.hidden = !photo.error;
     const failure = failureOf(photo);
     for (const [at, text] of [failure.code, failure.message, failure.advice].entries()) parts.error.children[at].textContent = text;
     parts.facts.replaceChildren(...factsOf(photo).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, isolated(value)))));
     parts.renditions.replaceChildren(renditionsOf(photo));
     parts.events.replaceChildren(...eventsOf(events));
-    const original = ownAddress(photo.original_url);
+    const original = localPath(photo.original_url);
     parts.original.hidden = !original;
     if (original) parts.original.href = original;
-    parts.retry.hidden = photo.thumbnail_status !== "failed" || !failure.canRetry || this.#isAsking;
-    // Not `disabled`: that would take the focus, and with it the arrow keys.
+    parts.retry.hidden = photo.thumbnail_status !== "failed" || !failure.canRetry || this.#isConfirming;
+    // Not `disabled`, which would take the focus, so that arrow keys would no longer reach the dialog.
     parts.retry.ariaDisabled = this.#busy.has(photo.id) ? "true" : null;
-    parts.remove.hidden = this.#isAsking;
-    parts.confirm.hidden = parts.keep.hidden = !this.#isAsking;
-    parts.notice.textContent = this.#isAsking ? "Original and thumbnails go. This cannot be undone." : this.#notice;
-    parts.before.disabled = !this.#neighbour(this.#entry, -1);
-    parts.after.disabled = !this.#neighbour(this.#entry, 1);
+    parts.remove.hidden = this.#isConfirming;
+    parts.confirm.hidden = parts.cancel.hidden = !this.#isConfirming;
+    parts.notice.textContent = this.#isConfirming ? "The original and its thumbnails will be deleted. This cannot be undone." : this.#notice;
+    parts.previous.disabled = !this.#neighbour(this.#entry, -1);
+    parts.next.disabled = !this.#neighbour(this.#entry, 1);
     this.#keepFocus();
   }
 
-  /** A button that had the focus may be hidden or disabled now; without a focus inside, no key would reach the dialog. */
+  /** Move the focus if its button was hidden or disabled: without focus inside the dialog, no key would reach it. */
   #keepFocus() {
     const focused = document.activeElement;
     const isLost = !this.#dialog.contains(focused) || focused.hidden || focused.disabled;
     if (this.#dialog.open && isLost) this.#parts.name.focus({ preventScroll: true });
   }
 
-  #fillStage(photo) {
-    const { image, stageNote } = this.#parts;
+  #showImage(photo) {
+    const { image, imageNote } = this.#parts;
     const largest = thumbnailsBySize(photo).at(-1);
-    stageNote.textContent = largest ? "" : { failed: "No thumbnails", pending: "Waiting for a worker", processing: "Rendering…" }[photo.thumbnail_status] ?? "";
+    imageNote.textContent = largest ? "" : { failed: "No thumbnails", pending: "Waiting for a worker", processing: "Rendering…" }[photo.thumbnail_status] ?? "";
     image.hidden = !largest;
     if (!largest) return image.removeAttribute("src");
-    image.alt = harmless(photo.caption) || `Thumbnail of ${quoted(nameOf(photo))}`;
+    image.alt = visible(photo.caption) || `Thumbnail of ${isolatedName(nameOf(photo))}`;
     if (image.getAttribute("src") === largest.url) return undefined;
     image.width = largest.width;
     image.height = largest.height;
@@ -163,24 +159,24 @@ export class Detail {
     if (next) this.open(next.id);
   }
 
-  #ask(isAsking) {
-    this.#isAsking = isAsking;
+  #confirm(isConfirming) {
+    this.#isConfirming = isConfirming;
     this.draw();
-    this.#parts[isAsking ? "confirm" : "remove"].focus();
+    this.#parts[isConfirming ? "confirm" : "remove"].focus();
   }
 
-  async #act(request, notice) {
+  async #send(request, notice) {
     const id = this.#id;
     if (this.#busy.has(id)) return;
     this.#busy.add(id);
-    this.#isAsking = false;
+    this.#isConfirming = false;
     this.#notice = notice;
     this.draw();
     try {
       await request();
-      if (notice === DELETING) this.#album.bury(id);
+      if (notice === DELETING) this.#store.markDeleted(id);
     } catch (problem) {
-      if (problem.status === 404) this.#album.bury(id);
+      if (problem.status === 404) this.#store.markDeleted(id);
       else if (this.#id === id) this.#notice = problem.message;
     }
     this.#busy.delete(id);
@@ -193,7 +189,7 @@ export class Detail {
     if (event.key === "ArrowRight") this.#move(1);
   }
 
-  #closed() {
+  #onDialogClose() {
     const entry = this.#entry;
     this.#id = this.#entry = null;
     this.#parts.image.removeAttribute("src");
@@ -211,20 +207,16 @@ function factsOf(photo) {
     ["item", photo.item_id && `${photo.item_id}${photo.is_primary ? " (primary)" : ""}`],
     ["uploaded by", photo.uploaded_by],
     ["attempts", photo.attempts ? String(photo.attempts) : ""],
-    ["uploaded", photo.created_at && `${moment(photo.created_at)} (${agoOf(photo.created_at)})`],
-    [`${photo.thumbnail_status} since`, photo.status_changed_at && `${moment(photo.status_changed_at)} (${agoOf(photo.status_changed_at)})`],
-    ["updated", photo.updated_at && `${moment(photo.updated_at)}${tookOf(photo)}`],
+    ["uploaded", dateAndAge(photo.created_at)],
+    [`${photo.thumbnail_status} since`, dateAndAge(photo.status_changed_at)],
+    ["updated", photo.updated_at && `${dateAndTime(photo.updated_at)}${processingTime(photo)}`],
     ["checksum", photo.checksum],
     ["id", photo.id],
   ].filter(([, value]) => value);
 }
 
-function agoOf(created) {
-  const words = age(created);
-  return words === "now" ? "just now" : `${words} ago`;
-}
-
-function tookOf({ created_at: created, updated_at: updated, thumbnail_status: status }) {
+/** How long it took from the upload to the result. */
+function processingTime({ created_at: created, updated_at: updated, thumbnail_status: status }) {
   const seconds = (Date.parse(updated) - Date.parse(created)) / 1000;
   return ["ready", "failed"].includes(status) && seconds >= 0 ? `, ${duration(seconds)} later` : "";
 }
@@ -243,7 +235,7 @@ function renditionsOf(photo) {
 }
 
 function eventsOf(events) {
-  if (!events.length) return [make("li", { class: "muted" }, "None since the page was opened.")];
+  if (!events.length) return [make("li", { class: "muted" }, "None.")];
   return events.map(({ event, at }) =>
     make("li", {}, make("time", { datetime: at }, new Date(at).toLocaleTimeString("en-GB")), make("code", {}, String(event))));
 }

@@ -1,29 +1,30 @@
-/** The contact sheet: a grid of thousands of photos, of which only those in view are in the document. */
+/** A grid of thousands of photos; only the cards near the viewport are in the document. */
 
-import { newestFirst } from "./album.js";
 import { Card } from "./card.js";
+import { newestFirst } from "./photo_store.js";
 
-const GAP = 14;
-/** What stands below a card's window: name, badge, facts. In px, as in sheet.css. */
-const REBATE = 68;
-/** Rows kept above and below the view, so that scrolling finds its cards there. */
+const GAP_PX = 14;
+/** Height of name, status and facts below a card's image, as in photo_grid.css. */
+const CARD_FOOTER_PX = 68;
+/** Rows drawn above and below the viewport, so that scrolling does not show empty space. */
 const OVERSCAN_ROWS = 3;
 
-export class Sheet {
+export class VirtualGrid {
   #root;
   #entries = [];
-  #places = new Map();
+  /** Index of each entry by its id. */
+  #indexes = new Map();
   #cards = new Map();
+  /** Id of the photo that Tab leads to (roving tabindex). */
   #current = null;
   #isComplete = false;
   #columns = 1;
-  #width = 0;
-  #edge = 0;
+  #cardWidth = 0;
   #frame = 0;
   #onOpen;
   #onEnd;
 
-  /** `onOpen(id)` when a card is chosen, `onEnd()` when the last rows come into view. */
+  /** `onOpen(id)` is called when a card is clicked, `onEnd()` when the last rows come into view. */
   constructor(root, { onOpen, onEnd }) {
     this.#root = root;
     this.#onOpen = onOpen;
@@ -37,15 +38,15 @@ export class Sheet {
     this.#measure();
   }
 
-  /** The entries in their order; `isComplete` when none is older. */
+  /** Show these entries in this order; `isComplete`: there are no older ones. */
   show(entries, isComplete) {
     this.#entries = entries;
     this.#isComplete = isComplete;
-    this.#places = new Map(entries.map((entry, at) => [entry.id, at]));
+    this.#indexes = new Map(entries.map((entry, at) => [entry.id, at]));
     this.draw();
   }
 
-  /** Draw before the next frame, once, however often it is asked for. */
+  /** Draw in the next frame. */
   draw() {
     this.#frame ||= requestAnimationFrame(() => {
       this.#frame = 0;
@@ -53,39 +54,39 @@ export class Sheet {
     });
   }
 
-  /** Bring the ages in view up to date. */
+  /** Update the ages on the cards. */
   tick() {
     for (const card of this.#cards.values()) card.tick();
   }
 
   /**
-   * The entry `step` places after `entry`, if there is one. An entry that has left the sheet (deleted, or of another
-   * status than the filter's) is taken to stand where it stood: between those that are newer and those that are older.
+   * The entry `step` positions after `entry`, if there is one. An entry that is no longer in the grid (deleted, or its
+   * status no longer matches the filter) counts as being at the position that it had.
    */
   neighbour(entry, step) {
-    const at = this.#places.get(entry.id);
+    const at = this.#indexes.get(entry.id);
     if (at !== undefined) return this.#entries[at + step];
-    return this.#entries[this.#placeLeftBy(entry) + step - (step > 0 ? 1 : 0)];
+    return this.#entries[this.#formerIndexOf(entry) + step - (step > 0 ? 1 : 0)];
   }
 
-  /** Focus the card of this entry or, where it has left, the one that has taken its place; else the sheet itself. */
+  /** Focus the card of this entry or, if it is no longer in the grid, the card at its position; in an empty grid, the grid. */
   focusOn(entry) {
-    const at = this.#places.get(entry.id) ?? this.#placeLeftBy(entry);
+    const at = this.#indexes.get(entry.id) ?? this.#formerIndexOf(entry);
     if (this.#entries.length) this.#focus(Math.min(at, this.#entries.length - 1));
     else this.#root.focus();
   }
 
-  #placeLeftBy(entry) {
+  #formerIndexOf(entry) {
     const at = this.#entries.findIndex((other) => newestFirst(other, entry) > 0);
     return at < 0 ? this.#entries.length : at;
   }
 
-  /** Whether the head of the sheet has been scrolled out of view. */
+  /** Whether the top of the grid is scrolled out of view. */
   get isScrolledAway() {
-    return this.#root.getBoundingClientRect().top < -this.#edge / 2;
+    return this.#root.getBoundingClientRect().top < -this.#cardWidth / 2;
   }
 
-  scrollToHead() {
+  scrollToTop() {
     this.#root.parentElement.scrollIntoView({ block: "start" });
   }
 
@@ -93,18 +94,17 @@ export class Sheet {
     const width = this.#root.clientWidth;
     if (!width) return;
     const narrowest = width < 560 ? 138 : 172;
-    this.#columns = Math.max(2, Math.floor((width + GAP) / (narrowest + GAP)));
-    this.#width = Math.floor((width - GAP * (this.#columns - 1)) / this.#columns);
-    this.#edge = this.#width;
+    this.#columns = Math.max(2, Math.floor((width + GAP_PX) / (narrowest + GAP_PX)));
+    this.#cardWidth = Math.floor((width - GAP_PX * (this.#columns - 1)) / this.#columns);
     this.draw();
   }
 
   get #rowHeight() {
-    return this.#edge + REBATE + GAP;
+    return this.#cardWidth + CARD_FOOTER_PX + GAP_PX;
   }
 
   #drawNow() {
-    if (!this.#width) return;
+    if (!this.#cardWidth) return;
     const rows = Math.ceil(this.#entries.length / this.#columns);
     this.#root.style.height = `${rows * this.#rowHeight}px`;
     const top = this.#root.getBoundingClientRect().top;
@@ -117,24 +117,24 @@ export class Sheet {
   }
 
   #drawCards(first, last) {
-    const lost = this.#dropCards(first, last);
-    const held = this.#places.get(this.#current);
+    const focused = this.#removeCards(first, last);
+    const held = this.#indexes.get(this.#current);
     const isOutside = held === undefined || held < first || held >= last;
-    // The card that holds the focus stays, or the keyboard would lose its place; else Tab leads to what is in view.
+    // Keep the card that has the focus, so that the keyboard position is not lost; otherwise let Tab lead to a visible card.
     const extra = isOutside && held !== undefined && this.#hasFocus() ? [held] : [];
-    if (isOutside && !extra.length) this.#makeCurrent(this.#entries[Math.min(first + this.#hiddenAbove(), last - 1)]?.id);
-    let place = this.#root.firstElementChild;
-    for (const at of [...extra.filter((one) => one < first), ...span(first, last), ...extra.filter((one) => one >= last)]) {
+    if (isOutside && !extra.length) this.#makeCurrent(this.#entries[Math.min(first + this.#cardsAboveView(), last - 1)]?.id);
+    let next = this.#root.firstElementChild;
+    for (const at of [...extra.filter((one) => one < first), ...range(first, last), ...extra.filter((one) => one >= last)]) {
       const card = this.#drawCard(at);
-      // Cards keep their order among themselves, so only new ones move: moving one would take its focus.
-      if (card.element === place) place = place.nextElementSibling;
-      else this.#root.insertBefore(card.element, place);
+      // Existing cards keep their order, so only new ones are inserted: moving a card would take its focus.
+      if (card.element === next) next = next.nextElementSibling;
+      else this.#root.insertBefore(card.element, next);
     }
-    if (lost !== null && this.#entries.length) this.#focus(Math.min(lost, this.#entries.length - 1));
+    if (focused !== null && this.#entries.length) this.#focus(Math.min(focused, this.#entries.length - 1));
   }
 
-  /** How many cards are drawn above the view. */
-  #hiddenAbove() {
+  /** How many cards are drawn above the viewport. */
+  #cardsAboveView() {
     return this.#root.getBoundingClientRect().top < -OVERSCAN_ROWS * this.#rowHeight ? OVERSCAN_ROWS * this.#columns : 0;
   }
 
@@ -146,30 +146,29 @@ export class Sheet {
       this.#cards.set(entry.id, card);
     }
     card.place({
-      x: (at % this.#columns) * (this.#width + GAP),
+      x: (at % this.#columns) * (this.#cardWidth + GAP_PX),
       y: Math.floor(at / this.#columns) * this.#rowHeight,
-      width: this.#width,
-      edge: this.#edge,
+      width: this.#cardWidth,
     });
     card.show(entry.photo);
-    card.number(at + 1, this.#isComplete ? this.#entries.length : -1);
+    card.setPosition(at + 1, this.#isComplete ? this.#entries.length : -1);
     card.button.tabIndex = entry.id === this.#current ? 0 : -1;
     card.at = at;
     return card;
   }
 
-  /** Take out cards that are not in view or whose order has changed. Returns the place of one that had the focus. */
-  #dropCards(first, last) {
-    let lost = null;
+  /** Remove cards outside of the range. Returns the index of the one that had the focus, or null. */
+  #removeCards(first, last) {
+    let focused = null;
     for (const [id, card] of this.#cards) {
-      const at = this.#places.get(id);
+      const at = this.#indexes.get(id);
       const isHeld = at !== undefined && card.element.contains(document.activeElement);
       if (at !== undefined && (isHeld || (at >= first && at < last))) continue;
-      if (card.element.contains(document.activeElement)) lost = card.at;
+      if (card.element.contains(document.activeElement)) focused = card.at;
       card.element.remove();
       this.#cards.delete(id);
     }
-    return lost;
+    return focused;
   }
 
   #hasFocus() {
@@ -197,16 +196,16 @@ export class Sheet {
   }
 
   #onKey(event) {
-    const at = this.#places.get(this.#current);
+    const at = this.#indexes.get(this.#current);
     if (at === undefined || event.altKey || event.ctrlKey || event.metaKey) return;
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -this.#columns, ArrowDown: this.#columns }[event.key];
-    const goal = { Home: 0, End: this.#entries.length - 1 }[event.key] ?? (step && at + step);
-    if (goal === undefined) return;
+    const target = { Home: 0, End: this.#entries.length - 1 }[event.key] ?? (step && at + step);
+    if (target === undefined) return;
     event.preventDefault();
-    if (goal >= 0 && goal < this.#entries.length) this.#focus(goal);
+    if (target >= 0 && target < this.#entries.length) this.#focus(target);
   }
 }
 
-function span(first, last) {
+function range(first, last) {
   return Array.from({ length: Math.max(0, last - first) }, (_, at) => first + at);
 }

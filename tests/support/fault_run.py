@@ -1,4 +1,4 @@
-"""A fault happens to a running load; afterwards the ledger is drawn up."""
+"""Runs a fault while photos are uploaded, then accounts for every photo."""
 
 import asyncio
 import os
@@ -15,93 +15,92 @@ import pytest
 
 from ledger import Findings, Row, Watch, account, all_settled, write_table
 from load import Load
+from proxied_servers import Servers
 from schemas import topics
-from surroundings import Place
 from topic_reader import ends_of
 
-P = TypeVar("P", bound=Place)
+P = TypeVar("P", bound=Servers)
 
-#: Marks of every module whose tests draw up the ledger.
-PATIENTLY: Final = [
+#: Marks of every module whose tests run faults.
+FAULT_MARKS: Final = [
     pytest.mark.timeout(1800),
-    # Seen of the tests' own clients when they are cut off in the middle of connecting; anything else still fails.
+    # The tests' own clients cause these when a connection attempt is cut off; any other warning still fails.
     pytest.mark.filterwarnings(
         "ignore:Exception ignored in.*(socket.socket|_SelectorTransport|StreamWriter|AIOKafkaConnection)"
         ":pytest.PytestUnraisableExceptionWarning"
     ),
 ]
 
-#: What came of the faults of this run so far.
+#: The result of each fault so far.
 rows: list[Row] = []
 
-
-#: Few enough for every change.
+#: Few enough to run on every change.
 SHORT_FORM_PHOTOS: Final = 60
 
 
 def photos_per_fault() -> int:
-    """How many photos each fault meets: ``FAULTS_PHOTOS``, by default those of the short form."""
+    """How many photos are uploaded per fault: ``FAULTS_PHOTOS``, by default those of the short form."""
     return int(os.environ.get("FAULTS_PHOTOS", SHORT_FORM_PHOTOS))
 
 
 @dataclass
-class Scene(Generic[P]):
-    """What a fault may use."""
+class FaultRun(Generic[P]):
+    """One run of a fault: what the fault may use."""
 
-    place: P
+    servers: P
     load: Load
     chance: Random
-    #: Photos that the fault has deleted: they must vanish.
+    #: Photos that the fault has deleted; none may be left.
     deleted: set[str] = field(default_factory=set)
 
     async def do(self, work: Callable[..., Any], *arguments: Any) -> Any:
-        """Something that waits, such as the start of a server, while the load goes on."""
+        """Call a blocking function, such as the start of a server, in a thread."""
         return await asyncio.to_thread(work, *arguments)
 
-    async def until_most_are_out(self) -> None:
-        """The fault goes on until the load has nothing more for it."""
+    async def until_middle_is_sent(self) -> None:
+        """Wait until every photo is sent that is to be sent during the fault."""
         await self.load.middle_is_out.wait()
 
 
-async def account_for(
+async def run_fault(
     name: str,
-    fault: Callable[[Scene[P]], Awaitable[None]],
-    place: P,
+    fault: Callable[[FaultRun[P]], Awaitable[None]],
+    servers: P,
     *,
     seconds: float = 8.0,
     with_ids: bool = False,
     photos: int | None = None,
 ) -> Findings:
-    """Let ``fault`` happen to a running load, wait until all is settled, and draw up the ledger."""
+    """Run ``fault`` during a load, wait until every photo is ready or failed, and account for each."""
     count = photos or photos_per_fault()
     workspace = f"{name.translate(str.maketrans(' ,:', '---'))[:60]}-{time.time_ns() % 10**6}"
-    since = await ends_of(place.settings, *topics.ALL)
+    since = await ends_of(servers.settings, *topics.ALL)
     chance = Random(name)
-    async with Load(place, workspace, count, chance, seconds=seconds, with_ids=with_ids) as load:
-        watch = Watch(place, workspace)
+    async with Load(servers, workspace, count, chance, seconds=seconds, with_ids=with_ids) as load:
+        watch = Watch(servers, workspace)
         running, watching = asyncio.create_task(load.run()), asyncio.create_task(watch.run())
-        scene = Scene(place, load, chance)
+        run = FaultRun(servers, load, chance)
         try:
-            await fault(scene)
+            await fault(run)
             load.fault_is_over.set()
             over = time.monotonic()
             deadline = 240 + count / 3
             await asyncio.wait_for(running, deadline)
-            await all_settled(load, deadline, deleted=len(scene.deleted))
+            await all_settled(load, deadline, deleted=len(run.deleted))
             settled = round(time.monotonic() - over, 1)
-            findings = await account(name, load, since, deleted=scene.deleted)
+            findings = await account(name, load, since, deleted=run.deleted)
         finally:
             running.cancel()
             watching.cancel()
             await asyncio.wait([running, watching])
-            await place.database.close()  # its connections belong to the loop of this test
+            await servers.database.close()  # its connections belong to the loop of this test
     findings.row.gap_seconds = round(watch.longest_gap_seconds, 1)
     findings.row.first_seconds, findings.row.settled_seconds = watch.first_after(over), settled
-    _tell(findings)
+    _report(findings)
     return findings
 
 
-def _tell(findings: Findings) -> None:
+def _report(findings: Findings) -> None:
     rows.append(findings.row)
     print(f"\n{findings.row}", *findings.details[:60], sep="\n  ", flush=True)
     if report := os.environ.get("FAULTS_REPORT"):

@@ -1,11 +1,12 @@
-/** One photo on the sheet: built once, then changed in place. */
+/** The card of one photo in the grid: created once, then updated in place. */
 
-import { make, ownAddress, setText } from "./elements.js";
+import { button, localPath, make, setText } from "../page/elements.js";
+import { age, ago, dimensions, fileSize, nameOf } from "../page/format.js";
+import { failureOf } from "./failures.js";
 import { decodeThumbhash } from "./thumbhash.js";
-import { age, dimensions, failureOf, fileSize, lasting, nameOf } from "./wording.js";
 
-/** Renditions with a longer edge than this are for the detail view. In px. */
-const LONGEST_ON_SHEET = 700;
+/** Larger thumbnails are for the detail dialog. */
+const MAX_EDGE_PX = 700;
 
 export class Card {
   element;
@@ -14,45 +15,40 @@ export class Card {
   #image = make("img", { class: "thumb", alt: "", decoding: "async", draggable: "false" });
   #reason = make("span", { class: "reason" }, make("b"), make("span", { dir: "auto" }));
   #name = make("span", { class: "card-name", dir: "auto" });
-  #word = make("span", { class: "word" });
+  #status = make("span", { class: "badge-text" });
   #age = make("time", { class: "card-age" });
   #facts = make("span", { class: "card-facts" });
   #photo = null;
-  #edge = 0;
+  #width = 0;
   #thumbhash = null;
   #sources = "";
 
   constructor(id, onOpen) {
-    this.button = make(
-      "button",
-      { type: "button", class: "card-open", tabindex: "-1" },
-      make("span", { class: "window" }, this.#canvas, this.#image, this.#reason),
-      make(
-        "span",
-        { class: "rebate" },
+    this.button = button("", "card-open", () => onOpen(id), { tabindex: "-1" });
+    this.button.append(
+      make("span", { class: "card-image" }, this.#canvas, this.#image, this.#reason),
+      make("span", { class: "card-footer" },
         this.#name,
-        make("span", { class: "badge" }, make("i", { class: "glyph", "aria-hidden": "true" }), this.#word, this.#age),
-        this.#facts,
-      ),
+        make("span", { class: "badge" }, make("i", { class: "status-icon", "aria-hidden": "true" }), this.#status, this.#age),
+        this.#facts),
     );
-    this.button.addEventListener("click", () => onOpen(id));
     this.element = make("li", { class: "card" }, this.button);
     this.element.dataset.id = id;
   }
 
-  /** Place the card: `x`, `y` within the sheet, `width` of the card and `edge` of its window, all px. */
-  place({ x, y, width, edge }) {
+  /** Move the card to `x`, `y` within the grid, `width` wide, all in px. */
+  place({ x, y, width }) {
     const { style } = this.element;
     style.transform = `translate(${x}px, ${y}px)`;
     style.width = `${width}px`;
-    if (edge !== this.#edge) {
-      this.#edge = edge;
+    if (width !== this.#width) {
+      this.#width = width;
       if (this.#photo) this.#showThumbnail(this.#photo);
     }
   }
 
-  /** Say where in the whole sheet the card stands; `total` -1 while older photos are not loaded. */
-  number(position, total) {
+  /** Tell screen readers the card's position; `total` is -1 while there are older photos to load. */
+  setPosition(position, total) {
     this.element.setAttribute("aria-posinset", String(position));
     this.element.setAttribute("aria-setsize", String(total));
   }
@@ -64,7 +60,7 @@ export class Card {
     if (this.element.dataset.status !== status) this.element.dataset.status = status;
     setText(this.#name, nameOf(photo));
     this.#name.title = nameOf(photo);
-    setText(this.#word, status);
+    setText(this.#status, status);
     setText(this.#facts, [dimensions(photo), fileSize(photo.file_size)].filter(Boolean).join("  ·  ") || " ");
     this.#showReason(photo);
     this.#showBlur(photo.thumbhash);
@@ -72,13 +68,14 @@ export class Card {
     this.tick();
   }
 
-  /** Bring the age up to date. */
+  /** Update the age. */
   tick() {
     if (!this.#photo) return;
     const { status_changed_at: since, created_at: created, thumbnail_status: status } = this.#photo;
     setText(this.#age, age(since ?? created));
     this.#age.dateTime = since ?? created;
-    const title = `${status} for ${lasting(since ?? created)}, uploaded ${age(created) === "now" ? "just now" : `${age(created)} ago`}`;
+    const lasting = age(since ?? created) === "now" ? "a moment" : age(since ?? created);
+    const title = `${status} for ${lasting}, uploaded ${ago(created)}`;
     if (this.#age.title !== title) this.#age.title = title;
   }
 
@@ -92,18 +89,18 @@ export class Card {
   #showBlur(thumbhash) {
     if (thumbhash === this.#thumbhash) return;
     this.#thumbhash = thumbhash;
-    const picture = thumbhash && decodeThumbhash(thumbhash);
-    this.element.classList.toggle("has-blur", Boolean(picture));
-    if (!picture) return;
-    this.#canvas.width = picture.width;
-    this.#canvas.height = picture.height;
-    this.#canvas.getContext("2d").putImageData(new ImageData(picture.rgba, picture.width, picture.height), 0, 0);
+    const image = thumbhash && decodeThumbhash(thumbhash);
+    this.element.classList.toggle("has-blur", Boolean(image));
+    if (!image) return;
+    this.#canvas.width = image.width;
+    this.#canvas.height = image.height;
+    this.#canvas.getContext("2d").putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
   }
 
   #showThumbnail(photo) {
-    const choices = thumbnailsBySize(photo).filter((one, at) => at === 0 || Math.max(one.width, one.height) <= LONGEST_ON_SHEET);
-    const sources = choices.map(({ url, width }) => `${url} ${width}w`).join(", ");
-    const sizes = choices.length ? `${shownWidth(choices.at(-1), this.#edge)}px` : "";
+    const thumbnails = thumbnailsBySize(photo).filter((one, at) => at === 0 || Math.max(one.width, one.height) <= MAX_EDGE_PX);
+    const sources = thumbnails.map(({ url, width }) => `${url} ${width}w`).join(", ");
+    const sizes = thumbnails.length ? `${shownWidth(thumbnails.at(-1), this.#width)}px` : "";
     if (this.#image.sizes !== sizes) this.#image.sizes = sizes;
     if (sources === this.#sources) return;
     this.#sources = sources;
@@ -114,8 +111,8 @@ export class Card {
       return;
     }
     this.#image.srcset = sources;
-    this.#image.src = choices[0].url;
-    // Fade in once the pixels are decoded: no flash of a half-drawn or of a broken picture.
+    this.#image.src = thumbnails[0].url;
+    // Fade in only after decoding, so that no incomplete or broken image shows.
     this.#image.decode().then(
       () => this.#sources === sources && this.element.classList.add("has-thumb"),
       () => this.#sources === sources && this.element.classList.remove("has-thumb"),
@@ -123,15 +120,15 @@ export class Card {
   }
 }
 
-/** The photo's thumbnails with their names, smallest first; those with an address of this server only. */
+/** The photo's thumbnails with their names, smallest first; only those with a URL on this server. */
 export function thumbnailsBySize(photo) {
   return Object.entries(photo.thumbnails ?? {})
-    .map(([name, thumbnail]) => ({ name, ...thumbnail, url: ownAddress(thumbnail?.url) }))
+    .map(([name, thumbnail]) => ({ name, ...thumbnail, url: localPath(thumbnail?.url) }))
     .filter(({ url, width, height }) => url && width > 0 && height > 0)
     .sort((left, right) => left.width * left.height - right.width * right.height);
 }
 
-/** How wide a picture shows when it is fitted inside `edge` x `edge` px and never enlarged. */
+/** The displayed width of an image that is fitted inside `edge` x `edge` px and never enlarged. */
 function shownWidth({ width, height }, edge) {
   return Math.max(1, Math.round(width * Math.min(1, edge / width, edge / height)));
 }

@@ -1,5 +1,5 @@
 /**
- * Decode a ThumbHash: some 25 bytes that hold a blurred picture as a few cosine waves.
+ * Decodes a ThumbHash: about 25 bytes that encode a blurred image as the low frequencies of a DCT.
  *
  * Source: the format of https://evanw.github.io/thumbhash/ (luminance L, two chroma channels P and Q, alpha A;
  * each a constant term and the low frequencies of a DCT, quantised to four bits).
@@ -7,7 +7,7 @@
 
 const LONGEST_EDGE_PX = 32;
 
-/** The picture in `base64` as RGBA, its longer edge 32 px; `null` when it is no ThumbHash. */
+/** The image in `base64` as RGBA, its longer edge 32 px; `null` if it is not a ThumbHash. */
 export function decodeThumbhash(base64) {
   const bytes = bytesOf(base64);
   return bytes && bytes.length >= 5 ? pixelsOf(readHeader(bytes), bytes) : null;
@@ -35,7 +35,7 @@ function readHeader(bytes) {
     columns: Math.max(3, columns),
     rows: Math.max(3, rows),
     l: { mean: (first & 63) / 63, scale: ((first >> 18) & 31) / 31 },
-    // Quantising fades colours a little; the format asks decoders to lift chroma by 1.25 in return.
+    // The format makes decoders scale chroma by 1.25, to make up for what quantising loses.
     p: { mean: ((first >> 6) & 63) / 31.5 - 1, scale: (((second >> 3) & 63) / 63) * 1.25 },
     q: { mean: ((first >> 12) & 63) / 31.5 - 1, scale: (((second >> 9) & 63) / 63) * 1.25 },
     a: hasAlpha ? { mean: (bytes[5] & 15) / 15, scale: (bytes[5] >> 4) / 15 } : { mean: 1, scale: 0 },
@@ -44,10 +44,10 @@ function readHeader(bytes) {
 
 function pixelsOf(header, bytes) {
   const nibbles = nibblesOf(bytes, header.hasAlpha ? 6 : 5);
-  const l = readWaves(header.l, header.columns, header.rows, nibbles);
-  const p = readWaves(header.p, 3, 3, nibbles);
-  const q = readWaves(header.q, 3, 3, nibbles);
-  const a = header.hasAlpha ? readWaves(header.a, 5, 5, nibbles) : () => 1;
+  const l = readChannel(header.l, header.columns, header.rows, nibbles);
+  const p = readChannel(header.p, 3, 3, nibbles);
+  const q = readChannel(header.q, 3, 3, nibbles);
+  const a = header.hasAlpha ? readChannel(header.a, 5, 5, nibbles) : () => 1;
   const width = Math.max(1, Math.round(header.ratio > 1 ? LONGEST_EDGE_PX : LONGEST_EDGE_PX * header.ratio));
   const height = Math.max(1, Math.round(header.ratio > 1 ? LONGEST_EDGE_PX / header.ratio : LONGEST_EDGE_PX));
   const across = cosines(width);
@@ -76,23 +76,23 @@ function* nibblesOf(bytes, start) {
   }
 }
 
-/** The waves of one channel, as a function of the cosines at a column and at a row. Terms lie in a triangle: low sums first. */
-function readWaves({ mean, scale }, columns, rows, nibbles) {
-  const waves = [];
+/** One channel as a function of the cosines at a column and at a row. Only terms with a low sum of frequencies are stored. */
+function readChannel({ mean, scale }, columns, rows, nibbles) {
+  const terms = [];
   for (let row = 0; row < rows; row += 1) {
     for (let column = row ? 0 : 1; column * rows < columns * (rows - row); column += 1) {
       const nibble = nibbles.next().value ?? 7.5;
-      waves.push({ row, column, amplitude: (nibble / 7.5 - 1) * scale * 2 });
+      terms.push({ row, column, amplitude: (nibble / 7.5 - 1) * scale * 2 });
     }
   }
   return (across, down) => {
     let sum = mean;
-    for (const { row, column, amplitude } of waves) sum += amplitude * across[column] * down[row];
+    for (const { row, column, amplitude } of terms) sum += amplitude * across[column] * down[row];
     return sum;
   };
 }
 
 function cosines(length) {
   return Array.from({ length }, (_, at) =>
-    Float64Array.from({ length: 8 }, (_, wave) => Math.cos((Math.PI / length) * (at + 0.5) * wave)));
+    Float64Array.from({ length: 8 }, (_, frequency) => Math.cos((Math.PI / length) * (at + 0.5) * frequency)));
 }

@@ -1,4 +1,4 @@
-"""Thumbstream on a cluster of servers, each behind a proxy that a test may cut, freeze and slow down."""
+"""A deployment on real servers, each behind a proxy that a test may cut, freeze and slow down."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -23,19 +23,19 @@ _PREFIX = "faults"
 
 
 @dataclass
-class Place:
-    """A deployment, and the ways round its proxies by which a test looks at what is true."""
+class Servers:
+    """A deployment, and direct access to its database and storage, past any proxy."""
 
     deployment: Deployment
-    #: As the deployment's, with database and storage reached directly; Kafka only where no fault is.
+    #: The deployment's settings, but with direct addresses of database and storage; Kafka stays behind its proxies.
     settings: Settings
     database: Database
     storage: Storage
-    #: The storage root as a folder of this machine.
+    #: The storage root as a local folder.
     storage_folder: Path
 
     async def rows(self, workspace: str) -> dict[str, PhotoRow]:
-        """Every photo of the workspace as the database has it."""
+        """The workspace's photo rows by id."""
         async with self.database.reading() as session:
             found = await session.scalars(select(PhotoRow).where(col(PhotoRow.workspace_id) == workspace))
             return {str(row.id): row for row in found}
@@ -54,7 +54,7 @@ class Place:
 
 
 @dataclass
-class Surroundings(Place):
+class ProxiedServers(Servers):
     """Three brokers, PostgreSQL and S3 behind proxies; two workers and two apis."""
 
     kafka: ApacheKafka
@@ -65,16 +65,16 @@ class Surroundings(Place):
     storage_proxy: TcpProxy
 
 
-def place_of(deployment: Deployment, storage_folder: Path, **direct: Any) -> Place:
-    """A deployment whose database and storage are reached by the settings ``direct``."""
+def servers_of(deployment: Deployment, storage_folder: Path, **direct: Any) -> Servers:
+    """A deployment, with its database and storage reached by the settings ``direct``."""
     chosen = {name.removeprefix("THUMBSTREAM_").lower(): value for name, value in deployment.variables.items()} | direct
     settings = load_settings(**chosen)
-    return Place(deployment, settings, open_database(settings), open_storage(settings), storage_folder)
+    return Servers(deployment, settings, open_database(settings), open_storage(settings), storage_folder)
 
 
 @contextmanager
-def surroundings(folder: Path, **variables: str) -> Iterator[Surroundings]:
-    """All of it, started; gone when the context ends."""
+def proxied_servers(folder: Path, **variables: str) -> Iterator[ProxiedServers]:
+    """Start all of it; everything stops when the context ends."""
     with ExitStack() as stack:
         proxies = [stack.enter_context(TcpProxy()) for _ in range(3)]
         kafka = stack.enter_context(ApacheKafka(_folder(folder, "kafka"), 3, behind=proxies))
@@ -90,11 +90,11 @@ def surroundings(folder: Path, **variables: str) -> Iterator[Surroundings]:
         }
         broker: Broker = kafka
         deployment = Deployment(_folder(folder, "deployment"), broker, workers=2, apis=2, **(proxied | variables))
-        place = place_of(deployment, s3.bucket_folder / _PREFIX, **direct)
+        servers = servers_of(deployment, s3.bucket_folder / _PREFIX, **direct)
         stack.callback(deployment.stop)
         deployment.start()
-        yield Surroundings(
-            place.deployment, place.settings, place.database, place.storage, place.storage_folder,
+        yield ProxiedServers(
+            servers.deployment, servers.settings, servers.database, servers.storage, servers.storage_folder,
             kafka, proxies, postgres, database_proxy, s3, storage_proxy,
         )  # fmt: skip
 

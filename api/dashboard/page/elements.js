@@ -1,0 +1,46 @@
+/** Finds and creates DOM elements. Text is inserted as text; nothing here parses markup. */
+
+import { visible } from "./format.js";
+
+/** The element with this id. */
+export function byId(id) {
+  return document.getElementById(id);
+}
+
+/** A new element; `attributes` as in markup, children are elements or strings. */
+export function make(name, attributes = {}, ...children) {
+  const element = document.createElement(name);
+  for (const [attribute, value] of Object.entries(attributes)) {
+    if (value != null && value !== false) element.setAttribute(attribute, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child != null && child !== false));
+  return element;
+}
+
+/** A new button; `attributes` as in markup. */
+export function button(label, className, onClick, attributes = {}) {
+  const element = make("button", { type: "button", class: className, ...attributes }, label);
+  element.addEventListener("click", onClick);
+  return element;
+}
+
+/** Set the text of `element` only if it differs: no layout, and screen readers do not repeat it. */
+export function setText(element, text) {
+  if (element.textContent !== text) element.textContent = text;
+}
+
+/** A `bdi` element with text from outside, whose direction does not affect the text around it. */
+export function isolated(text) {
+  return make("bdi", {}, visible(text));
+}
+
+/** The path and query of `url` if it is on this origin, else `null`: data from the server never links elsewhere. */
+export function localPath(url) {
+  if (typeof url !== "string" || !url) return null;
+  try {
+    const { origin, protocol, pathname, search } = new URL(url, window.location.origin);
+    return origin === window.location.origin && /^https?:$/.test(protocol) ? pathname + search : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,100 @@
+/** Loads the photos of one filter page by page, newest first. */
+
+import { newestFirst } from "./photo_store.js";
+
+const PAGE_SIZE = 100;
+
+/**
+ * Pages go into the store. The store may also hold photos that are older than the last page (from another filter or from
+ * the feed); these are not shown yet, or the list would have gaps.
+ */
+export class Pager {
+  #client;
+  #store;
+  #cursor = null;
+  /** The oldest entry loaded for this filter; null: none yet. */
+  #oldest = null;
+  #isComplete = false;
+  #loading = null;
+  #abort = new AbortController();
+
+  /** The status of the photos to load; empty: all. */
+  status;
+
+  constructor(client, store, status) {
+    this.#client = client;
+    this.#store = store;
+    this.status = status;
+  }
+
+  /** Whether the last page has been loaded. */
+  get isComplete() {
+    return this.#isComplete;
+  }
+
+  get isLoading() {
+    return this.#loading !== null;
+  }
+
+  /** Whether this entry matches the filter and is not older than what is loaded. */
+  includes(entry) {
+    if (this.status && entry.photo.thumbnail_status !== this.status) return false;
+    return this.#isComplete || this.#oldest === null || newestFirst(entry, this.#oldest) <= 0;
+  }
+
+  /** Start again with photos of `status` (empty: all). The store keeps its photos until the first page arrives. */
+  start(status) {
+    this.#abort.abort();
+    this.#abort = new AbortController();
+    this.status = status;
+    this.#cursor = null;
+    this.#oldest = null;
+    this.#isComplete = false;
+    this.#loading = null;
+    return this.loadMore();
+  }
+
+  /** Load the first page again, and remove what the server no longer lists. Resolves like `loadMore`. */
+  async reload() {
+    const version = this.#store.version;
+    const items = await this.start(this.status);
+    if (items) this.#store.keepOnly(new Set(items.map((photo) => photo.id)), version);
+    return items;
+  }
+
+  /** Load the next page. Resolves with its photos, or with `null` if `start` was called in the meantime. */
+  loadMore() {
+    if (this.#isComplete) return Promise.resolve([]);
+    this.#loading ??= this.#load(this.#abort.signal);
+    return this.#loading;
+  }
+
+  /** Everything older than `entry` was removed from the store, so it has to be loaded again when needed. */
+  forgetAfter(entry) {
+    if (this.isLoading || !entry) return;
+    this.#oldest = { photo: entry.photo };
+    this.#cursor = null;
+    this.#isComplete = false;
+  }
+
+  async #load(signal) {
+    const version = this.#store.version;
+    try {
+      const page = await this.#client.list({ status: this.status, cursor: this.#cursor, limit: PAGE_SIZE, signal });
+      if (signal.aborted) return null;
+      const last = page.items.at(-1);
+      if (last && (this.#oldest === null || newestFirst({ photo: last }, this.#oldest) > 0)) {
+        this.#oldest = { photo: last };
+      }
+      this.#cursor = page.next_cursor;
+      this.#isComplete = !page.next_cursor;
+      this.#store.applySnapshot(page.items, version);
+      return page.items;
+    } catch (error) {
+      if (error.name === "AbortError") return null;
+      throw error;
+    } finally {
+      if (!signal.aborted) this.#loading = null;
+    }
+  }
+}
