@@ -41,7 +41,7 @@ class Connection:
         with suppress(ConnectionError):
             await self.writer.drain()
 
-    async def process(self, *, to_head: bool = False, deadline_seconds: float = 20) -> Answer | None:
+    async def answer(self, *, to_head: bool = False, deadline_seconds: float = 20) -> Answer | None:
         """The next answer; None where the connection is closed instead.
 
         Raises:
@@ -62,7 +62,7 @@ class Connection:
             if version not in ("HTTP/1.0", "HTTP/1.1"):
                 raise ValueError(first)
             if status == "100":
-                return await self.process(to_head=to_head, deadline_seconds=deadline_seconds)
+                return await self.answer(to_head=to_head, deadline_seconds=deadline_seconds)
             headers = {
                 name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines if line)
             }

@@ -71,7 +71,7 @@ async def part_becomes(socket: ClientWebSocketResponse, name: str, ok: bool | No
 
 @contextlib.asynccontextmanager
 async def a_worker(settings: Settings) -> AsyncIterator[None]:
-    """The sign of life that a worker gives."""
+    """The heartbeat that a worker sends."""
     sending = asyncio.create_task(send_heartbeats(settings))
     try:
         yield
