@@ -63,6 +63,8 @@ export class UploadQueue {
       upload.row?.element.remove();
     }
     this.#waiting = [];
+    // Now, not when the aborted requests have ended: the page may be about to unload.
+    this.#active.clear();
     this.#next();
   }
 
