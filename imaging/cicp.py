@@ -46,7 +46,6 @@ _CHROMATICITIES: Final[dict[int, Chromaticities]] = {
 _SRGB_CURVE, _PQ, _HLG = 13, 16, 18
 #: Video's curves. Chromium shows them as sRGB's in AVIF, and as a display of gamma 2.4 in PNG.
 _VIDEO_CURVES: Final = (1, 6, 14, 15)
-_UNSPECIFIED: Final = 2
 
 #: PNG's gAMA of a picture that is sRGB for all that it says.
 _USUAL_GAMMA: Final = 0.45455

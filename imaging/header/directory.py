@@ -1,13 +1,19 @@
-"""TIFF directories, classic and BigTIFF; EXIF is one too. Source: TIFF 6.0, section 2; the BigTIFF extension."""
+"""TIFF directories, classic and BigTIFF; EXIF is one too.
+
+Source: TIFF 6.0, section 2; the BigTIFF extension; EXIF 2.32, tag 0x0112 (orientation).
+"""
 
 import struct
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Final
 
 from imaging.header.facts import MalformedHeader
 from imaging.header.source import Source
 
 ORIENTATION: Final = 0x0112
+EXIF_PREFIX: Final = b"Exif\0\0"
+_ALL_ORIENTATIONS: Final = range(1, 9)
 
 #: Bytes of one value, by the number of its type.
 _TYPE_BYTES: Final = {
@@ -128,3 +134,21 @@ class DirectoryFile:
     def _address(self, content: bytes) -> int:
         address: int = struct.unpack(f"{self._order}{'Q' if self.is_big else 'I'}", content)[0]
         return address
+
+
+def orientation_in(exif: bytes) -> int:
+    """EXIF's orientation, with or without the prefix that JPEG puts before it; 1 where it says none or nonsense.
+
+    Cameras and editors break EXIF in every way, and the pixels are still good: a broken block says none.
+    """
+    source = Source(BytesIO(exif.removeprefix(EXIF_PREFIX)))
+    try:
+        directories = DirectoryFile(source)
+        return checked_orientation(directories.directory(directories.first_offset).integer(ORIENTATION, 1))
+    except MalformedHeader:
+        return 1
+
+
+def checked_orientation(value: int) -> int:
+    """``value`` if it is an orientation, else 1."""
+    return value if value in _ALL_ORIENTATIONS else 1

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from imaging.header.exif import EXIF_PREFIX, orientation_in
+from imaging.header.directory import EXIF_PREFIX, orientation_in
 from imaging.header.facts import ColourFacts, Facts, MalformedHeader
 from imaging.header.source import Source
 

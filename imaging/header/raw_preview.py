@@ -10,7 +10,7 @@ from io import BytesIO
 from typing import Final
 
 from imaging.header.camera_raw import kind_by_signature
-from imaging.header.exif import orientation_in
+from imaging.header.directory import orientation_in
 from imaging.header.facts import Facts, MalformedHeader
 from imaging.header.jpeg import read_jpeg
 from imaging.header.source import Source

@@ -3,8 +3,7 @@
 from typing import Final
 
 from imaging.header.camera_raw import kind_by_signature, kind_of_tiff
-from imaging.header.directory import ORIENTATION, Directory, DirectoryFile
-from imaging.header.exif import checked_orientation
+from imaging.header.directory import ORIENTATION, Directory, DirectoryFile, checked_orientation
 from imaging.header.facts import ColourFacts, Facts, MalformedHeader, TiffFacts
 from imaging.header.source import Source
 

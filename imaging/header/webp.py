@@ -3,7 +3,7 @@
 import struct
 from typing import Final
 
-from imaging.header.exif import orientation_in
+from imaging.header.directory import orientation_in
 from imaging.header.facts import ColourFacts, Facts, MalformedHeader
 from imaging.header.source import Source
 
