@@ -1,5 +1,7 @@
 """JPEG XL files of kinds that Pillow does not write."""
 
+from typing import Any
+
 import numpy
 from imagecodecs import jpegxl_encode
 from PIL import Image
@@ -21,6 +23,13 @@ def animated_jxl(frames: list[Image.Image]) -> bytes:
     """An animation of these frames."""
     content = jpegxl_encode(numpy.stack([numpy.asarray(frame) for frame in frames]), lossless=True, effort=1)
     return bytes(content)
+
+
+def deep_jxl(image: Image.Image, kind: str) -> bytes:
+    """The image with samples of another type: ``u2``, ``f4``."""
+    samples: Any = numpy.asarray(image)
+    samples = samples.astype(kind) * 257 if kind == "u2" else (samples / 255).astype(kind)
+    return bytes(jpegxl_encode(samples, lossless=True, effort=1))
 
 
 def jxl_with_associated_alpha(image: Image.Image) -> bytes:
