@@ -63,6 +63,15 @@ def to_srgb(image: Image.Image, colour_space: ColourSpace) -> Image.Image:
     return colours
 
 
+def is_profile(icc_profile: bytes) -> bool:
+    """Whether ``icc_profile`` can be read as one. What else a file says of its colours counts where it cannot."""
+    try:
+        ImageCms.ImageCmsProfile(BytesIO(icc_profile))
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return False
+    return True
+
+
 def _from_numbered(colours: Image.Image, space: NumberedSpace) -> Image.Image:
     return space.convert(colours) if space.convert else _from_profile(colours, space.icc_profile)
 

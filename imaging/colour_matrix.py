@@ -24,9 +24,9 @@ def to_xyz(chromaticities: Sequence[float]) -> Matrix:
     Raises:
         ArithmeticError: no colours have such coordinates.
     """
-    white, red, green, blue = (_xyz_of(*chromaticities[at : at + 2]) for at in (0, 2, 4, 6))
+    red, green, blue = ((x, y, 1 - x - y) for x, y in (chromaticities[at : at + 2] for at in (2, 4, 6)))
     primaries = tuple(zip(red, green, blue, strict=True))
-    strengths = applied(inverse(primaries), white)
+    strengths = applied(inverse(primaries), _xyz_of(*chromaticities[:2]))
     return tuple(tuple(value * strength for value, strength in zip(row, strengths, strict=True)) for row in primaries)
 
 

@@ -16,7 +16,8 @@ from imaging.decoders.jxl import decode_jxl
 from imaging.decoders.pixels import Pixels, check_size
 from imaging.decoders.png import decode_png
 from imaging.decoders.tiff import decode_tiff
-from imaging.formats import AVIF, BROKEN_FILE_ERRORS, GIF, HEIF, JPEG, JXL, PNG, RAW, TIFF, Header
+from imaging.decoders.webp import decode_webp
+from imaging.formats import AVIF, BROKEN_FILE_ERRORS, GIF, JPEG, JXL, PNG, RAW, TIFF, WEBP, Header
 from imaging.geometry import Box, Size
 from schemas.faults import Unreadable
 from schemas.renditions import Rendition
@@ -77,8 +78,10 @@ def _decoded(path: Path, header: Header, renditions: Sequence[Rendition]) -> Pix
         return decode_avif(path, header.facts)
     if header.format is JXL:
         return decode_jxl(path, header.facts)
+    if header.format is WEBP:
+        return decode_webp(path, header.facts)
     with Image.open(path, formats=[header.format.pillow_name]) as image:
         check_size(image, header.facts)
         image.load()
-    space = space_of_video(header.facts.colour.cicp) if header.format is HEIF else None
-    return Pixels(image, image.info.get("icc_profile") or space, is_upright=header.format is HEIF)
+    space = image.info.get("icc_profile") or space_of_video(header.facts.colour.cicp)
+    return Pixels(image, space, is_upright=True)

@@ -20,6 +20,9 @@ from schemas.faults import UnsupportedFormat
 _MAX_BOXES: Final = 256
 _MAX_META_BYTES: Final = 4 * 1024 * 1024
 
+#: Logarithmic curves, and those beyond RGB's range: browsers refuse them as well.
+_UNKNOWN_TRANSFERS: Final = (9, 10, 11, 12)
+
 #: What the decoder says of pixels that it has decoded and cannot turn into RGB: it knows no such matrix.
 _UNKNOWN_MATRIX: Final = "Reformat failed"
 
@@ -28,9 +31,12 @@ def decode_avif(path: Path, facts: Facts) -> Pixels:
     """Decode the primary item of the AVIF at ``path``.
 
     Raises:
-        UnsupportedFormat: its colours are coded by a matrix that is not known; the text names it.
+        UnsupportedFormat: its colours are coded by a matrix or a curve that is not known; the text names it.
         BROKEN_FILE_ERRORS: truncated or corrupt.
     """
+    cicp = facts.colour.cicp
+    if cicp is not None and cicp.transfer in _UNKNOWN_TRANSFERS and not facts.colour.has_icc_profile:
+        raise UnsupportedFormat(f"an AVIF of colours by transfer {cicp.transfer} is not supported")
     try:
         with Image.open(_with_one_association_box(path) or path, formats=["AVIF"]) as image:
             check_size(image, facts)
@@ -38,9 +44,9 @@ def decode_avif(path: Path, facts: Facts) -> Pixels:
     except (RuntimeError, ValueError, OSError) as error:
         if _UNKNOWN_MATRIX not in str(error):
             raise
-        matrix = facts.colour.cicp.matrix if facts.colour.cicp else "of its bitstream"
+        matrix = cicp.matrix if cicp is not None else "of its bitstream"
         raise UnsupportedFormat(f"an AVIF of colours by matrix {matrix} is not supported") from error
-    space = image.info.get("icc_profile") or space_of_video(facts.colour.cicp)
+    space = image.info.get("icc_profile") or space_of_video(cicp)
     return Pixels(image, space, _crop(facts))
 
 

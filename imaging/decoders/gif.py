@@ -38,6 +38,8 @@ def _first_frame(source: Path | BytesIO, facts: Facts) -> Image.Image:
         check_size(image, facts)
         frame = image.tile[0].extents if image.tile else None
         image.load()
+    if not facts.has_alpha:
+        image.info.pop("transparency", None)
     if frame is None or frame == (0, 0, *image.size):
         return image
     screen = Image.new("RGBA", image.size)

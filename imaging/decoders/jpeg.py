@@ -19,6 +19,7 @@ from schemas.renditions import Rendition
 _HEADROOM: Final = 2
 
 _END: Final = b"\xff\xd9"
+_RESTART: Final = re.compile(rb"\xff[\xd0-\xd7]")
 
 _SCAN: Final = 0xDA
 _FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -26,8 +27,9 @@ _COEFFICIENTS: Final = 64
 #: The lowest bit that was sent of a coefficient of which none was.
 _NEVER: Final = 99
 
-#: No code of any table over and over, which could happen to mean "as before". Without the first byte of a marker.
-_FILLER: Final = bytes(number * 167 % 251 for number in range(64))
+#: How a file may go on that lacks its end. Their first bits differ, so that not all complete a code that was cut off in
+#: the same way: where nothing stands, decoders read zeros.
+_FILLERS: Final = (b"", b"\x6d" * 64, b"\xb6" * 64, b"\xfe" * 64)
 
 #: Rows that are compared at once.
 _STRIP_PX: Final = 256
@@ -63,20 +65,29 @@ def decode_preview(path: Path, facts: Facts, renditions: Sequence[Rendition]) ->
 def _decode_for_want_of_an_end(path: Path) -> Image.Image | None:
     """A JPEG that lacks nothing but its end marker, decoded; None where pixels are missing too.
 
-    The decoder makes missing pixels up from whatever follows. So two different endings are tried, and only where they
+    The decoder makes missing pixels up from whatever follows. So several endings are tried, and only where they all
     show the same, at full size, was nothing missing.
     """
     content = path.read_bytes().rstrip(b"\xff")
     if not _has_every_scan(content):
         return None
-    endings = [BytesIO(content + filler + _END) for filler in (b"", _FILLER)]
-    try:
-        one, other = (Image.open(ending, formats=["JPEG"]) for ending in endings)
-        one.load()
-        other.load()
-    except BROKEN_FILE_ERRORS:
-        return None
-    return one if are_equal(one, other) else None
+    found: Image.Image | None = None
+    for filler in (*_FILLERS, _next_restart(content) + _FILLERS[1]):
+        try:
+            image = Image.open(BytesIO(content + filler + _END), formats=["JPEG"])
+            image.load()
+        except BROKEN_FILE_ERRORS:
+            return None
+        if found is not None and not are_equal(found, image):
+            return None
+        found = image
+    return found
+
+
+def _next_restart(content: bytes) -> bytes:
+    """The restart marker that would follow. Where one is due, decoders pass over all that stands before it."""
+    last = max(_RESTART.finditer(content), key=re.Match.start, default=None)
+    return bytes([0xFF, 0xD0 + ((last[0][1] + 1) % 8 if last else 0)])
 
 
 def _has_every_scan(content: bytes) -> bool:

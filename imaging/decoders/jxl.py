@@ -4,6 +4,7 @@ Source: ISO/IEC 18181-1 (frames, extra channels).
 """
 
 from pathlib import Path
+from typing import Final
 
 from PIL import Image
 
@@ -12,6 +13,9 @@ from imaging.decoders.pixels import Pixels, check_size
 from imaging.header.facts import Facts
 from imaging.late_imports import imported_numpy
 from schemas.faults import UnsupportedFormat
+
+#: Of a sample, in each of its modes with alpha.
+_BITS_OF_PILLOW: Final = 8
 
 
 def decode_jxl(path: Path, facts: Facts) -> Pixels:
@@ -34,6 +38,8 @@ def decode_jxl(path: Path, facts: Facts) -> Pixels:
             opened.load()
         image, icc_profile = opened, opened.info.get("icc_profile")
         is_jpeg = bool(getattr(opened, "jpeg", False))
+        if opened.mode == "LA" and facts.bit_depth > _BITS_OF_PILLOW:  # its samples were taken for bytes
+            image = _first_frame(path)
     check_size(image, facts)
     if facts.has_associated_alpha and image.mode in ("RGBA", "LA"):
         premultiplied = "RGBa" if image.mode == "RGBA" else "La"
@@ -46,7 +52,7 @@ def decode_jxl(path: Path, facts: Facts) -> Pixels:
 
 
 def _first_frame(path: Path) -> Image.Image:
-    """The first frame of an animation, where Pillow's decoder shows the last."""
+    """The first frame, of an animation too, where Pillow's decoder shows the last."""
     numpy = imported_numpy()
     from imagecodecs import jpegxl_decode
 

@@ -5,14 +5,13 @@ Source: PNG, third edition, sections 5.3 (chunks), 8.1 (interlacing) and 9.1 (fi
 
 import struct
 import zlib
-from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from PIL import Image
 
-_SIGNATURE_BYTES: Final = 8
-_CHECKSUM_BYTES: Final = 4
+from imaging.header.png import chunks
+from imaging.header.source import Source
+
 _INFLATED_AT_ONCE_BYTES: Final = 1024 * 1024
 
 _SAMPLES_OF_COLOUR_TYPE: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -22,24 +21,20 @@ _ADAM7: Final = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 
 _AT_ONCE: Final = ((0, 0, 1, 1),)
 
 
-def is_truncated(path: Path, decoded: Image.Image, *, is_interlaced: bool) -> bool:
-    """Whether the PNG at ``path``, which gave ``decoded``, ends before its last row.
+def is_truncated(source: Source, decoded: Image.Image, *, is_interlaced: bool) -> bool:
+    """Whether the PNG ``source``, which gave ``decoded``, ends before its last row.
 
     Only what may be so by the looks of it is read again: where something is drawn on the last row, all is there.
     """
     if not is_interlaced and decoded.crop((0, decoded.height - 1, *decoded.size)).getbbox(alpha_only=False):
         return False
-    with path.open("rb") as file:
-        file.seek(_SIGNATURE_BYTES)
-        return _holds_less_than_it_says(_chunks(file))
-
-
-def _holds_less_than_it_says(chunks: Iterator[tuple[bytes, bytes]]) -> bool:
-    _, head = next(chunks)
+    walk = chunks(source)
+    head = source.read(next(walk).offset, 13)
     lacking = _inflated_bytes(*struct.unpack(">IIBBxxB", head))
     inflate = zlib.decompressobj()
-    for name, content in chunks:
-        while name == b"IDAT" and content and lacking > 0 and not inflate.eof:
+    for chunk in walk:
+        content = source.read_up_to(chunk.offset, chunk.length) if chunk.name == b"IDAT" else b""
+        while content and lacking > 0 and not inflate.eof:
             lacking -= len(inflate.decompress(content, _INFLATED_AT_ONCE_BYTES))
             content = inflate.unconsumed_tail
     return lacking > 0 and lacking > len(inflate.flush())
@@ -52,10 +47,3 @@ def _inflated_bytes(width: int, height: int, depth: int, colour_type: int, inter
         columns, rows = len(range(left, width, across)), len(range(top, height, down))
         total += rows * (1 + (columns * bits + 7) // 8) if columns else 0
     return total
-
-
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    while len(head := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", head)
-        yield name, file.read(length)
-        file.seek(_CHECKSUM_BYTES, 1)

@@ -12,7 +12,8 @@ from imaging.header.facts import MalformedHeader
 from imaging.header.source import Source
 
 ORIENTATION: Final = 0x0112
-EXIF_PREFIX: Final = b"Exif\0\0"
+#: Another byte follows, of any value.
+EXIF_PREFIX: Final = b"Exif\0"
 _ALL_ORIENTATIONS: Final = range(1, 9)
 
 #: Bytes of one value, by the number of its type.
@@ -34,6 +35,7 @@ _TYPE_BYTES: Final = {
     17: 8,
     18: 8,
 }
+_SHORT: Final = 3
 _INTEGER_CODES: Final = {1: "B", 3: "H", 4: "I", 6: "b", 8: "h", 9: "i", 13: "I", 16: "Q", 17: "q", 18: "Q"}
 _MAX_ENTRIES: Final = 1024
 #: Of one entry that are looked at.
@@ -73,6 +75,12 @@ class Directory:
     def integer(self, tag: int, default: int) -> int:
         """The first value of ``tag``."""
         return self.integers(tag, (default,))[0]
+
+    def short(self, tag: int, default: int) -> int:
+        """The value of ``tag`` where it is one whole number of 16 bits, as EXIF has it; else ``default``."""
+        entry = self._entries.get(tag)
+        is_one = entry is not None and (entry.type, entry.count) == (_SHORT, 1)
+        return self.integer(tag, default) if is_one else default
 
     def text(self, tag: int) -> str:
         """The value of ``tag`` as text; empty where it is absent or none."""
@@ -139,12 +147,14 @@ class DirectoryFile:
 def orientation_in(exif: bytes) -> int:
     """EXIF's orientation, with or without the prefix that JPEG puts before it; 1 where it says none or nonsense.
 
-    Cameras and editors break EXIF in every way, and the pixels are still good: a broken block says none.
+    Cameras and editors break EXIF in every way, and the pixels are still good: a broken block says none, and a number
+    of another type than EXIF's is passed over, as in browsers.
     """
-    source = Source(BytesIO(exif.removeprefix(EXIF_PREFIX)))
+    start = len(EXIF_PREFIX) + 1 if exif.startswith(EXIF_PREFIX) else 0
+    source = Source(BytesIO(exif[start:]))
     try:
         directories = DirectoryFile(source)
-        return checked_orientation(directories.directory(directories.first_offset).integer(ORIENTATION, 1))
+        return checked_orientation(directories.directory(directories.first_offset).short(ORIENTATION, 1))
     except MalformedHeader:
         return 1
 

@@ -77,6 +77,10 @@ class Facts:
     #: Of a JPEG's primary image.
     scan_count: int = 1
     is_interlaced: bool = False
+    #: PNG's tRNS as stored, where it counts: the one transparent colour, or the alpha of the palette's first colours.
+    transparency: bytes | None = None
+    #: An animated PNG's first frame stands behind a still image that is no frame of the animation.
+    is_still_image_apart: bool = False
     colour: ColourFacts = field(default_factory=ColourFacts)
     tiff: TiffFacts | None = None
     #: "DNG", "NEF" and so on: the file is a camera's raw file, and what stands first in it is a preview.

@@ -78,7 +78,8 @@ class _Walk:
             if not head:
                 return None
             if head[0] == _EXTENSION and len(head) > 4:
-                has_transparency = has_transparency or (head[1] == _GRAPHIC_CONTROL and bool(head[3] & 1))
+                if head[1] == _GRAPHIC_CONTROL:  # the last one counts
+                    has_transparency = bool(head[3] & 1)
                 self._pass_sub_blocks(self._offset + 2)
             elif head[0] == _IMAGE and len(head) == 10:
                 left, top, width, height, flags = struct.unpack("<HHHHB", head[1:])

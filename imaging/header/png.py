@@ -23,7 +23,12 @@ _MAX_ANCILLARY_BYTES: Final = 4 * 1024 * 1024
 
 _DEPTHS_OF_COLOUR_TYPE: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS_OF_COLOUR_TYPE: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_BEFORE_THE_PIXELS: Final = (b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"tRNS", b"acTL")
+_BEFORE_THE_PIXELS: Final = (b"PLTE", b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"tRNS", b"acTL", b"fcTL")
+_PALETTE: Final = 3
+#: Bytes of tRNS, by colour type: where there is alpha already it says nothing.
+_TRANSPARENCY_BYTES: Final = {0: 2, 2: 6, _PALETTE: 1}
+_RENDERING_INTENTS: Final = (b"\0", b"\1", b"\2", b"\3")
+_READ_AT_ONCE_BYTES: Final = 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -44,8 +49,6 @@ def chunks(source: Source) -> Iterator[Chunk]:
         if len(head) < 8:
             return
         length, name = struct.unpack(">I4s", head)
-        if not name.isalpha():
-            return
         yield Chunk(name, offset + 8, length)
         if name == b"IEND":
             return
@@ -53,10 +56,12 @@ def chunks(source: Source) -> Iterator[Chunk]:
 
 
 def is_whole(source: Source, chunk: Chunk) -> bool:
-    """Whether the chunk's checksum holds. Reads all of it: at most a few MB may be asked of."""
-    content = source.read_up_to(chunk.offset, chunk.length + 4)
-    sums_to = zlib.crc32(content[:-4], zlib.crc32(chunk.name))
-    return len(content) == chunk.length + 4 and sums_to == int.from_bytes(content[-4:], "big")
+    """Whether the chunk's checksum holds. Reads all of it, a part at a time."""
+    end = chunk.offset + chunk.length
+    checksum = zlib.crc32(chunk.name)
+    for at in range(chunk.offset, min(end, source.size), _READ_AT_ONCE_BYTES):
+        checksum = zlib.crc32(source.read_up_to(at, min(end - at, _READ_AT_ONCE_BYTES)), checksum)
+    return source.read_up_to(end, 4) == checksum.to_bytes(4, "big")
 
 
 def read_png(source: Source) -> Facts:
@@ -67,21 +72,34 @@ def read_png(source: Source) -> Facts:
         raise MalformedHeader("it does not begin with an IHDR chunk")
     if not is_whole(source, first):
         raise MalformedHeader("the checksum of its IHDR chunk does not hold")
-    facts = _facts_of_ihdr(source.read(first.offset, 13))
-    colour: dict[bytes, bytes] = {}
-    has_pixels, has_exif = False, False
+    head = source.read(first.offset, 13)
+    facts = _facts_of_ihdr(head)
+    found: dict[bytes, bytes] = {}
+    has_pixels, has_exif, has_later_frame = False, False, False
     for chunk in walk:
         if chunk.name == b"IDAT":
             has_pixels = True
         elif chunk.name in _BEFORE_THE_PIXELS and not has_pixels:
-            if chunk.name not in colour and (content := _ancillary(source, chunk)) is not None:
-                colour[chunk.name] = content
+            content = _ancillary(source, chunk) if chunk.name not in found else None
+            if content is not None and _counts(chunk.name, content, head[9], has_palette=b"PLTE" in found):
+                found[chunk.name] = content
+        elif chunk.name == b"fcTL":
+            has_later_frame = True
         elif chunk.name == b"eXIf" and not has_exif and (content := _ancillary(source, chunk)) is not None:
             has_exif = True
             facts = replace(facts, orientation=orientation_in(content))
     if not has_pixels:
         raise MalformedHeader("no pixels follow its header")
-    return _with_ancillary(facts, colour)
+    is_still_image_apart = has_later_frame and b"acTL" in found and b"fcTL" not in found
+    return replace(_with_ancillary(facts, found), is_still_image_apart=is_still_image_apart)
+
+
+def _counts(name: bytes, content: bytes, colour_type: int, *, has_palette: bool) -> bool:
+    """Whether a chunk stands where it may, as browsers judge it, and a tRNS is one for this colour type."""
+    if name == b"tRNS":
+        least = _TRANSPARENCY_BYTES.get(colour_type)
+        return least is not None and len(content) >= least and (colour_type != _PALETTE or has_palette)
+    return name != b"cICP" or not has_palette
 
 
 def _facts_of_ihdr(content: bytes) -> Facts:
@@ -109,7 +127,7 @@ def _with_ancillary(facts: Facts, found: dict[bytes, bytes]) -> Facts:
     gamma, chromaticities, cicp, frames = (found.get(name, b"") for name in (b"gAMA", b"cHRM", b"cICP", b"acTL"))
     colour = ColourFacts(
         has_icc_profile=b"iCCP" in found,
-        is_srgb=b"sRGB" in found,
+        is_srgb=found.get(b"sRGB") in _RENDERING_INTENTS,
         gamma=int.from_bytes(gamma, "big") / 100_000 if len(gamma) == 4 and any(gamma) else None,
         chromaticities=tuple(value / 100_000 for value in struct.unpack(">8I", chromaticities))
         if len(chromaticities) == 32
@@ -119,6 +137,7 @@ def _with_ancillary(facts: Facts, found: dict[bytes, bytes]) -> Facts:
     return replace(
         facts,
         has_alpha=facts.has_alpha or b"tRNS" in found,
+        transparency=found.get(b"tRNS"),
         frame_count=max(1, int.from_bytes(frames[:4], "big")) if len(frames) == 8 else 1,
         colour=colour,
     )

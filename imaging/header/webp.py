@@ -35,7 +35,8 @@ def read_webp(source: Source) -> Facts:
 
 def _read_extended(source: Source, head: bytes) -> Facts:
     flags = head[0]
-    frames, orientation = 0, 1
+    frames, orientation, has_alpha = 0, 1, bool(flags & _HAS_ALPHA)
+    width, height = (int.from_bytes(head[at : at + 3], "little") + 1 for at in (4, 7))
     offset = _FIRST_CHUNK
     for _ in range(_MAX_CHUNKS):
         start = source.read_up_to(offset, 8)
@@ -43,15 +44,18 @@ def _read_extended(source: Source, head: bytes) -> Facts:
             break
         name, length = struct.unpack("<4sI", start)
         if name == b"ANMF":
+            if not frames and flags & _IS_ANIMATED:
+                first = source.read(offset + 8, 12)
+                is_whole = int.from_bytes(first[6:9], "little") + 1 >= width
+                has_alpha = has_alpha or not is_whole or int.from_bytes(first[9:12], "little") + 1 < height
             frames += 1
         elif name == b"EXIF" and flags & _HAS_EXIF:
             orientation = orientation_in(source.read_up_to(offset + 8, length))
             break
         offset += 8 + length + length % 2
-    has_alpha = bool(flags & _HAS_ALPHA)
     return Facts(
-        width=int.from_bytes(head[4:7], "little") + 1,
-        height=int.from_bytes(head[7:10], "little") + 1,
+        width=width,
+        height=height,
         orientation=orientation,
         channel_count=3 + has_alpha,
         has_alpha=has_alpha,

@@ -17,6 +17,7 @@ from corpus import animated, png
 from imaging import formats
 from imaging.formats import format_of, opened, read_header
 from imaging.header import Cicp, Facts, MalformedHeader
+from imaging.header.directory import orientation_in
 from imaging.header.gif import read_gif
 from imaging.header.isobmff import read_isobmff
 from imaging.header.jpeg import read_jpeg
@@ -250,6 +251,28 @@ def test_scans_are_counted_whatever_their_segments_and_pixels_hold(more: int, co
 
 
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "value", "expected"),
+    [
+        (3, 1, b"\0\6\0\0", 6),
+        (4, 1, b"\0\0\0\6", 1),
+        (1, 1, b"\6\0\0\0", 1),
+        (8, 1, b"\0\6\0\0", 1),
+        (3, 2, b"\0\6\0\6", 1),
+        (3, 0, b"\0\6\0\0", 1),
+    ],
+)
+def test_an_orientation_of_another_type_than_exifs_says_nothing(
+    kind: int, count: int, value: bytes, expected: int
+) -> None:
+    block = b"MM\0*" + struct.pack(">IHHHI", 8, 1, 0x0112, kind, count) + value + bytes(4)
+    for start in (b"", b"Exif\0\0", b"Exif\0\xff"):
+        assert orientation_in(start + block) == expected
+    segment = b"\xff\xe1" + struct.pack(">H", 2 + 6 + len(block)) + b"Exif\0\xff" + block
+    jpeg = encoded(picture(), "JPEG")
+    assert read_jpeg(Source(BytesIO(jpeg[:2] + segment + jpeg[2:])), scans_to_count=0).orientation == expected
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])

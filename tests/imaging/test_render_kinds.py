@@ -6,16 +6,18 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from PIL import Image
+from PIL import Image, ImageCms
 
 from avif_files import avif_of, clap, with_colours, with_property, with_two_association_boxes, without_colours
 from imaging.formats import CAN_READ_JXL
-from jxl_files import animated_jxl, cmyk_jxl, jxl_with_associated_alpha
+from jxl_files import animated_jxl, cmyk_jxl, deep_jxl, jxl_with_associated_alpha
 from pictures import encoded, orientation_exif, png_chunk
 from quadrants import COLOURS, SIZE, assert_near, assert_quadrants, colours_of, quadrants, rendered_image
 from schemas.faults import Unreadable, UnsupportedFormat
 
 needs_jxl = pytest.mark.skipif(not CAN_READ_JXL, reason="no JPEG XL decoder for this machine")
+SRGB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SRGB_BOX = struct.pack(">I", 12 + len(SRGB_PROFILE)) + b"colrprof" + SRGB_PROFILE
 XMP_6 = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
 
 
@@ -86,28 +88,6 @@ def test_a_png_whose_pixels_are_broken_or_missing_stays_unreadable() -> None:
             rendered_image(damaged)
 
 
-def test_what_the_first_frame_of_a_gif_leaves_free_is_transparent() -> None:
-    frame = encoded(Image.new("RGB", (40, 30), (255, 0, 0)), "GIF")
-    descriptor = frame.index(b",\0\0\0\0\x28\0\x1e\0")
-    content = bytearray(frame)
-    content[6:10] = struct.pack("<HH", 100, 80)
-    content[descriptor + 1 : descriptor + 5] = struct.pack("<HH", 10, 20)
-    image = rendered_image(bytes(content))
-    assert image.size == (100, 80)
-    places = ((11, 21), (49, 49), (5, 5), (60, 60), (30, 10))
-    assert [image.getpixel(place) for place in places] == [(255, 0, 0, 255)] * 2 + [(0, 0, 0, 0)] * 3
-
-
-def test_a_gif_that_is_cut_behind_its_pixels_is_whole_and_one_that_is_cut_before_is_not() -> None:
-    content = encoded(quadrants().quantize(8), "GIF")
-    for missing in (1, 2, 3):
-        assert_quadrants(rendered_image(content[:-missing]), tolerance=6)
-    noise = encoded(Image.effect_noise((100, 80), 80), "GIF")
-    for missing in (8, 40, len(noise) // 2):
-        with pytest.raises(Unreadable):
-            rendered_image(noise[:-missing])
-
-
 @pytest.mark.parametrize(("kind", "option"), [("JPEG", "xmp"), ("PNG", "xmp"), ("WEBP", "xmp"), ("TIFF", "tiffinfo")])
 def test_xmp_alone_turns_nothing(kind: str, option: str) -> None:
     if kind == "TIFF":
@@ -144,6 +124,15 @@ def test_colours_of_a_jpeg_xl_that_are_multiplied_by_alpha_come_out_as_bright_as
 
 
 @needs_jxl
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+@pytest.mark.parametrize("kind", ["u2", "f4"])
+def test_a_jpeg_xl_of_deep_samples_shows_the_same(mode: str, kind: str) -> None:
+    has_alpha = mode.endswith("A")
+    image = rendered_image(deep_jxl(quadrants(has_alpha=has_alpha).convert(mode), kind))
+    assert_quadrants(image, has_alpha=has_alpha, is_grey=mode.startswith("L"))
+
+
+@needs_jxl
 def test_a_jpeg_xl_of_inks_is_refused_by_name() -> None:
     with pytest.raises(UnsupportedFormat, match="CMYK"):
         rendered_image(cmyk_jxl(quadrants(has_alpha=True)))
@@ -167,6 +156,15 @@ def test_black_and_white_of_an_avif_without_colr_are_black_and_white(range_: str
     image.paste((0, 0, 0), (0, 0, 60, 80))
     shows = rendered_image(without_colours(avif_of(image, range=range_, subsampling=subsampling)))
     assert_near([shows.getpixel((10, 10)), shows.getpixel((110, 70))], [(0, 0, 0), (255, 255, 255)], 2)
+
+
+@pytest.mark.parametrize("transfer", [9, 10, 11, 12])
+def test_an_avif_of_an_unknown_curve_is_refused_by_name(transfer: int) -> None:
+    with pytest.raises(UnsupportedFormat, match=f"transfer {transfer}"):
+        rendered_image(with_colours(avif_of(quadrants()), 1, transfer))
+    assert_quadrants(
+        rendered_image(with_property(with_colours(avif_of(quadrants()), 1, transfer), SRGB_BOX)), tolerance=4
+    )
 
 
 @pytest.mark.parametrize("matrix", [10, 13, 14])

@@ -1,5 +1,7 @@
 """JPEG XL files of kinds that Pillow does not write."""
 
+from typing import Any
+
 import numpy
 from imagecodecs import jpegxl_encode
 from PIL import Image
@@ -21,6 +23,15 @@ def animated_jxl(frames: list[Image.Image]) -> bytes:
     """An animation of these frames."""
     content = jpegxl_encode(numpy.stack([numpy.asarray(frame) for frame in frames]), lossless=True, effort=1)
     return bytes(content)
+
+
+def deep_jxl(image: Image.Image, kind: str) -> bytes:
+    """The image with samples of another type, ``u2`` or ``f4``, which the encoder takes for linear light."""
+    samples: Any = numpy.asarray(image) / 255
+    colours = samples if image.mode in ("L", "RGB") else samples[..., :-1]
+    colours[...] = numpy.where(colours <= 0.04045, colours / 12.92, ((colours + 0.055) / 1.055) ** 2.4)
+    samples = (samples * 65535 + 0.5).astype(kind) if kind == "u2" else samples.astype(kind)
+    return bytes(jpegxl_encode(samples, lossless=True, effort=1))
 
 
 def jxl_with_associated_alpha(image: Image.Image) -> bytes:
