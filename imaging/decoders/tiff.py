@@ -12,7 +12,7 @@ from imaging.header.facts import Facts
 
 _YCBCR: Final = 6
 _UNCOMPRESSED: Final = 1
-_ROWS_PER_STRIP: Final = 278
+_ROWS_PER_STRIP, _COLOUR_MAP = 278, 320
 _HIGH_BYTE_FIRST: Final = b"MM"
 
 
@@ -45,7 +45,16 @@ def decode_tiff(path: Path, facts: Facts) -> Pixels:
                     raise OSError("most rows of the fax are damaged")
         else:
             image.load()
+    _mend_palette(image)
     return Pixels(image, image.info.get("icc_profile"), is_upright=True)
+
+
+def _mend_palette(image: Image.Image) -> None:
+    """Some writers make a colour map of 8 bits where 16 are asked for; Pillow drops their lower half."""
+    assert isinstance(image, TiffImagePlugin.TiffImageFile)
+    colours = image.tag_v2.get(_COLOUR_MAP, ())
+    if image.mode in ("P", "PA") and colours and max(colours) < 256:
+        image.putpalette(bytes(colours), "RGB;L")
 
 
 def _has_high_byte_first(path: Path) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 from imaging.colour import to_srgb, white_and_black
 from imaging.decoders.pixels import Pixels
 from imaging.decoders.tiff_lab import srgb_of_lab
-from imaging.header.facts import TiffFacts
+from imaging.header.facts import UNSAID, TiffFacts
 from imaging.late_imports import imported_numpy
 from schemas.faults import Unreadable, UnsupportedFormat
 
@@ -22,8 +22,12 @@ if TYPE_CHECKING:
     Samples = NDArray[Any]
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR, _LAB, _ICC_LAB = 0, 1, 2, 3, 5, 6, 8, 9
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
-_UNCOMPRESSED, _OLD_JPEG, _JPEG = 1, 6, 7
+_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED = 1, 2, 3, 4
+#: What Pillow can decompress: all that libtiff is built with in its wheels.
+_COMPRESSIONS_OF_PILLOW: Final = (1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32946, 34925, 50000)
+_JPEG_2000: Final = (33003, 33004, 33005, 34712)
+#: Bits of whole numbers of which decoders are sure.
+_MOST_PACKED_BITS, _WORD_BITS = 16, (32, 64)
 _CHUNKY, _PLANAR = 1, 2
 _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
 
@@ -31,6 +35,7 @@ _ASSOCIATED_ALPHA, _UNASSOCIATED_ALPHA = 1, 2
 _COLOURS: Final = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4, _LAB: 3, _ICC_LAB: 3}
 
 _NAMES: Final = {
+    UNSAID: "unexplained",
     _WHITE_IS_ZERO: "grey",
     _BLACK_IS_ZERO: "grey",
     _RGB: "RGB",
@@ -46,7 +51,14 @@ _NAMES: Final = {
     32845: "LogLuv",
     34892: "linear camera raw",
 }
-_NAMES_OF_FORMATS: Final = {_UNSIGNED: "", _SIGNED: "signed ", _FLOAT: "floating point ", 5: "complex ", 6: "complex "}
+_NAMES_OF_FORMATS: Final = {
+    UNSAID: "mixed ",
+    _UNSIGNED: "",
+    _SIGNED: "signed ",
+    _FLOAT: "floating point ",
+    5: "complex ",
+    6: "complex ",
+}
 
 #: Rows that are converted at once: a copy of all samples in floating point would take too much memory.
 _ROWS_AT_ONCE: Final = 256
@@ -54,10 +66,12 @@ _ROWS_AT_ONCE: Final = 256
 
 def is_read_by_pillow(tiff: TiffFacts) -> bool:
     """Whether Pillow decodes this kind of TIFF, and right."""
+    if tiff.compression not in _COMPRESSIONS_OF_PILLOW or tiff.is_multi_ink:
+        return False
     if tiff.photometric == _YCBCR:
         return tiff.planar_configuration == _CHUNKY and set(tiff.bits_per_sample) == {8}
     depth = tiff.bits_per_sample[0]
-    if len(set(tiff.bits_per_sample)) > 1 or tiff.sample_format not in (_UNSIGNED, 4):
+    if len(set(tiff.bits_per_sample)) > 1 or tiff.sample_format != _UNSIGNED:
         return False
     if tiff.samples_per_pixel == 1:
         depths = {_WHITE_IS_ZERO: (1, 2, 4, 8), _BLACK_IS_ZERO: (1, 2, 4, 8, 16), _PALETTE: (1, 2, 4, 8)}
@@ -69,6 +83,8 @@ def is_read_by_pillow(tiff: TiffFacts) -> bool:
     extras = tiff.samples_per_pixel - _COLOURS.get(tiff.photometric, 1)
     if tiff.photometric == _RGB:
         return extras <= 1
+    if extras > len(tiff.extra_samples):
+        return False
     return (tiff.photometric, depth, extras) in (
         (_BLACK_IS_ZERO, 8, 1),
         (_PALETTE, 8, 1),
@@ -83,6 +99,7 @@ def kind_of(tiff: TiffFacts) -> str:
     depths = sorted(set(tiff.bits_per_sample))
     bits = "-".join(map(str, depths)) + "-bit "
     name = _NAMES.get(tiff.photometric, f"photometric {tiff.photometric}")
+    name = "multi-ink" if tiff.is_multi_ink else name
     number_format = _NAMES_OF_FORMATS.get(tiff.sample_format, "")
     planes = " in planes" if tiff.planar_configuration == _PLANAR and tiff.samples_per_pixel > 1 else ""
     return f"{bits}{number_format}{name} samples{planes}, compression {tiff.compression}"
@@ -97,9 +114,7 @@ def decode_tiff_samples(path: Path, tiff: TiffFacts, size: tuple[int, int]) -> P
     """
     unsupported = UnsupportedFormat(f"a TIFF of {kind_of(tiff)} is not supported")
     colours = _COLOURS.get(tiff.photometric)
-    if colours is None or tiff.samples_per_pixel < colours or len(set(tiff.bits_per_sample)) > 1:
-        raise unsupported
-    if tiff.sample_format > _FLOAT and tiff.sample_format != 4:
+    if colours is None or tiff.samples_per_pixel < colours or tiff.is_multi_ink or not _is_certain(tiff):
         raise unsupported
     samples, icc_profile = _samples_of(path, size, unsupported)
     if tiff.photometric in (_LAB, _ICC_LAB):
@@ -110,6 +125,17 @@ def decode_tiff_samples(path: Path, tiff: TiffFacts, size: tuple[int, int]) -> P
         return Pixels(Image.fromarray(rgb))
     eight_bits = _eight_bits(samples, colours, tiff)
     return _finished(eight_bits, colours, tiff, icc_profile)
+
+
+def _is_certain(tiff: TiffFacts) -> bool:
+    """Whether tifffile decodes such samples right, however they are stored."""
+    bits = tiff.bits_per_sample[0]
+    if len(set(tiff.bits_per_sample)) > 1 or tiff.sample_format not in (_UNSIGNED, _SIGNED, _FLOAT, _UNDEFINED):
+        return False
+    if bits > _MOST_PACKED_BITS and tiff.compression in _JPEG_2000:
+        return False
+    is_signed_jpeg_2000 = tiff.sample_format == _SIGNED and tiff.compression in _JPEG_2000
+    return not is_signed_jpeg_2000 and (tiff.sample_format == _FLOAT or bits <= _MOST_PACKED_BITS or bits in _WORD_BITS)
 
 
 def _samples_of(path: Path, size: tuple[int, int], unsupported: UnsupportedFormat) -> "tuple[Samples, bytes | None]":
@@ -144,7 +170,7 @@ def _eight_bits(samples: "Samples", colours: int, tiff: TiffFacts) -> "Samples":
         rows = slice(top, top + _ROWS_AT_ONCE)
         for channel in range(kept):
             scaled = (samples[rows, :, channel].astype(numpy.float64) - black) * (255 / (white - black))
-            finished[rows, :, channel] = numpy.clip(scaled + 0.5, 0, 255)
+            finished[rows, :, channel] = numpy.clip(numpy.nan_to_num(scaled) + 0.5, 0, 255)
     return finished
 
 
@@ -152,9 +178,11 @@ def _range_of(samples: "Samples", tiff: TiffFacts) -> tuple[float, float]:
     """The samples that mean black and white."""
     if samples.dtype.kind == "u" and tiff.bits_per_sample[0] < 32:
         return 0, 2 ** tiff.bits_per_sample[0] - 1
+    if samples.dtype.kind == "f":  # what is no number is black
+        samples = samples[imported_numpy().isfinite(samples)]
+    if not samples.size:
+        raise Unreadable("the TIFF holds no sample that is a number")
     low, high = float(samples.min()), float(samples.max())
-    if low != low or high != high:
-        raise Unreadable("the TIFF holds samples that are no numbers")
     bits = tiff.bits_per_sample[0] - (samples.dtype.kind == "i")
     return white_and_black(low, high, is_float=samples.dtype.kind == "f", bits=bits)
 

@@ -1,11 +1,15 @@
 """What the structure of an image file says: the result of every parser in this package."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 
 class MalformedHeader(ValueError):
     """The file's structure is broken before everything that matters was read; the text says what, for a person."""
+
+
+#: No number of TIFF's.
+UNSAID: Final = -1
 
 
 class Cicp(NamedTuple):
@@ -38,18 +42,19 @@ class TiffFacts:
 
     is_big: bool
     compression: int
+    #: ``UNSAID`` where the file does not say.
     photometric: int
     #: One for each sample.
     bits_per_sample: tuple[int, ...]
     samples_per_pixel: int
-    #: 1 unsigned, 2 signed, 3 floating point; 4 undefined.
+    #: 1 unsigned, 2 signed, 3 floating point; 4 undefined; ``UNSAID`` where samples differ.
     sample_format: int
     #: 1 chunky, 2 planar.
     planar_configuration: int
     #: 0 unspecified, 1 associated alpha, 2 unassociated alpha; one for each further sample.
     extra_samples: tuple[int, ...]
-    is_tiled: bool
-    ycbcr_subsampling: tuple[int, ...] | None = None
+    #: Inks other than cyan, magenta, yellow and black.
+    is_multi_ink: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,18 @@ from typing import Final
 
 from imaging.header.camera_raw import kind_by_signature, kind_of_tiff
 from imaging.header.directory import ORIENTATION, Directory, DirectoryFile, checked_orientation
-from imaging.header.facts import ColourFacts, Facts, MalformedHeader, TiffFacts
+from imaging.header.facts import UNSAID, ColourFacts, Facts, MalformedHeader, TiffFacts
 from imaging.header.source import Source
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
-_SAMPLES, _PLANAR, _TILE_OFFSETS, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 277, 284, 324, 338, 339
-_SUBSAMPLING, _ICC_PROFILE = 530, 34675
+_INK_SET, _SAMPLES, _PLANAR, _EXTRA_SAMPLES, _SAMPLE_FORMAT = 332, 277, 284, 338, 339
+_ICC_PROFILE: Final = 34675
 _ASSOCIATED, _UNASSOCIATED = 1, 2
-_SEPARATED: Final = 5
+_WHITE_IS_ZERO, _SEPARATED = 0, 5
+#: The one ink set that has a meaning of its own.
+_CMYK: Final = 1
+#: Compressions of faxes, which count as black on white where nothing is said.
+_FAX_COMPRESSIONS: Final = (2, 3, 4, 32771)
 _MAX_DIRECTORIES: Final = 100
 
 
@@ -41,17 +45,20 @@ def read_tiff(source: Source) -> Facts:
 
 
 def _details(first: Directory, *, is_big: bool) -> TiffFacts:
+    compression, photometric = first.integer(_COMPRESSION, 1), first.integer(_PHOTOMETRIC, UNSAID)
+    formats = first.integers(_SAMPLE_FORMAT, (1,))
+    if photometric == UNSAID and compression in _FAX_COMPRESSIONS:
+        photometric = _WHITE_IS_ZERO
     return TiffFacts(
         is_big=is_big,
-        compression=first.integer(_COMPRESSION, 1),
-        photometric=first.integer(_PHOTOMETRIC, 0),
+        compression=compression,
+        photometric=photometric,
         bits_per_sample=first.integers(_BITS, (1,)),
         samples_per_pixel=first.integer(_SAMPLES, 1),
-        sample_format=first.integer(_SAMPLE_FORMAT, 1),
+        sample_format=formats[0] if len(set(formats)) == 1 else UNSAID,
         planar_configuration=first.integer(_PLANAR, 1),
         extra_samples=first.integers(_EXTRA_SAMPLES),
-        is_tiled=_TILE_OFFSETS in first,
-        ycbcr_subsampling=first.integers(_SUBSAMPLING) or None,
+        is_multi_ink=photometric == _SEPARATED and first.integer(_INK_SET, _CMYK) != _CMYK,
     )
 
 

@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from pictures import encoded
 from quadrants import COLOURS, SIZE, assert_near, assert_quadrants, colours_of, quadrants, rendered_image
 from schemas.faults import Unreadable, UnsupportedFormat
-from tiff_files import bare_tiff, packed_tiff, samples_of, subsampled_tiff, tiff_of
+from tiff_files import Samples, bare_tiff, packed_tiff, samples_of, subsampled_tiff, tiff_of
 
 GREY = ("minisblack", "miniswhite")
 WHOLE_NUMBERS = ("u1", "u2", "u4", "i4")
@@ -174,3 +174,64 @@ def test_a_tiff_is_turned_by_its_own_tag_whoever_decodes_it() -> None:
             file, pixels, photometric="rgb", planarconfig=config, metadata=None, extratags=[(274, 3, 1, 6, True)]
         )
         assert_near(colours_of(rendered_image(file.getvalue())), COLOURS, 2)
+
+
+def grey_tiff(further: dict[int, tuple[int, ...]], *, count: int = 1, photometric: int = 1) -> bytes:
+    """An uncompressed 8-bit TIFF of the quadrants in grey, each sample ``count`` times."""
+    samples = numpy.repeat(samples_of("minisblack"), count, -1)
+    return bare_tiff(samples.tobytes(), photometric, [8] * count, further=further)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("scale", [1, 256, 257])
+def test_colour_maps_of_8_and_of_16_bits_show_the_same(order: str, scale: int) -> None:
+    picture = quadrants().quantize(4, dither=Image.Dither.NONE)
+    palette = numpy.zeros((256, 3), int)
+    palette[:4] = numpy.reshape((picture.getpalette() or [])[:12], (4, 3))
+    colours = tuple(int(value) * scale for value in palette.T.ravel())
+    assert_quadrants(rendered_image(bare_tiff(picture.tobytes(), 3, [8], order=order, further={320: colours})))
+
+
+@pytest.mark.parametrize("compression", ["png", "jpegxl", "jpeg2000", "lerc", "webp"])
+def test_compressions_that_pillow_lacks_are_read_as_well(compression: str) -> None:
+    content = tiff_of(
+        "rgb", "u1", compression=compression, compressionargs={"level": 100} if compression == "webp" else None
+    )
+    assert_quadrants(rendered_image(content), tolerance=8)
+
+
+def test_samples_of_undefined_type_are_whole_numbers_and_a_second_grey_sample_is_alpha() -> None:
+    assert_quadrants(rendered_image(grey_tiff({339: (4,)})), is_grey=True)
+    assert rendered_image(grey_tiff({}, count=2)).mode == "RGBA"
+
+
+def float_tiff(samples: Samples) -> bytes:
+    file = BytesIO()
+    tifffile.imwrite(file, samples, photometric="minisblack", metadata=None)
+    return file.getvalue()
+
+
+def test_a_float_that_is_no_number_is_black_beside_others() -> None:
+    samples = samples_of("minisblack")[..., 0].astype("f4") / 255
+    samples[0, 0] = numpy.nan
+    image = rendered_image(float_tiff(samples))
+    assert_quadrants(image, is_grey=True)
+    assert image.convert("L").getpixel((0, 0)) == 0
+    with pytest.raises(Unreadable, match="number"):
+        rendered_image(float_tiff(numpy.full(SIZE, numpy.nan, "f4")))
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (grey_tiff({332: (2,)}, count=4, photometric=5), "multi-ink"),
+        (grey_tiff({339: (1, 2, 1)}, count=3, photometric=2), "mixed RGB"),
+        (bare_tiff(bytes(3 * 120 * 80), 1, [24]), "24-bit grey"),
+        (tiff_of("rgb", "u4", compression="jpeg2000"), "32-bit RGB samples, compression 34712"),
+        (grey_tiff({}).replace(b"\x06\x01\3\0\1", b"\x05\x01\3\0\1", 1), "unexplained"),  # no tag 262
+    ],
+    ids=["inks", "sample formats", "24 bits", "deep JPEG 2000", "no photometric"],
+)
+def test_kinds_that_decoders_would_guess_at_are_refused_by_name(content: bytes, kind: str) -> None:
+    with pytest.raises(UnsupportedFormat, match=kind):
+        rendered_image(content)
