@@ -16,7 +16,7 @@ from PIL import Image
 
 from imaging.colour import NumberedSpace
 from imaging.colour_matrix import D50, SRGB_CHROMATICITIES, inverse, multiplied, to_xyz_d50
-from imaging.header.facts import Cicp, ColourFacts
+from imaging.header.facts import ColourFacts
 from imaging.late_imports import imported_numpy
 
 if TYPE_CHECKING:
@@ -55,22 +55,24 @@ _CURVE_STEPS: Final = 4096
 #: Rows that are tone mapped at once: their light takes sixteen times the memory of their codes.
 _ROWS_AT_ONCE: Final = 128
 
-#: The default peak of PQ and HLG over SDR white, and the tone curve up to it: straight to the knee at SDR white.
-_PEAK: Final = 1000 / 203
-_PQ_PEAK: Final = 10_000 / 203
-_KNEE: Final = 0.5
+#: cd/m²: an SDR display's white, and the peak of a photo that does not say its own.
+_WHITE, _USUAL_PEAK = 203, 1000
+_PQ_PEAK: Final = 10_000 / _WHITE
+#: The tone curve is straight up to a knee at SDR white, the lower the brighter the photo is; here it is lowest.
+_LEAST_KNEE: Final = 0.5
 _KAPPA: Final = 0.65
 
 
-def space_of_video(cicp: Cicp | None) -> NumberedSpace | None:
-    """The colour space of an AVIF, HEIC or JPEG XL that says ``cicp``; None where that is sRGB, or nothing."""
+def space_of_video(colour: ColourFacts) -> NumberedSpace | None:
+    """The colour space of an AVIF, HEIC or JPEG XL by its numbers; None where that is sRGB, or nothing."""
+    cicp = colour.cicp
     if cicp is None:
         return None
     transfer = _SRGB_CURVE if cicp.transfer in _VIDEO_CURVES else cicp.transfer
     primaries = cicp.primaries if cicp.primaries in _CHROMATICITIES else _SRGB
     if transfer not in _CURVES and transfer not in (_PQ, _HLG):
         transfer = _SRGB_CURVE
-    return _space(primaries, transfer)
+    return _space(primaries, transfer, colour.peak)
 
 
 def space_of_png(colour: ColourFacts) -> NumberedSpace | None:
@@ -81,7 +83,7 @@ def space_of_png(colour: ColourFacts) -> NumberedSpace | None:
     transfer = _GAMMA_2_4 if cicp.transfer in _VIDEO_CURVES else cicp.transfer
     if transfer not in _CURVES and transfer not in (_PQ, _HLG):
         return None
-    return _space(cicp.primaries, transfer) or NumberedSpace()
+    return _space(cicp.primaries, transfer, colour.peak) or NumberedSpace()
 
 
 def space_by_gamma(colour: ColourFacts) -> NumberedSpace | None:
@@ -99,9 +101,10 @@ def space_by_gamma(colour: ColourFacts) -> NumberedSpace | None:
         return None
 
 
-def _space(primaries: int, transfer: int) -> NumberedSpace | None:
+def _space(primaries: int, transfer: int, peak: float | None) -> NumberedSpace | None:
     if transfer in (_PQ, _HLG):
-        return NumberedSpace(convert=partial(_tone_mapped, primaries=primaries, transfer=transfer))
+        convert = partial(_tone_mapped, primaries=primaries, transfer=transfer, peak=(peak or _USUAL_PEAK) / _WHITE)
+        return NumberedSpace(convert=convert)
     if (primaries, transfer) == (_SRGB, _SRGB_CURVE):
         return None
     return NumberedSpace(_profile(_CHROMATICITIES[primaries], transfer=transfer))
@@ -164,8 +167,8 @@ def _scene_light_of_hlg(code: float) -> float:
     return code * code / 3 if code <= 0.5 else (math.exp((code - c) / a) + b) / 12
 
 
-def _tone_mapped(image: Image.Image, primaries: int, transfer: int) -> Image.Image:
-    """``image`` (RGB) of an HDR space in sRGB.
+def _tone_mapped(image: Image.Image, primaries: int, transfer: int, peak: float) -> Image.Image:
+    """``image`` (RGB) of an HDR space in sRGB; its ``peak`` in multiples of SDR white.
 
     The brightest of red, green and blue (of BT.2020) decides how much darker a colour becomes, so that it keeps its
     hue; an ICC profile's curves cannot say that.
@@ -182,8 +185,9 @@ def _tone_mapped(image: Image.Image, primaries: int, transfer: int) -> Image.Ima
         light = lights[rows] @ numpy.array(to_bt2020, numpy.float32).T
         if transfer == _HLG:  # on a display of 1000 cd/m². Source: BT.2100, table 5 (OOTF).
             luminance = numpy.maximum(light @ numpy.array((0.2627, 0.6780, 0.0593), numpy.float32), 0)
-            light *= (luminance**0.2 * _PEAK)[..., None]
-        light *= _gain(light.max(-1))[..., None]
+            light *= (luminance**0.2 * (_USUAL_PEAK / _WHITE))[..., None]
+        if peak > 1:
+            light *= _gain(light.max(-1), peak)[..., None]
         rows[...] = srgb_codes(light @ numpy.array(to_srgb, numpy.float32).T)
     return Image.fromarray(codes)
 
@@ -196,13 +200,14 @@ def srgb_codes(light: "Floats") -> "Floats":
     return codes
 
 
-def _gain(brightest: "Floats") -> "Floats":
-    """How many times darker SDR shows a colour whose brightest channel is so many times SDR white."""
+def _gain(brightest: "Floats", peak: float) -> "Floats":
+    """How many times darker SDR shows a colour whose brightest channel is so many times SDR white, up to ``peak``."""
     numpy = imported_numpy()
-    # A quadratic Bézier curve from the knee (1, _KNEE) to (_PEAK, 1).
-    middle_x, middle_y = 1 - _KAPPA + _KAPPA / _KNEE, (1 - _KAPPA) * _KNEE + _KAPPA
-    a, b, c = 1 - 2 * middle_x + _PEAK, 2 * (middle_x - 1), 1 - numpy.clip(brightest, 1, _PEAK)
+    knee = 1 - (1 - _LEAST_KNEE) * min(1, math.log(peak) / math.log(_USUAL_PEAK / _WHITE))
+    # A quadratic Bézier curve from the knee (1, knee) to (peak, 1).
+    middle_x, middle_y = 1 - _KAPPA + _KAPPA / knee, (1 - _KAPPA) * knee + _KAPPA
+    a, b, c = 1 - 2 * middle_x + peak, 2 * (middle_x - 1), 1 - numpy.clip(brightest, 1, peak)
     t = (numpy.sqrt(b * b - 4 * a * c) - b) / (2 * a)
-    curve = (1 - t) ** 2 * _KNEE + 2 * t * (1 - t) * middle_y + t * t
-    gain: Floats = numpy.where(brightest <= 1, _KNEE, curve / numpy.maximum(brightest, 1))
+    curve = (1 - t) ** 2 * knee + 2 * t * (1 - t) * middle_y + t * t
+    gain: Floats = numpy.where(brightest <= 1, knee, curve / numpy.maximum(brightest, 1))
     return gain

@@ -17,7 +17,7 @@ from imaging.decoders.pixels import Pixels, check_size
 from imaging.decoders.png import decode_png
 from imaging.decoders.tiff import decode_tiff
 from imaging.decoders.webp import decode_webp
-from imaging.formats import AVIF, BROKEN_FILE_ERRORS, GIF, JPEG, JXL, PNG, RAW, TIFF, WEBP, Header
+from imaging.formats import AVIF, BROKEN_FILE_ERRORS, GIF, JPEG, JXL, PNG, RAW, TIFF, WEBP, Header, is_of_the_system
 from imaging.geometry import Box, Size
 from schemas.faults import Unreadable
 from schemas.renditions import Rendition
@@ -51,8 +51,8 @@ def decode(path: Path, header: Header, renditions: Sequence[Rendition]) -> Decod
             pixels = _decoded(path, header, renditions)
             image = to_eight_bits(pixels.image)
     except BROKEN_FILE_ERRORS as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the system; a decoder's own carry no number
+        if is_of_the_system(error):
+            raise
         raise Unreadable(f"the {header.format.pillow_name} file is truncated or corrupt") from error
     return Decoded(
         image=image,
@@ -83,5 +83,5 @@ def _decoded(path: Path, header: Header, renditions: Sequence[Rendition]) -> Pix
     with Image.open(path, formats=[header.format.pillow_name]) as image:
         check_size(image, header.facts)
         image.load()
-    space = image.info.get("icc_profile") or space_of_video(header.facts.colour.cicp)
+    space = image.info.get("icc_profile") or space_of_video(header.facts.colour)
     return Pixels(image, space, is_upright=True)

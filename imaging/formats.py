@@ -3,6 +3,7 @@
 Both sides ask here, so that the api refuses what the worker could not render.
 """
 
+import errno
 import struct
 import warnings
 import zlib
@@ -17,7 +18,7 @@ import pillow_heif
 from PIL import Image, ImageFile
 
 from imaging.header.camera_raw import kind_by_signature
-from imaging.header.facts import Facts, MalformedHeader
+from imaging.header.facts import EndsEarly, Facts, MalformedHeader
 from imaging.header.gif import read_gif
 from imaging.header.isobmff import read_isobmff
 from imaging.header.jpeg import read_jpeg
@@ -53,6 +54,9 @@ _JPEG_BITS: Final = 8
 _JPEG_CHANNELS: Final = (1, 3, 4)
 
 _SIDEWAYS: Final = range(5, 9)
+
+#: Of the pixels in boxes, those that a decoder here knows.
+_CODINGS: Final = {"AVIF": "av01", "HEIF": "hvc1"}
 
 #: px by which an encoder may enlarge a side to whole blocks. Source: ITU-T H.265, the largest block.
 _PADDING: Final = 63
@@ -192,8 +196,10 @@ def read_header(path: Path, *, max_pixels: int) -> Header:
             if photo_format is TIFF and facts.camera_raw is not None:
                 photo_format, facts = RAW, with_preview(facts, Source(file))
         except _PARSER_ERRORS as error:
-            why = f": {error}" if isinstance(error, MalformedHeader) else ""
             name = photo_format.pillow_name
+            if isinstance(error, EndsEarly):
+                raise Unreadable(f"the {name} file is truncated: {error}") from error
+            why = f": {error}" if isinstance(error, MalformedHeader) else ""
             raise Unreadable(f"the file begins like {name} but its header is broken{why}") from error
     if photo_format is RAW and facts.preview_offset is None:  # first: the size is not the photo's
         raise UnsupportedFormat(
@@ -229,8 +235,8 @@ def opened(path: Path, header: Header) -> Iterator[ImageFile.ImageFile]:
             warnings.simplefilter("ignore")
             image = Image.open(path, formats=[header.format.pillow_name])
     except BROKEN_FILE_ERRORS as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise  # of the system; Pillow's own carry no number
+        if is_of_the_system(error):
+            raise
         raise Unreadable(f"the {header.format.pillow_name} file is truncated or corrupt") from error
     with image:
         stored = header.facts.width, header.facts.height
@@ -238,6 +244,14 @@ def opened(path: Path, header: Header) -> Iterator[ImageFile.ImageFile]:
             said, found = ("{}x{}".format(*size) for size in (stored, image.size))
             raise Unreadable(f"the header says {said} pixels, the decoder {found}")
         yield image
+
+
+def is_of_the_system(error: BaseException) -> bool:
+    """Whether a file could not be read, which is no fault of the photo's.
+
+    What decoders raise carries no number, but for EINVAL: the file has sent them to where no file can reach.
+    """
+    return isinstance(error, OSError) and error.errno not in (None, errno.EINVAL)
 
 
 def check_pixels(width: int, height: int, max_pixels: int) -> None:
@@ -258,6 +272,9 @@ def _header_of(photo_format: PhotoFormat, facts: Facts) -> Header:
 
 def _fault_of(photo_format: PhotoFormat, facts: Facts) -> Fault | None:
     """The fault of a file whose header is whole, and which is not to be decoded all the same."""
+    name = photo_format.pillow_name
+    if facts.coding not in (None, _CODINGS.get(name)):
+        return UnsupportedFormat(f"a file like {name} with pixels coded as {facts.coding!r}, which is not supported")
     if photo_format is JPEG:
         if facts.bit_depth != _JPEG_BITS:
             return UnsupportedFormat(f"a JPEG of {facts.bit_depth} bits a sample, which is not supported")

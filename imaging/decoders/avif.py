@@ -4,21 +4,19 @@ Source: ISO/IEC 14496-12 (boxes), ISO/IEC 23008-12, section 9.3 (item properties
 """
 
 import struct
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from PIL import Image
 
 from imaging.cicp import space_of_video
 from imaging.decoders.pixels import Pixels, check_size
 from imaging.geometry import Box
-from imaging.header.facts import Facts
+from imaging.header.boxes import boxes, find
+from imaging.header.facts import Facts, MalformedHeader
+from imaging.header.source import Source
 from schemas.faults import UnsupportedFormat
-
-_MAX_BOXES: Final = 256
-_MAX_META_BYTES: Final = 4 * 1024 * 1024
 
 #: Logarithmic curves, and those beyond RGB's range: browsers refuse them as well.
 _UNKNOWN_TRANSFERS: Final = (9, 10, 11, 12)
@@ -46,7 +44,7 @@ def decode_avif(path: Path, facts: Facts) -> Pixels:
             raise
         matrix = cicp.matrix if cicp is not None else "of its bitstream"
         raise UnsupportedFormat(f"an AVIF of colours by matrix {matrix} is not supported") from error
-    space = image.info.get("icc_profile") or space_of_video(cicp)
+    space = image.info.get("icc_profile") or space_of_video(facts.colour)
     return Pixels(image, space, _crop(facts))
 
 
@@ -63,58 +61,24 @@ def _with_one_association_box(path: Path) -> BytesIO | None:
     Every byte behind them keeps its place: what becomes free is filled.
     """
     with path.open("rb") as file:
-        found = _properties_box(file)
-        if found is None:
+        source = Source(file)
+        try:
+            place = find(source, b"iprp", find(source, b"meta"), skipped_bytes=4)
+            merged = _merged(source.read(place.offset, place.length))
+        except MalformedHeader:
             return None
-        start, content = found
-        merged = _merged(content)
         if merged is None:
             return None
-        file.seek(0)
-        whole = bytearray(file.read())
-    whole[start : start + len(content)] = merged
+        whole = bytearray(source.read_up_to(0, source.size))
+    whole[place.offset : place.offset + place.length] = merged
     return BytesIO(whole)
-
-
-def _properties_box(file: BinaryIO) -> tuple[int, bytes] | None:
-    """Where the content of ``iprp`` starts in the file, and that content."""
-    at = 0
-    for _ in range(_MAX_BOXES):
-        file.seek(at)
-        head = file.read(16)
-        if len(head) < 8:
-            return None
-        byte_count, kind = struct.unpack(">I4s", head[:8])
-        head_bytes = 8
-        if byte_count == 1 and len(head) == 16:
-            head_bytes, byte_count = 16, int.from_bytes(head[8:], "big")
-        if kind == b"meta":
-            file.seek(at + head_bytes)
-            meta = file.read(min(byte_count - head_bytes if byte_count else _MAX_META_BYTES, _MAX_META_BYTES))
-            inner = ((start, content) for start, kind, content in _boxes(meta, 4) if kind == b"iprp")
-            return next(((at + head_bytes + start, content) for start, content in inner), None)
-        if byte_count < head_bytes:
-            return None
-        at += byte_count
-    return None
-
-
-def _boxes(content: bytes, at: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
-    """Where the content of each box starts, its kind and its content; ends at what is no box."""
-    for _ in range(_MAX_BOXES):
-        if at + 8 > len(content):
-            return
-        byte_count, kind = struct.unpack_from(">I4s", content, at)
-        if byte_count < 8 or at + byte_count > len(content):
-            return
-        yield at + 8, kind, content[at + 8 : at + byte_count]
-        at += byte_count
 
 
 def _merged(properties: bytes) -> bytes | None:
     kept: list[tuple[bytes, bytes]] = []
     place_of: dict[bytes, int] = {}
-    for _, kind, content in _boxes(properties):
+    for box in boxes(Source(BytesIO(properties))):
+        kind, content = box.kind, properties[box.offset : box.offset + box.length]
         version_and_flags = content[:4]
         if kind == b"ipma" and version_and_flags in place_of:
             place = place_of[version_and_flags]

@@ -44,7 +44,7 @@ def decode_jxl(path: Path, facts: Facts) -> Pixels:
     if facts.has_associated_alpha and image.mode in ("RGBA", "LA"):
         premultiplied = "RGBa" if image.mode == "RGBA" else "La"
         image = Image.frombytes(premultiplied, image.size, image.tobytes()).convert(image.mode)
-    space = space_of_video(facts.colour.cicp)
+    space = space_of_video(facts.colour)
     if icc_profile and not (space and space.convert):  # of HDR the decoder's profile has a tone mapping of its own
         space = icc_profile
     # Its decoder turns what it decodes, but not a repacked JPEG, which it only unpacks.

@@ -37,6 +37,9 @@ def decode_tiff(path: Path, facts: Facts) -> Pixels:
     image.info.pop("xmp", None)  # only the TIFF's own tag turns the image
     with image:
         check_size(image, facts)
+        file_bytes = path.stat().st_size
+        if any(tile.offset > file_bytes for tile in image.tile):  # Pillow would read up to there in one go
+            raise OSError("a strip lies behind the end of the file")
         if tiff is not None and tiff.compression in FAX_COMPRESSIONS:
             rows_per_strip = _rows_per_strip(image)
             with complaints_of_libraries() as complaints:

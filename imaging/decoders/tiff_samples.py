@@ -4,6 +4,7 @@ Source: TIFF 6.0, sections 16 (CMYK), 18 (associated alpha), 19 (sample formats)
 Adobe Photoshop TIFF Technical Notes (ICC L*a*b*, 16-bit L*a*b*).
 """
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +61,11 @@ _NAMES_OF_FORMATS: Final = {
     6: "complex ",
 }
 
+#: Of a pixel: no picture has more, and each takes memory.
+_MOST_SAMPLES: Final = 16
+#: A tile may be larger than the picture.
+_MOST_PADDING_BYTES: Final = 64 * 1024 * 1024
+
 #: Rows that are converted at once: a copy of all samples in floating point would take too much memory.
 _ROWS_AT_ONCE: Final = 256
 
@@ -114,6 +120,8 @@ def decode_tiff_samples(path: Path, tiff: TiffFacts, size: tuple[int, int]) -> P
     """
     unsupported = UnsupportedFormat(f"a TIFF of {kind_of(tiff)} is not supported")
     colours = _COLOURS.get(tiff.photometric)
+    if tiff.samples_per_pixel > _MOST_SAMPLES:
+        raise UnsupportedFormat(f"a TIFF of {tiff.samples_per_pixel} samples a pixel is not supported")
     if colours is None or tiff.samples_per_pixel < colours or tiff.is_multi_ink or not _is_certain(tiff):
         raise unsupported
     samples, icc_profile = _samples_of(path, size, unsupported)
@@ -149,8 +157,7 @@ def _samples_of(path: Path, size: tuple[int, int], unsupported: UnsupportedForma
             separate, depth, height, width, together = page.shaped
             if (depth, width, height) != (1, *size):
                 raise unsupported
-            if 0 in page.databytecounts or 0 in page.dataoffsets:
-                raise Unreadable("the TIFF file lacks some of its pixels")
+            _check_parts(page, path.stat().st_size)
             samples = page.asarray(maxworkers=1).reshape(separate, height, width, together)
             icc_profile = page.iccprofile
     except (NotImplementedError, TiffFileError, ValueError) as error:
@@ -159,6 +166,16 @@ def _samples_of(path: Path, size: tuple[int, int], unsupported: UnsupportedForma
         raise Unreadable("the TIFF file is truncated or corrupt") from error
     chunky: Samples = samples[0] if separate == 1 else numpy.moveaxis(samples[..., 0], 0, -1)
     return chunky, icc_profile
+
+
+def _check_parts(page: Any, file_bytes: int) -> None:
+    """Raise ``Unreadable`` where strips or tiles lack, which would come out black, or cannot be as large as is said."""
+    count, sample_bytes = math.prod(page.chunked), page.dtype.itemsize
+    if len(page.dataoffsets) < count or 0 in page.databytecounts[:count] or 0 in page.dataoffsets[:count]:
+        raise Unreadable("the TIFF file lacks some of its pixels")
+    part_bytes = math.prod(page.chunks) * sample_bytes
+    if max(page.databytecounts) > file_bytes or part_bytes > page.size * sample_bytes + _MOST_PADDING_BYTES:
+        raise Unreadable("the TIFF file is truncated or corrupt")
 
 
 def _eight_bits(samples: "Samples", colours: int, tiff: TiffFacts) -> "Samples":

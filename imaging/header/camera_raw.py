@@ -46,6 +46,7 @@ _KIND_OF_MAKER: Final = {
 }
 
 _NEW_SUBFILE_TYPE, _WIDTH, _HEIGHT, _COMPRESSION, _PHOTOMETRIC, _MAKE = 254, 256, 257, 259, 262, 271
+_ROWS_PER_STRIP, _TILE_WIDTH, _TILE_HEIGHT = 278, 322, 323
 _SUB_DIRECTORIES, _DNG_VERSION = 330, 50706
 _IS_REDUCED: Final = 1
 #: Samples behind a colour filter, and such samples already interpolated.
@@ -75,6 +76,21 @@ def kind_of_tiff(directories: DirectoryFile, first: Directory) -> str | None:
     if is_preview and any(_pixels(each) > _pixels(first) for each in others):
         return _kind_by_maker(first)
     return None
+
+
+def sizes_of_parts(directories: DirectoryFile) -> set[tuple[int, int]]:
+    """px of the tiles and strips of which larger images consist: a JPEG of that size is a part, and no preview."""
+    try:
+        first = directories.directory(directories.first_offset)
+    except MalformedHeader:
+        return set()
+    found: set[tuple[int, int]] = set()
+    for each in (first, *_others(directories, first)):
+        whole = each.integer(_WIDTH, 0), each.integer(_HEIGHT, 0)
+        strip = whole[0], each.integer(_ROWS_PER_STRIP, whole[1])
+        tile = each.integer(_TILE_WIDTH, 0), each.integer(_TILE_HEIGHT, 0)
+        found |= {strip, tile} - {whole}
+    return found
 
 
 def _kind_by_maker(first: Directory) -> str:

@@ -5,7 +5,6 @@ Source: TIFF 6.0, section 2; the BigTIFF extension; EXIF 2.32, tag 0x0112 (orien
 
 import struct
 from dataclasses import dataclass
-from io import BytesIO
 from typing import Final
 
 from imaging.header.facts import MalformedHeader
@@ -15,6 +14,10 @@ ORIENTATION: Final = 0x0112
 #: Another byte follows, of any value.
 EXIF_PREFIX: Final = b"Exif\0"
 _ALL_ORIENTATIONS: Final = range(1, 9)
+
+_CLASSIC, _BIG = 42, 43
+#: How ORF and RW2 write 42.
+_OF_CAMERAS: Final = (0x4F52, 0x5352, 0x55)
 
 #: Bytes of one value, by the number of its type.
 _TYPE_BYTES: Final = {
@@ -99,9 +102,9 @@ class DirectoryFile:
         start = source.read(0, 8)
         self._order = {b"II": "<", b"MM": ">"}.get(start[:2], "")
         version = struct.unpack(f"{self._order or '<'}H", start[2:4])[0]
-        if not self._order or version not in (42, 43):
+        if not self._order or version not in (_CLASSIC, _BIG, *_OF_CAMERAS):
             raise MalformedHeader("it names no byte order")
-        self.is_big = version == 43
+        self.is_big = version == _BIG
         if self.is_big:
             self.first_offset: int = struct.unpack(f"{self._order}Q", source.read(8, 8))[0]
         else:
@@ -144,16 +147,15 @@ class DirectoryFile:
         return address
 
 
-def orientation_in(exif: bytes) -> int:
+def orientation_in(exif: Source) -> int:
     """EXIF's orientation, with or without the prefix that JPEG puts before it; 1 where it says none or nonsense.
 
     Cameras and editors break EXIF in every way, and the pixels are still good: a broken block says none, and a number
     of another type than EXIF's is passed over, as in browsers.
     """
-    start = len(EXIF_PREFIX) + 1 if exif.startswith(EXIF_PREFIX) else 0
-    source = Source(BytesIO(exif[start:]))
+    has_prefix = exif.read_up_to(0, len(EXIF_PREFIX)) == EXIF_PREFIX
     try:
-        directories = DirectoryFile(source)
+        directories = DirectoryFile(exif.part(len(EXIF_PREFIX) + 1) if has_prefix else exif)
         return checked_orientation(directories.directory(directories.first_offset).short(ORIENTATION, 1))
     except MalformedHeader:
         return 1

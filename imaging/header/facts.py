@@ -12,6 +12,10 @@ class MalformedHeader(ValueError):
 UNSAID: Final = -1
 
 
+class EndsEarly(MalformedHeader):
+    """The header is whole, and the file ends before its pixels do."""
+
+
 class Cicp(NamedTuple):
     """A colour space by the numbers of ITU-T H.273."""
 
@@ -34,6 +38,8 @@ class ColourFacts:
     gamma: float | None = None
     #: PNG's cHRM: x and y of white, red, green and blue.
     chromaticities: tuple[float, ...] | None = None
+    #: cd/m² of what is brightest in an HDR image: by cLLI, or else, in PNG, of the display by mDCV.
+    peak: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +94,8 @@ class Facts:
     is_still_image_apart: bool = False
     colour: ColourFacts = field(default_factory=ColourFacts)
     tiff: TiffFacts | None = None
+    #: Of an AVIF or HEIC, how its pixels are coded: ``hvc1``, ``av01``, … None where it does not say.
+    coding: str | None = None
     #: "DNG", "NEF" and so on: the file is a camera's raw file, and what stands first in it is a preview.
     camera_raw: str | None = None
     #: Where in a camera's raw file the JPEG starts that these facts are of; None where it has no preview.

@@ -5,13 +5,13 @@ Sources: ISO/IEC 14496-12 (boxes, items, tracks), ISO/IEC 23008-12 (properties o
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import islice
 from typing import Final
 
 from imaging.header.boxes import Box, boxes, boxes_in, find
-from imaging.header.facts import Cicp, ColourFacts, Facts, MalformedHeader
+from imaging.header.facts import Cicp, ColourFacts, EndsEarly, Facts, MalformedHeader
 from imaging.header.items import Items, read_items
 from imaging.header.source import Source
 
@@ -42,14 +42,15 @@ def read_isobmff(source: Source, *, is_avif: bool) -> Facts:
     meta = find(source, b"meta")
     items = read_items(Source(BytesIO(source.read(meta.offset, meta.length))))
     if items.end_of_pixels > source.size:
-        raise MalformedHeader("the file ends before its pixels do")
+        raise EndsEarly("it ends before its pixels do")
     properties = items.properties_of(items.primary)
     size = next((content for kind, content in properties if kind == b"ispe" and len(content) >= 12), None)
     if size is None:
         raise MalformedHeader("its primary image says no size")
     width, height = struct.unpack(">II", size[4:12])
     properties = [*properties, *_properties_of_first_tile(items, is_avif=is_avif)]
-    return _facts(width, height, properties, 1, _has_alpha(items), is_avif)
+    facts = _facts(width, height, properties, 1, _has_alpha(items), is_avif)
+    return replace(facts, coding=items.coding)
 
 
 def _properties_of_first_tile(items: Items, *, is_avif: bool) -> list[Property]:
@@ -85,6 +86,7 @@ def _facts(
         has_alpha=has_alpha,
         frame_count=frame_count,
         colour=ColourFacts(
+            peak=int.from_bytes(of_kind.get(b"clli", b"")[:2], "big") or None,
             has_icc_profile=any(each[:4] in (b"prof", b"rICC") for each in colours),
             cicp=next((_cicp(each) for each in colours if each[:4] == b"nclx" and len(each) >= 10), None),
         ),

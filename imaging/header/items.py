@@ -9,6 +9,8 @@ from imaging.header.source import Source
 
 #: Fields of all tables together; a photo of a thousand tiles has 10,000. An entry of a table may take up no bytes.
 _MAX_FIELDS: Final = 100_000
+#: Items that consist of others.
+_DERIVED: Final = ("grid", "iovl", "iden")
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Items:
     tiles: tuple[int, ...]
     #: Where the bytes of the primary item, and of the tiles that it consists of, end in the file at the latest.
     end_of_pixels: int
+    #: How the primary item's pixels, or its first tile's, are coded: ``hvc1``, ``av01``, …; None where it is not said.
+    coding: str | None
     _properties: dict[int, list[tuple[bytes, bytes]]]
     #: Kind, from which item, to which items.
     _references: list[tuple[bytes, int, tuple[int, ...]]]
@@ -75,6 +79,7 @@ def read_items(meta: Source) -> Items:
         primary=primary,
         tiles=tiles,
         end_of_pixels=max((ends.get(item, 0) for item in (primary, *tiles)), default=0),
+        coding=_coding(meta, inside[b"iinf"], tiles[0] if tiles else primary) if b"iinf" in inside else None,
         _properties=_properties(meta, inside[b"iprp"], budget),
         _references=references,
     )
@@ -82,6 +87,16 @@ def read_items(meta: Source) -> Items:
 
 def _content(meta: Source, box: Box) -> bytes:
     return meta.read(box.offset, box.length)
+
+
+def _coding(meta: Source, iinf: Box, item: int) -> str | None:
+    for box in boxes_in(meta, iinf, skipped_bytes=8 if meta.read(iinf.offset, 1)[0] else 6):
+        head = meta.read_up_to(box.offset, 14)
+        id_bytes = {b"\2": 2, b"\3": 4}.get(head[:1])
+        if id_bytes and int.from_bytes(head[4 : 4 + id_bytes], "big") == item:
+            kind = head[6 + id_bytes : 10 + id_bytes].decode("latin-1")
+            return None if kind in _DERIVED else kind
+    return None
 
 
 def _properties(meta: Source, iprp: Box, budget: _Budget) -> dict[int, list[tuple[bytes, bytes]]]:

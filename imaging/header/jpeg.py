@@ -28,20 +28,21 @@ _WINDOW_BYTES: Final = 256 * 1024
 _MARKER_AFTER_PIXELS: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 
 
-def read_jpeg(source: Source, *, scans_to_count: int) -> Facts:
-    """Facts of the JPEG; of its scans at most ``scans_to_count`` and one more are counted. Raises ``MalformedHeader``.
+def read_jpeg(source: Source, *, scans_to_count: int, max_segments: int = _MAX_SEGMENTS) -> Facts:
+    """Facts of the JPEG; of its scans at most ``scans_to_count`` and one more are counted.
 
-    Only a file in several scans is read to its end, in pieces.
+    Only a file in several scans is read to its end, in pieces. Raises ``MalformedHeader``, also where more than
+    ``max_segments`` stand before its first scan.
     """
     frame: tuple[int, bytes] | None = None
     orientation, has_exif, has_profile = 1, False, False
-    for marker, offset, length in _segments(source, 2):
+    for marker, offset, length in _segments(source, 2, max_segments):
         if marker in _FRAMES and frame is None:
             frame = marker, source.read(offset, 6)
         elif marker == _APP1 and not has_exif:
             has_exif = source.read_up_to(offset, len(EXIF_PREFIX)) == EXIF_PREFIX
             if has_exif:
-                orientation = orientation_in(source.read_up_to(offset, length))
+                orientation = orientation_in(source.part(offset, length))
         elif marker == _APP2:
             has_profile = has_profile or source.read_up_to(offset, len(_ICC_PREFIX)) == _ICC_PREFIX
         elif marker == _SCAN:
@@ -63,9 +64,9 @@ def read_jpeg(source: Source, *, scans_to_count: int) -> Facts:
     )
 
 
-def _segments(source: Source, offset: int) -> Iterator[tuple[int, int, int]]:
+def _segments(source: Source, offset: int, max_segments: int) -> Iterator[tuple[int, int, int]]:
     """Marker, and offset and length of the content, of each segment up to the first scan, that included."""
-    for _ in range(_MAX_SEGMENTS):
+    for _ in range(max_segments):
         offset, marker = _next_marker(source, offset)
         if marker == _END:
             raise MalformedHeader("it ends before any pixels")
@@ -78,7 +79,7 @@ def _segments(source: Source, offset: int) -> Iterator[tuple[int, int, int]]:
         if marker == _SCAN:
             return
         offset += length
-    raise MalformedHeader(f"it has over {_MAX_SEGMENTS} segments")
+    raise MalformedHeader(f"it has over {max_segments} segments")
 
 
 def _next_marker(source: Source, offset: int) -> tuple[int, int]:

@@ -20,10 +20,24 @@ _FRAME_BYTES: Final = 12
 _MAX_CHUNKS: Final = 20_000
 #: A longer ancillary chunk counts as none, like one whose checksum does not hold.
 _MAX_ANCILLARY_BYTES: Final = 4 * 1024 * 1024
+#: Of a chunk whose content is looked at: a palette. Of a profile it matters only that there is one.
+_LONGEST_BYTES: Final = 3 * 256
 
 _DEPTHS_OF_COLOUR_TYPE: Final = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 16)}
 _CHANNELS_OF_COLOUR_TYPE: Final = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-_BEFORE_THE_PIXELS: Final = (b"PLTE", b"iCCP", b"cICP", b"sRGB", b"gAMA", b"cHRM", b"tRNS", b"acTL", b"fcTL")
+_BEFORE_THE_PIXELS: Final = (
+    b"PLTE",
+    b"iCCP",
+    b"cICP",
+    b"sRGB",
+    b"gAMA",
+    b"cHRM",
+    b"tRNS",
+    b"acTL",
+    b"fcTL",
+    b"cLLI",
+    b"mDCV",
+)
 _PALETTE: Final = 3
 #: Bytes of tRNS, by colour type: where there is alpha already it says nothing.
 _TRANSPARENCY_BYTES: Final = {0: 2, 2: 6, _PALETTE: 1}
@@ -80,14 +94,15 @@ def read_png(source: Source) -> Facts:
         if chunk.name == b"IDAT":
             has_pixels = True
         elif chunk.name in _BEFORE_THE_PIXELS and not has_pixels:
-            content = _ancillary(source, chunk) if chunk.name not in found else None
-            if content is not None and _counts(chunk.name, content, head[9], has_palette=b"PLTE" in found):
-                found[chunk.name] = content
+            if chunk.name not in found and _may_say_something(source, chunk):
+                content = source.read_up_to(chunk.offset, min(chunk.length, _LONGEST_BYTES))
+                if _counts(chunk.name, content, head[9], has_palette=b"PLTE" in found):
+                    found[chunk.name] = content
         elif chunk.name == b"fcTL":
             has_later_frame = True
-        elif chunk.name == b"eXIf" and not has_exif and (content := _ancillary(source, chunk)) is not None:
+        elif chunk.name == b"eXIf" and not has_exif and _may_say_something(source, chunk):
             has_exif = True
-            facts = replace(facts, orientation=orientation_in(content))
+            facts = replace(facts, orientation=orientation_in(source.part(chunk.offset, chunk.length)))
     if not has_pixels:
         raise MalformedHeader("no pixels follow its header")
     is_still_image_apart = has_later_frame and b"acTL" in found and b"fcTL" not in found
@@ -117,10 +132,8 @@ def _facts_of_ihdr(content: bytes) -> Facts:
     )
 
 
-def _ancillary(source: Source, chunk: Chunk) -> bytes | None:
-    if chunk.length > _MAX_ANCILLARY_BYTES or not is_whole(source, chunk):
-        return None
-    return source.read_up_to(chunk.offset, chunk.length)
+def _may_say_something(source: Source, chunk: Chunk) -> bool:
+    return chunk.length <= _MAX_ANCILLARY_BYTES and is_whole(source, chunk)
 
 
 def _with_ancillary(facts: Facts, found: dict[bytes, bytes]) -> Facts:
@@ -132,6 +145,7 @@ def _with_ancillary(facts: Facts, found: dict[bytes, bytes]) -> Facts:
         chromaticities=tuple(value / 100_000 for value in struct.unpack(">8I", chromaticities))
         if len(chromaticities) == 32
         else None,
+        peak=_peak(found.get(b"cLLI", b"")[:4]) or _peak(found.get(b"mDCV", b"")[16:20]),
         cicp=Cicp(cicp[0], cicp[1], cicp[2], cicp[3] == 1) if len(cicp) == 4 else None,
     )
     return replace(
@@ -141,3 +155,7 @@ def _with_ancillary(facts: Facts, found: dict[bytes, bytes]) -> Facts:
         frame_count=max(1, int.from_bytes(frames[:4], "big")) if len(frames) == 8 else 1,
         colour=colour,
     )
+
+
+def _peak(stored: bytes) -> float | None:
+    return int.from_bytes(stored, "big") / 10_000 or None

@@ -4,7 +4,7 @@ import struct
 from typing import Final
 
 from imaging.header.directory import orientation_in
-from imaging.header.facts import ColourFacts, Facts, MalformedHeader
+from imaging.header.facts import ColourFacts, EndsEarly, Facts, MalformedHeader
 from imaging.header.source import Source
 
 _FIRST_CHUNK: Final = 12
@@ -19,7 +19,7 @@ def read_webp(source: Source) -> Facts:
     """Facts of the WebP. Raises ``MalformedHeader``, also where it ends before it says that it does."""
     # A last padding byte may lack: decoders do not ask for it.
     if struct.unpack("<I", source.read(4, 4))[0] + 8 > source.size + 1:
-        raise MalformedHeader("the file ends before its last byte")
+        raise EndsEarly("it ends before its last byte")
     name, head = source.read(_FIRST_CHUNK, 4), source.read_up_to(_FIRST_CHUNK + 8, 10)
     if name == b"VP8X" and len(head) == 10:
         return _read_extended(source, head)
@@ -50,7 +50,7 @@ def _read_extended(source: Source, head: bytes) -> Facts:
                 has_alpha = has_alpha or not is_whole or int.from_bytes(first[9:12], "little") + 1 < height
             frames += 1
         elif name == b"EXIF" and flags & _HAS_EXIF:
-            orientation = orientation_in(source.read_up_to(offset + 8, length))
+            orientation = orientation_in(source.part(offset + 8, length))
             break
         offset += 8 + length + length % 2
     return Facts(

@@ -55,10 +55,26 @@ def raf(jpeg: bytes) -> bytes:
     return b"FUJIFILMCCD-RAW 0201" + bytes(64) + struct.pack(">II", 160, len(jpeg)) + bytes(68) + jpeg + bytes(5000)
 
 
-def orf(jpeg: bytes, *, orientation: int) -> bytes:
-    """A TIFF structure under another name."""
-    directory = struct.pack("<HHHIHHI", 1, 274, 3, 1, orientation, 0, 0)
-    return b"IIRO" + struct.pack("<I", 8) + directory + bytes(100) + jpeg
+def orf(jpeg: bytes, *, orientation: int, start: bytes = b"IIRO") -> bytes:
+    """A TIFF structure under another name, its directory behind the preview."""
+    order = ">" if start.startswith(b"MM") else "<"
+    directory = struct.pack(order + "HHHIHHI", 1, 274, 3, 1, orientation, 0, 0)
+    between = bytes(100_000)
+    return start + struct.pack(order + "I", 8 + len(jpeg) + len(between)) + jpeg + between + directory
+
+
+def cr2(jpeg: bytes, *, orientation: int) -> bytes:
+    return orf(b"CR\2\0" + jpeg, orientation=orientation, start=b"II*\0")
+
+
+def rw2(jpeg: bytes, *, orientation: int) -> bytes:
+    return orf(jpeg, orientation=orientation, start=b"IIU\0")
+
+
+def cr3(jpeg: bytes, *, orientation: int) -> bytes:
+    """A TIFF structure in a box of a film."""
+    directory = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 274, 3, 1, orientation, 0, 0)
+    return b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + bytes(60) + b"CMT1" + directory + bytes(100) + jpeg
 
 
 @pytest.mark.parametrize("make", [dng, raf, lambda jpeg: orf(jpeg, orientation=1)], ids=["DNG", "RAF", "ORF"])
@@ -71,7 +87,7 @@ def test_the_largest_preview_of_a_raw_file_is_shown(make: object) -> None:
         assert_near(colours_of(image.resize((120, 80))), COLOURS, 4)
 
 
-@pytest.mark.parametrize("make", [dng, orf], ids=["DNG", "ORF"])
+@pytest.mark.parametrize("make", [dng, orf, rw2, cr2, cr3], ids=["DNG", "ORF", "RW2", "CR2", "CR3"])
 def test_a_preview_is_turned_as_its_raw_file_says(make: object) -> None:
     assert callable(make)
     stored = quadrants().transpose(Image.Transpose.ROTATE_90).resize((320, 480), Image.Resampling.NEAREST)
@@ -97,3 +113,24 @@ def test_the_api_knows_the_size_of_the_preview_without_a_decoder(tmp_path: objec
 def test_a_raw_file_without_a_preview_is_refused_by_name(content: bytes) -> None:
     with pytest.raises(UnsupportedFormat, match="camera raw"):
         rendered_image(content)
+
+
+@pytest.mark.parametrize("preview_size", [(240, 160), None])
+@pytest.mark.parametrize("layout", [{"tile": (512, 512)}, {"rowsperstrip": 640}])
+def test_a_part_of_a_larger_image_is_no_preview(
+    preview_size: tuple[int, int] | None, layout: dict[str, object]
+) -> None:
+    whole = numpy.zeros((1280, 1920, 3), numpy.uint8)
+    file = BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        small = numpy.full((40, 60, 3), 99, numpy.uint8)
+        tags = [(50706, 1, 4, bytes((1, 4, 0, 0)), True)]
+        writer.write(small, photometric="rgb", subfiletype=1, subifds=1, extratags=tags, metadata=None)
+        writer.write(whole, photometric="rgb", compression="jpeg", metadata=None, **layout)
+    content = file.getvalue()
+    if preview_size is None:
+        with pytest.raises(UnsupportedFormat, match="camera raw"):
+            rendered_image(content)
+    else:
+        jpeg = encoded(quadrants().resize(preview_size), "JPEG", quality=95)
+        assert rendered_image(content + jpeg).size == preview_size

@@ -1,11 +1,12 @@
 """Colours that a file names by numbers, as Chromium shows them. The expected values were read from its canvas."""
 
 import struct
+from typing import Any
 
 import pytest
 from PIL import Image
 
-from avif_files import avif_of, with_colours
+from avif_files import avif_of, with_colours, with_property
 from pictures import encoded, png_chunk, swapped_profile
 from quadrants import assert_near, rendered_image
 
@@ -46,7 +47,7 @@ def assert_seen(content: bytes, expected: Seen, tolerance: int) -> None:
     image = rendered_image(content).convert("RGB")
     places = range(_PATCH_PX // 2, image.width, _PATCH_PX)
     wanted = [*((grey, grey, grey) for grey in expected[0]), *expected[1]]
-    assert_near([image.getpixel((x, _PATCH_PX // 2)) for x in places], wanted, tolerance)
+    assert_near([image.getpixel((x, _PATCH_PX // 2)) for x in places][: len(wanted)], wanted, tolerance)
 
 
 def png(image: Image.Image, *chunks: tuple[bytes, bytes]) -> bytes:
@@ -107,6 +108,27 @@ def test_what_a_png_says_of_its_colours_counts_in_browsers_order(
     chunks: tuple[tuple[bytes, bytes], ...], expected: Seen
 ) -> None:
     assert_seen(png(patches(), *chunks), expected, 2)
+
+
+#: Greys of PQ and of HLG by the peak of the content, in cd/m².
+SHOWN_BY_PEAK = {
+    100: ((2, 44, 181, 255, 255, 255), (6, 62, 137, 165, 227, 255)),
+    400: ((1, 39, 163, 229, 255, 255), (4, 55, 123, 148, 204, 248)),
+    1000: (SHOWN_IN_PNG[1, 16][0], SHOWN_IN_PNG[1, 18][0]),
+    2000: ((1, 30, 132, 187, 227, 252), (3, 43, 99, 120, 166, 206)),
+}
+
+
+@pytest.mark.parametrize(("peak", "greys"), SHOWN_BY_PEAK.items(), ids=str)
+def test_hdr_is_mapped_by_the_peak_that_its_content_or_display_has(peak: int, greys: tuple[Any, Any]) -> None:
+    content = (b"cLLI", struct.pack(">II", peak * 10_000, 50_000))
+    display = (b"mDCV", bytes(16) + struct.pack(">II", peak * 10_000, 1))
+    nothing, other = (b"cLLI", bytes(8)), (b"mDCV", bytes(16) + struct.pack(">II", 7_000_000, 1))
+    for transfer, expected in zip((16, 18), greys, strict=True):
+        for chunks in ((content,), (display,), (nothing, display), (content, other)):
+            assert_seen(png(patches(), cicp(1, transfer), *chunks), (expected, ()), 2)
+    clli = struct.pack(">I4sHH", 12, b"clli", peak, 50)
+    assert_seen(with_property(with_colours(avif_of(patches()), 1, 18), clli), (greys[1], ()), 6)
 
 
 def test_an_embedded_profile_outranks_gamma_and_cicp_outranks_the_profile() -> None:

@@ -1,5 +1,6 @@
 """TIFF by kind of sample: the right picture, or a refusal that names the kind; never noise."""
 
+import tracemalloc
 from io import BytesIO
 from random import Random
 
@@ -235,3 +236,47 @@ def test_a_float_that_is_no_number_is_black_beside_others() -> None:
 def test_kinds_that_decoders_would_guess_at_are_refused_by_name(content: bytes, kind: str) -> None:
     with pytest.raises(UnsupportedFormat, match=kind):
         rendered_image(content)
+
+
+@pytest.mark.parametrize("layout", [{"rowsperstrip": 10}, {"tile": (32, 32)}])
+def test_a_deep_tiff_that_lacks_strips_or_tiles_is_unreadable(layout: dict[str, object]) -> None:
+    content = tiff_of("rgb", "f4", **layout)
+    with tifffile.TiffFile(BytesIO(content)) as file:
+        tags = file.pages.first.tags
+        tag = tags[324 if "tile" in layout else 273]
+        count_at, first_at = tag.offset + 4, tag.valueoffset
+    for at, value in ((count_at, tag.count - 1), (first_at, 0), (first_at, 2**31)):
+        damaged = content[:at] + int(value).to_bytes(4, "little") + content[at + 4 :]
+        with pytest.raises(Unreadable):
+            rendered_image(damaged)
+
+
+def test_a_strip_behind_the_end_of_the_file_takes_no_memory() -> None:
+    content = encoded(quadrants(), "TIFF", tiffinfo={278: 40})
+    with tifffile.TiffFile(BytesIO(content)) as file:
+        at = file.pages.first.tags[273].valueoffset + 4
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unreadable):
+            rendered_image(content[:at] + (2**31).to_bytes(4, "little") + content[at + 4 :])
+        assert tracemalloc.get_traced_memory()[1] < 100_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "tag", [pytest.param(279, id="bytes of a strip"), pytest.param(273, id="place of a strip"), 322, 323]
+)
+def test_numbers_beyond_the_file_make_a_tiff_unreadable(tag: int) -> None:
+    is_tiled = tag in (322, 323)
+    content = tiff_of("rgb", "u2", is_planar=True, **({"tile": (32, 32)} if is_tiled else {"rowsperstrip": 80}))
+    with tifffile.TiffFile(BytesIO(content)) as file:
+        at = file.pages.first.tags[tag].valueoffset
+    for value in (2**31 - 16, 2**32 - 16):
+        with pytest.raises(Unreadable):
+            rendered_image(content[:at] + value.to_bytes(4, "little") + content[at + 4 :])
+
+
+def test_a_pixel_of_very_many_samples_is_refused_by_name() -> None:
+    with pytest.raises(UnsupportedFormat, match="40 samples a pixel"):
+        rendered_image(bare_tiff(bytes(40 * 120 * 80), 1, [8] * 40))
