@@ -2,44 +2,18 @@
 
 import asyncio
 import json
-from contextlib import ExitStack
 from io import BytesIO
 from uuid import uuid4
 
 import pytest
 from PIL import Image
 
-from deployment import READY_SECONDS, WORKSPACE, Deployment
-from kafka_servers import EmbeddedBroker
+from deployment import WORKSPACE
 from photos import photo, truncated_photo
 from polling import poll_async
 from schemas import topics
 
 pytestmark = pytest.mark.timeout(240)
-
-
-@pytest.fixture(scope="module", params=["embedded-sqlite-files", "kafka-sqlite-files", "kafka-postgres-s3"])
-def deployment(request, server_folder):
-    """Each test runs on the default parts, on Apache Kafka, and with PostgreSQL and S3; all on one deployment."""
-    kind = request.param
-    folder = server_folder / f"{kind}-{uuid4().hex[:8]}"
-    folder.mkdir()
-    with ExitStack() as running:
-        variables = {}
-        if "postgres" in kind:
-            database = request.getfixturevalue("postgres").fresh_database()
-            variables["database_url"] = running.enter_context(database)
-        if "s3" in kind:
-            variables |= request.getfixturevalue("s3_server").location(kind).settings
-        broker = (
-            running.enter_context(EmbeddedBroker(folder))
-            if "embedded" in kind
-            else request.getfixturevalue("apache_kafka_server")
-        )
-        broker.clear()
-        whole = Deployment(folder, broker, **variables)
-        running.callback(whole.stop)
-        yield whole.start()
 
 
 async def test_a_posted_photo_goes_pending_processing_ready_and_its_thumbnails_are_served(deployment):
@@ -184,17 +158,3 @@ async def test_without_a_key_every_route_and_the_feed_are_closed(deployment):
             for headers in ({"Authorization": ""}, {"Authorization": "Bearer wrong"}):
                 async with client.session.get(workspace + path, headers=headers) as answer:
                     assert answer.status == 401
-
-
-#: The last one: a broker that forgets everything may refuse or lose a record or two when its topics are made again, and
-#: the deployment is shared.
-async def test_uploads_are_taken_while_the_broker_is_away_and_become_ready_when_it_is_back(deployment):
-    async with deployment.client() as client:
-        _, before = await client.post(photo(seed=1))
-        await client.settled(before["id"])
-        deployment.broker.stop()
-        answers = [await client.post(photo(seed=seed)) for seed in range(2, 5)]
-        assert [(status, body["thumbnail_status"]) for status, body in answers] == [(201, "pending")] * 3
-        deployment.broker.start()
-        for _, body in answers:
-            assert (await client.settled(body["id"], 2 * READY_SECONDS))["thumbnail_status"] == "ready"
