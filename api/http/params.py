@@ -19,7 +19,7 @@ _UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{
 
 
 def _plain_text(text: str) -> str:
-    if "\0" in text or not _is_unicode(text):
+    if not _is_plain(text):
         raise ValueError("must be plain text")
     return text
 
@@ -79,7 +79,7 @@ def parse_text(field: str, text: str, max_length: int) -> str:
         raise bad_field(field, "must not be empty")
     if len(text) > max_length:
         raise bad_field(field, f"must not be over {max_length} characters")
-    if "\0" in text or not _is_unicode(text):
+    if not _is_plain(text):
         raise bad_field(field, "must be plain text")
     return text
 
@@ -121,9 +121,10 @@ def idempotency_key_of(request: web.Request) -> str | None:
     return parse_text("Idempotency-Key", key, 255)
 
 
-def _is_unicode(text: str) -> bool:
+def _is_plain(text: str) -> bool:
+    """Whether every database can keep it."""
     try:
         text.encode()
     except UnicodeEncodeError:
         return False
-    return True
+    return "\0" not in text

@@ -56,12 +56,12 @@ class SlowBody(Exception):
 
 def bad_field(field: str, message: str) -> Problem:
     """A 400 about one field."""
-    return Problem(400, f"{field}: {message}", fields={field: message})
+    return problem_of(InvalidField(field, message))
 
 
 def not_found(what: str = "photo") -> Problem:
     """The one answer for what is unknown and for what belongs to another workspace."""
-    return Problem(404, f"there is no such {what}")
+    return problem_of(NotFound(what))
 
 
 def problem_of(refused: Refused) -> Problem:

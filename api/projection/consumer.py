@@ -262,9 +262,7 @@ def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refu
     found: list[Found] = []
     refused: list[Refused] = []
     for each in records:
-        record = Record(
-            each.topic, each.partition, each.offset, each.timestamp, each.key, each.value, tuple(each.headers)
-        )
+        record = clients.as_record(each)
         try:
             found.append((record, read_event(record)))
         except InvalidEvent as error:
