@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from api.http.app_keys import SETTINGS, WAKEUPS
 from api.http.auth import AUTHENTICATOR, Authenticator, admin_key, guard
 from api.http.handlers.dead import READING
-from api.http.handlers.feed import SOCKETS
+from api.http.handlers.feed import OPEN_FEEDS, close_feeds
 from api.http.handlers.health import timed
 from api.http.problems import problems
 from api.http.routes import add_routes
@@ -39,7 +39,7 @@ def build_api(settings: Settings) -> web.Application:
     app = web.Application(middlewares=[timed, problems, guard])
     app[SETTINGS] = settings
     app[AUTHENTICATOR] = Authenticator(admin_key(settings))
-    app[SOCKETS] = set()
+    app[OPEN_FEEDS] = set()
     app[READING] = asyncio.Lock()
     app[WAKEUPS] = Wakeups()
     add_routes(app)
@@ -50,7 +50,7 @@ def build_api(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(live)
     app.on_response_prepare.append(_complete_head)
-    app.on_shutdown.append(_close_sockets)
+    app.on_shutdown.append(_close_feeds)
     return app
 
 
@@ -128,8 +128,7 @@ async def _complete_head(request: web.Request, response: web.StreamResponse) -> 
         response.force_close()  # the end of the connection is all that tells an HTTP/1.0 client where the body ends
 
 
-async def _close_sockets(app: web.Application) -> None:
-    goodbyes = [socket.close(code=WSCloseCode.GOING_AWAY, message=b"the api stops") for socket in app[SOCKETS]]
+async def _close_feeds(app: web.Application) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_REQUESTS_AT_STOP_SECONDS):
-            await asyncio.gather(*goodbyes, return_exceptions=True)
+            await close_feeds(app, WSCloseCode.GOING_AWAY, b"the api stops")

@@ -1,7 +1,9 @@
 """The feed's WebSocket."""
 
 import asyncio
+from collections.abc import Coroutine
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import WSCloseCode, hdrs, web
@@ -13,10 +15,6 @@ from api.http.auth import COOKIE, is_same_origin
 from api.http.params import workspace_of
 from api.http.problems import Problem, away
 
-SOCKETS: Final = web.AppKey("sockets", set[web.WebSocketResponse])
-#: The token of the session that opened the feed; "" for a key.
-_SESSION: Final = web.ResponseKey("session", str)
-
 _PING_SECONDS: Final = 20.0
 #: Watchers take a longer silence for a lost connection.
 _HEARTBEAT_SECONDS: Final = 5.0
@@ -25,6 +23,48 @@ _CURSOR_SECONDS: Final = 5.0
 _SEND_SECONDS: Final = 20.0
 #: For the client to confirm that the feed is closed.
 _CLOSE_SECONDS: Final = 1.0
+
+
+@dataclass(eq=False)
+class OpenFeed:
+    """A client's feed while it is open.
+
+    Its own handler alone closes the socket: a handler that ends while another task waits for the client's goodbye
+    cuts the connection before the goodbye has come, and the client is left without the reason.
+    """
+
+    #: Of the session that opened it; "" for a key.
+    token: str
+    _last_words: asyncio.Future[tuple[WSCloseCode, bytes]] = field(default_factory=asyncio.Future)
+    _closed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def close(self, code: WSCloseCode, reason: bytes) -> None:
+        """Tell the client why its feed ends; return once it knows, or has had its second to say so."""
+        if not self._last_words.done():
+            self._last_words.set_result((code, reason))
+        await self._closed.wait()
+
+    async def serve(self, socket: web.WebSocketResponse, talk: Coroutine[Any, Any, None]) -> None:
+        """Let ``talk`` send until the client goes, or somebody closes the feed."""
+        talking, listening = asyncio.create_task(talk), asyncio.create_task(_listen(socket))
+        try:
+            await asyncio.wait((talking, listening, self._last_words), return_when=asyncio.FIRST_COMPLETED)
+            for task in (talking, listening):
+                task.cancel()
+            talked, _ = await asyncio.gather(talking, listening, return_exceptions=True)
+            if isinstance(talked, (TooSlow, TimeoutError)):
+                await _close(socket, WSCloseCode.TRY_AGAIN_LATER, b"too slow; come back with your cursor")
+            elif self._last_words.done():
+                await _close(socket, *self._last_words.result())
+            elif isinstance(talked, Exception) and not isinstance(talked, ConnectionError):
+                raise talked
+        finally:
+            talking.cancel()
+            listening.cancel()
+            self._closed.set()
+
+
+OPEN_FEEDS: Final = web.AppKey("open_feeds", set[OpenFeed])
 
 
 class FeedQuery(BaseModel):
@@ -47,55 +87,48 @@ async def get_feed(request: web.Request, query: FeedQuery) -> web.StreamResponse
     except TimeoutError:
         raise away("the database") from None
     await socket.prepare(request)
-    socket[_SESSION] = request.cookies.get(COOKIE, "")
-    request.app[SOCKETS].add(socket)
-    talking = asyncio.create_task(_talk(request, socket, workspace_id, position))
+    feed = OpenFeed(request.cookies.get(COOKIE, ""))
+    request.app[OPEN_FEEDS].add(feed)
     try:
-        await _listen(socket, talking)
+        await feed.serve(socket, _talk(request, socket, workspace_id, position))
     finally:
-        request.app[SOCKETS].discard(socket)
-        talking.cancel()
-        with suppress(asyncio.CancelledError, ConnectionError):
-            await talking
+        request.app[OPEN_FEEDS].discard(feed)
     return socket
 
 
-async def close_feeds(app: web.Application, token: str) -> None:
-    """Close the feeds of a session that has ended; those on other instances stay open until they reconnect."""
-    feeds = [socket for socket in app[SOCKETS] if socket[_SESSION] == token]
-    with suppress(TimeoutError):
-        async with asyncio.timeout(_CLOSE_SECONDS):
-            await asyncio.gather(
-                *(feed.close(code=WSCloseCode.POLICY_VIOLATION, message=b"signed out") for feed in feeds)
-            )
+async def close_feeds(app: web.Application, code: WSCloseCode, reason: bytes, token: str | None = None) -> None:
+    """Close the feeds of a session that has ended, or all. Those on other instances stay open until they reconnect."""
+    feeds = [feed for feed in app[OPEN_FEEDS] if token in (None, feed.token)]
+    await asyncio.gather(*(feed.close(code, reason) for feed in feeds))
 
 
-async def _listen(socket: web.WebSocketResponse, talking: asyncio.Task[None]) -> None:
-    """Read until the client goes or we do; what it says means nothing to us."""
-    talking.add_done_callback(lambda _: asyncio.ensure_future(socket.close()))
+async def _listen(socket: web.WebSocketResponse) -> None:
+    """Read until the client goes; what it says means nothing to us."""
     async for _ in socket:
         pass
 
 
+async def _close(socket: web.WebSocketResponse, code: WSCloseCode, reason: bytes) -> None:
+    """Say goodbye, and wait for the client's; one that reads nothing is left without."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await socket.close(code=code, message=reason)
+
+
 async def _talk(request: web.Request, socket: web.WebSocketResponse, workspace_id: str, position: int | None) -> None:
     feed = request.app[FEED]
-    try:
-        if position is not None:
-            await _send_message(socket, _hello(feed, position, resumed=True))
-            async for message in feed.replay(workspace_id, position):
-                await _send_message(socket, message)
-        with feed.subscribed(workspace_id) as subscriber:  # nothing may be awaited between the replay's end and here
-            if position is None:
-                await _send_message(socket, _hello(feed, feed.position, resumed=False))
-            if figures := request.app[STATS].last(workspace_id):
-                await _send_message(socket, figures)
-            if health := request.app[HEALTH].last():
-                await _send_message(socket, health)
-            await _pass_on(socket, subscriber)
-    except (TooSlow, TimeoutError):
-        await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too slow; come back with your cursor")
-    except ConnectionError:
-        pass
+    if position is not None:
+        await _send_message(socket, _hello(feed, position, resumed=True))
+        async for message in feed.replay(workspace_id, position):
+            await _send_message(socket, message)
+    with feed.subscribed(workspace_id) as subscriber:  # nothing may be awaited between the replay's end and here
+        if position is None:
+            await _send_message(socket, _hello(feed, feed.position, resumed=False))
+        if figures := request.app[STATS].last(workspace_id):
+            await _send_message(socket, figures)
+        if health := request.app[HEALTH].last():
+            await _send_message(socket, health)
+        await _pass_on(socket, subscriber)
 
 
 async def _pass_on(socket: web.WebSocketResponse, subscriber: Subscriber) -> None:

@@ -7,7 +7,7 @@ from string import Template
 from typing import Any, Final
 
 import structlog
-from aiohttp import hdrs, web
+from aiohttp import WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
@@ -69,7 +69,7 @@ async def delete_session(request: web.Request) -> web.Response:
     await caller_of(request)  # refuses requests from other sites
     if token := request.cookies.get(COOKIE):
         await request.app[SESSIONS].close(token)
-        await close_feeds(request.app, token)
+        await close_feeds(request.app, WSCloseCode.POLICY_VIOLATION, b"signed out", token)
     response = web.Response(status=204)
     response.del_cookie(COOKIE, path="/")
     return response
