@@ -91,7 +91,7 @@ HALF_SENT = {
 @pytest.fixture
 async def hurried_api(no_kafka: Settings) -> AsyncIterator[Running]:
     """An api that waits for clients a moment only."""
-    limits = Limits(head=0.2, idle=0.4, body_window=0.2, body_bytes_per_second=1000, unwanted_body=0.2)
+    limits = Limits(head=0.5, idle=0.5, body_window=0.5, body_bytes_per_second=1000, unwanted_body=0.2)
     async with running_api(no_kafka, limits=limits) as running:
         yield running
 
