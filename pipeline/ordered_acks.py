@@ -111,7 +111,7 @@ class OrderedAcks(Generic[Partition]):
         return len(queue.in_flight) if queue else 0
 
     def _advance(self, partition: Partition, queue: _PartitionQueue) -> None:
-        """Ack the done prefix of ``lane``, then begin what has come into its window."""
+        """Ack the done prefix of ``queue``, then begin what has come into its window."""
         while queue.in_flight and queue.in_flight[0].is_done:
             event = queue.in_flight[0]
             assert event.task is not None

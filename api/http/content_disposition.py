@@ -12,7 +12,7 @@ _NAME: Final = re.compile(r"[\s;]*([\w!#$%&+^`|~.*-]+)\s*=\s*")
 #: Ends at the first quote that is not escaped and has the end of the parameter behind it.
 _QUOTED: Final = re.compile(r'"((?:\\.|[^"\\])*)"\s*(?=;|$)', re.DOTALL)
 _BARE: Final = re.compile(r"[^;]*")
-#: Old browsers send whole OrderedAcks paths, whose backslashes escape nothing; curl and aiohttp escape these two.
+#: Old browsers send whole Windows paths, whose backslashes escape nothing; curl and aiohttp escape these two.
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 #: What a browser writes in place of a quote and of line breaks.
 _PERCENT_ENCODED: Final = re.compile(r"%(22|0D|0A)", re.IGNORECASE)

@@ -32,7 +32,7 @@ from schemas.renditions import Rendition
 try:
     import fcntl
     import resource
-except ImportError:  # OrderedAcks
+except ImportError:  # Windows
     HAS_LIMITS = False
 else:
     HAS_LIMITS = True

@@ -63,15 +63,15 @@ async def send_dead_letter(
             await producer.send_and_wait(topics.DEAD, value, key, headers=dead_headers(record, reason))
 
 
-async def listed(settings: Settings, **wish: Any) -> list[Found]:
-    asked = DeadLetterFilter(**wish)
+async def listed(settings: Settings, **criteria: Any) -> list[Found]:
+    asked = DeadLetterFilter(**criteria)
     async with open_dead_letters(settings, asked.dead_topic) as dead:
         survey = await dead.survey(asked)
         return [found async for found in dead.dead_letters(survey, asked)]
 
 
-async def settled(settings: Settings, how: Any, **wish: Any) -> dead_letter_admin.Settled:
-    asked = DeadLetterFilter(**wish)
+async def settled(settings: Settings, how: Any, **criteria: Any) -> dead_letter_admin.Settled:
+    asked = DeadLetterFilter(**criteria)
     async with open_dead_letters(settings, asked.dead_topic) as dead:
         return await dead.settle(asked, how)
 

@@ -1,4 +1,4 @@
-"""What comes of one record, with an answerer and a Kafka that the test holds in its hand."""
+"""What comes of one record, with a thumbnailer and a Kafka of the test."""
 
 import asyncio
 import json

@@ -51,7 +51,7 @@ STAGES: Final = {
 
 
 @dataclass(frozen=True)
-class Lap:
+class Measurement:
     """One photo's way, in seconds. The clocks of this process and of the worker's must agree for the last three."""
 
     event_to_result: float
@@ -69,23 +69,25 @@ class Lap:
 def run_latency(settings: Settings, photos: int, interval_seconds: float, *, as_json: bool) -> int:
     """Measure and print. Returns the exit code: 1 where nothing could be measured."""
     try:
-        laps, service_name = asyncio.run(_measure(settings, photos, interval_seconds))
+        measurements, service_name = asyncio.run(_measure(settings, photos, interval_seconds))
     except (CannotMeasure, KafkaError, StorageUnavailable, OSError) as error:
         print(f"thumbstream: {error}", file=sys.stderr)
         return 1
-    figures = figures_of(laps)
+    figures = figures_of(measurements)
     if as_json:
-        print(json.dumps({"kafka": service_name, "photos": len(laps), "milliseconds": figures}, indent=2))
+        print(json.dumps({"kafka": service_name, "photos": len(measurements), "milliseconds": figures}, indent=2))
     else:
-        _print_table(figures, service_name, len(laps))
+        _print_table(figures, service_name, len(measurements))
     return 0
 
 
-def figures_of(laps: Sequence[Lap]) -> dict[str, dict[str, float]]:
+def figures_of(measurements: Sequence[Measurement]) -> dict[str, dict[str, float]]:
     """p50 and p95 of every stage, in milliseconds."""
     return {
         stage: {
-            f"p{percent}": round(1000 * percentile([getattr(lap, stage) for lap in laps], percent), 2)
+            f"p{percent}": round(
+                1000 * percentile([getattr(measurement, stage) for measurement in measurements], percent), 2
+            )
             for percent in (50, 95)
         }
         for stage in STAGES
@@ -98,7 +100,7 @@ def percentile(values: Sequence[float], percent: int) -> float:
     return ordered[max(0, -(-len(ordered) * percent // 100) - 1)]
 
 
-async def _measure(settings: Settings, photos: int, interval_seconds: float) -> tuple[list[Lap], str]:
+async def _measure(settings: Settings, photos: int, interval_seconds: float) -> tuple[list[Measurement], str]:
     say("making a photo of 12 megapixels")
     content = await asyncio.to_thread(lambda: encoded(photo_like(*_PHOTO_SIZE), "JPEG", quality=90))
     async with running_service(settings) as service:
@@ -110,21 +112,21 @@ async def _measure(settings: Settings, photos: int, interval_seconds: float) -> 
             await storage.close()
 
 
-async def _run(track: "Track", content: bytes, photos: int, interval_seconds: float) -> list[Lap]:
+async def _run(track: "Track", content: bytes, photos: int, interval_seconds: float) -> list[Measurement]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    laps = []
+    measurements = []
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("warming up", total=_WARM_UP_PHOTOS + photos)
         for number in range(_WARM_UP_PHOTOS + photos):
             if number == _WARM_UP_PHOTOS:
                 progress.update(task, description="measuring")
             began = perf_counter()
-            lap = await track.lap(content, _RESULT_SECONDS if number else _FIRST_RESULT_SECONDS)
+            measurement = await track.measure(content, _RESULT_SECONDS if number else _FIRST_RESULT_SECONDS)
             if number >= _WARM_UP_PHOTOS:
-                laps.append(lap)
+                measurements.append(measurement)
             progress.advance(task)
             await asyncio.sleep(max(0.0, interval_seconds - (perf_counter() - began)))
-    return laps
+    return measurements
 
 
 class Track:
@@ -152,7 +154,7 @@ class Track:
             await self._results.stop()
             await self._producer.stop()
 
-    async def lap(self, content: bytes, patience_seconds: float) -> Lap:
+    async def measure(self, content: bytes, patience_seconds: float) -> Measurement:
         """Send one photo and wait for its result.
 
         Raises:
@@ -172,7 +174,7 @@ class Track:
         event_to_result = seen_clock - sent_clock
         until_made = (made_at - sent_at).total_seconds()
         to_work = (begun_at - sent_at).total_seconds() if begun_at else 0.0
-        return Lap(
+        return Measurement(
             event_to_result=event_to_result,
             render=ready["render_seconds"],
             to_work=to_work,

@@ -102,11 +102,11 @@ def upload(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List every photo, however many.")] = False,
 ) -> None:
     """Upload photos and wait for their thumbnails. Exit code 1 if any photo failed."""
-    from thumbstream.commands.upload.command import Wishes, run_upload
+    from thumbstream.commands.upload.command import UploadOptions, run_upload
 
     access = access_or_end(url, key, workspace)
-    wishes = Wishes(item=item, concurrency=concurrency, wait=wait, patience_seconds=timeout, verbose=verbose)
-    raise typer.Exit(run_upload(access, paths, wishes))
+    options = UploadOptions(item=item, concurrency=concurrency, wait=wait, patience_seconds=timeout, verbose=verbose)
+    raise typer.Exit(run_upload(access, paths, options))
 
 
 @app.command()

@@ -34,8 +34,8 @@ async def fold(api: Running, *events: Event) -> None:
     await api.app[DATABASE].write(lambda session: project(session, events))
 
 
-async def retry(api: Running, path: str | None = None, **wish: Any) -> dict[str, Any]:
-    async with api.client.post(path or f"{api.photos}/retry", json=wish) as response:
+async def retry(api: Running, path: str | None = None, **criteria: Any) -> dict[str, Any]:
+    async with api.client.post(path or f"{api.photos}/retry", json=criteria) as response:
         assert response.status == 202, await response.text()
         answer: dict[str, Any] = await response.json()
         return answer
@@ -55,8 +55,8 @@ async def test_filters_meet(api: Running) -> None:
     await fold(api, ready(await api.upload_of(fine["id"])))
     now = datetime.now(UTC)
 
-    async def count(**wish: Any) -> int:
-        found: int = (await retry(api, dry_run=True, **wish))["count"]
+    async def count(**criteria: Any) -> int:
+        found: int = (await retry(api, dry_run=True, **criteria))["count"]
         return found
 
     assert await count(status="failed") == 2
@@ -126,8 +126,11 @@ async def test_an_admin_renders_again_in_every_workspace(api: Running) -> None:
 
 
 @pytest.mark.parametrize(
-    "wish", [{}, {"limit": 5}, {"status": "gone"}, {"status": "failed", "limit": 0}, {"recipe": "fresh"}, {"item": "x"}]
+    "criteria",
+    [{}, {"limit": 5}, {"status": "gone"}, {"status": "failed", "limit": 0}, {"recipe": "fresh"}, {"item": "x"}],
 )
-async def test_a_wish_that_chooses_nothing_or_is_unknown_is_refused(lonely_api: Running, wish: dict[str, Any]) -> None:
-    async with lonely_api.client.post(f"{lonely_api.photos}/retry", json=wish) as response:
+async def test_criteria_that_choose_nothing_or_are_unknown_are_refused(
+    lonely_api: Running, criteria: dict[str, Any]
+) -> None:
+    async with lonely_api.client.post(f"{lonely_api.photos}/retry", json=criteria) as response:
         assert response.status == 400

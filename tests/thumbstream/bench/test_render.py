@@ -10,7 +10,7 @@ from PIL import Image, ImageFilter
 from photos import photo, truncated_photo
 from thumbstream.bench.render.cases import cases_of, made_cases, renditions_in
 from thumbstream.bench.render.chart import draw_chart
-from thumbstream.bench.render.lanes import Lane, LaneFailed
+from thumbstream.bench.render.engine_process import EngineFailed, EngineProcess
 from thumbstream.bench.render.quality import reference, ssim
 from thumbstream.bench.sample_photos import photo_like, zone_plate
 
@@ -76,10 +76,10 @@ def test_what_an_engine_cannot_read_is_told_and_it_goes_on(tmp_path: Path) -> No
     broken, whole = tmp_path / "broken.jpg", tmp_path / "whole.jpg"
     broken.write_bytes(truncated_photo())
     whole.write_bytes(photo())
-    with Lane("ours") as lane:
-        with pytest.raises(LaneFailed, match="truncated"):
-            lane.lap(broken, renditions_in("jpeg"))
-        assert lane.lap(whole, renditions_in("jpeg"), keep=tmp_path / "kept").seconds > 0
+    with EngineProcess("ours") as process:
+        with pytest.raises(EngineFailed, match="truncated"):
+            process.measure(broken, renditions_in("jpeg"))
+        assert process.measure(whole, renditions_in("jpeg"), keep=tmp_path / "kept").seconds > 0
     assert {path.name for path in tmp_path.glob("kept*")} == {"kept.0", "kept.1", "kept.2"}
 
 

@@ -10,7 +10,7 @@ from imaging.formats import open_photo
 
 _NO_LIMIT: Final = 10**9
 
-#: px. OrderedAcks overlap by half.
+#: px. Windows overlap by half.
 _WINDOW: Final = 8
 
 #: Stabilise the ratio where a window is all one tone. Source: Wang et al. 2004, K1 = .01, K2 = .03.

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from thumbstream.bench.render.chart import draw_chart
-from thumbstream.bench.render.lanes import ENGINES
+from thumbstream.bench.render.engine_process import ENGINES
 from thumbstream.terminal.messages import printable
 
 if TYPE_CHECKING:

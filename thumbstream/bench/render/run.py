@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from thumbstream.bench.render.cases import Case, cases_of, made_cases
-from thumbstream.bench.render.lanes import ENGINES, Lane, LaneFailed, Lap
+from thumbstream.bench.render.engine_process import ENGINES, EngineFailed, EngineProcess, Measurement
 from thumbstream.bench.render.quality import reference, ssim
 from thumbstream.bench.render.report import print_table, write_files
 from thumbstream.terminal.messages import say
@@ -74,39 +74,41 @@ def run_render(photos: Path | None, rounds: int, out: Path | None, only: str) ->
     return 0
 
 
-def measure(case: Case, engines: Sequence[str], rounds: int, folder: Path, on_lap: Callable[[], None]) -> Result:
-    """One case: a fresh process for each engine, one lap in each for memory and quality, then ``rounds`` of all."""
+def measure(case: Case, engines: Sequence[str], rounds: int, folder: Path, on_measured: Callable[[], None]) -> Result:
+    """One case: a fresh process for each engine, one render in each for memory and quality, then ``rounds`` of all."""
     result = Result(case.name)
-    running: list[tuple[Lane, Outcome]] = []
+    running: list[tuple[EngineProcess, Outcome]] = []
     with ExitStack() as stack:
-        lanes = [stack.enter_context(Lane(engine)) for engine in engines]
-        for lane in lanes:
-            outcome = Outcome(lane.engine)
+        processes = [stack.enter_context(EngineProcess(engine)) for engine in engines]
+        for process in processes:
+            outcome = Outcome(process.engine)
             result.outcomes.append(outcome)
             try:
-                _first_laps(lane, case, outcome, folder / "kept", on_lap)
-                running.append((lane, outcome))
-            except LaneFailed as failure:
+                _first_rounds(process, case, outcome, folder / "kept", on_measured)
+                running.append((process, outcome))
+            except EngineFailed as failure:
                 outcome.failed = str(failure)
         for original in case.originals:
-            laps: dict[str, list[Lap]] = {lane.engine: [] for lane, _ in running}
+            measured: dict[str, list[Measurement]] = {process.engine: [] for process, _ in running}
             for number in range(rounds):
                 start = number % len(running) if running else 0
-                for lane, _ in running[start:] + running[:start]:
-                    laps[lane.engine].append(lane.lap(original, case.renditions))
-                    on_lap()
-            for lane, outcome in running:
-                outcome.seconds += median(lap.seconds for lap in laps[lane.engine])
-                outcome.cpu_seconds += median(lap.cpu_seconds for lap in laps[lane.engine])
+                for process, _ in running[start:] + running[:start]:
+                    measured[process.engine].append(process.measure(original, case.renditions))
+                    on_measured()
+            for process, outcome in running:
+                outcome.seconds += median(each.seconds for each in measured[process.engine])
+                outcome.cpu_seconds += median(each.cpu_seconds for each in measured[process.engine])
     return result
 
 
-def _first_laps(lane: Lane, case: Case, outcome: Outcome, kept: Path, on_lap: Callable[[], None]) -> None:
+def _first_rounds(
+    process: EngineProcess, case: Case, outcome: Outcome, kept: Path, on_measured: Callable[[], None]
+) -> None:
     similarities = []
     for original in case.originals:
-        lap = lane.lap(original, case.renditions, keep=kept)
-        on_lap()
-        outcome.added_bytes = max(outcome.added_bytes, lap.added_bytes)
+        measured = process.measure(original, case.renditions, keep=kept)
+        on_measured()
+        outcome.added_bytes = max(outcome.added_bytes, measured.added_bytes)
         large = kept.with_name("kept.0")
         outcome.large_bytes += large.stat().st_size
         similarity = _similarity(original, large)
@@ -130,16 +132,16 @@ def _versions() -> dict[str, str]:
     versions = {}
     lacking = []
     with ExitStack() as stack:
-        lanes = []
+        processes = []
         for engine in ENGINES:
             try:
-                lanes.append(stack.enter_context(Lane(engine)))
-            except LaneFailed as failure:
+                processes.append(stack.enter_context(EngineProcess(engine)))
+            except EngineFailed as failure:
                 lacking.append(str(failure))
-        for lane in lanes:
+        for process in processes:
             try:
-                versions[lane.engine] = lane.version()
-            except LaneFailed as failure:
+                versions[process.engine] = process.version()
+            except EngineFailed as failure:
                 lacking.append(str(failure))
     for line in dict.fromkeys(lacking):
         say(f"left out: {line}")

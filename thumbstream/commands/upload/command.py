@@ -32,7 +32,7 @@ SUCCESS, SOME_FAILED, MISUSED, INTERRUPTED = 0, 1, 2, 130
 
 
 @dataclass(frozen=True)
-class Wishes:
+class UploadOptions:
     """How to upload."""
 
     item: str | None = None
@@ -46,7 +46,7 @@ class Wishes:
     verbose: bool = False
 
 
-def run_upload(access: Access, paths: Sequence[Path], wishes: Wishes) -> int:
+def run_upload(access: Access, paths: Sequence[Path], options: UploadOptions) -> int:
     """Upload, wait, report, and return the exit code: 0 all well, 1 some failed, 2 not as called, 130 interrupted."""
     try:
         check_paths(paths)
@@ -54,31 +54,31 @@ def run_upload(access: Access, paths: Sequence[Path], wishes: Wishes) -> int:
         for line in str(error).splitlines():
             say(line)
         return MISUSED
-    counts = UploadProgress(keep_all=wishes.verbose)
+    counts = UploadProgress(keep_all=options.verbose)
     try:
-        asyncio.run(_upload(access, paths, wishes, counts))
+        asyncio.run(_upload(access, paths, options, counts))
     except KeyboardInterrupt:
         say("interrupted; the photos that were uploaded are rendered all the same")
-        print_outcome(counts, verbose=wishes.verbose)
+        print_outcome(counts, verbose=options.verbose)
         return INTERRUPTED
     except ClientFault as error:
         if counts.uploaded or counts.failed:
-            print_outcome(counts, verbose=wishes.verbose)
+            print_outcome(counts, verbose=options.verbose)
         say(str(error))
         if isinstance(error, NotReachable):
             say("is Thumbstream running there? `thumbstream up` starts it; --url or THUMBSTREAM_URL says where it is")
         return MISUSED
-    print_outcome(counts, verbose=wishes.verbose)
-    return SOME_FAILED if counts.failed or (wishes.wait and counts.waiting) else SUCCESS
+    print_outcome(counts, verbose=options.verbose)
+    return SOME_FAILED if counts.failed or (options.wait and counts.waiting) else SUCCESS
 
 
-async def _upload(access: Access, paths: Sequence[Path], wishes: Wishes, counts: UploadProgress) -> None:
+async def _upload(access: Access, paths: Sequence[Path], options: UploadOptions, counts: UploadProgress) -> None:
     counts.total = await asyncio.to_thread(lambda: sum(1 for _ in find_files(paths)))
-    async with open_client(access, connections=wishes.concurrency + 4) as client:
+    async with open_client(access, connections=options.concurrency + 4) as client:
         follower = Follower(client, counts)
         following = asyncio.create_task(follower.follow())
-        sending = asyncio.create_task(_send_all(client, paths, wishes, counts, follower))
-        showing = asyncio.create_task(show_progress(counts, waits=wishes.wait))
+        sending = asyncio.create_task(_send_all(client, paths, options, counts, follower))
+        showing = asyncio.create_task(show_progress(counts, waits=options.wait))
         tasks = (sending, following, showing)
         try:
             await asyncio.wait({sending, following}, return_when=asyncio.FIRST_COMPLETED)
@@ -92,13 +92,14 @@ async def _upload(access: Access, paths: Sequence[Path], wishes: Wishes, counts:
 
 
 async def _send_all(
-    client: Client, paths: Sequence[Path], wishes: Wishes, counts: UploadProgress, follower: Follower
+    client: Client, paths: Sequence[Path], options: UploadOptions, counts: UploadProgress, follower: Follower
 ) -> None:
     await follower.opened.wait()
     files = find_files(paths, on_unreadable=lambda path, error: counts.refused(path, _reason(error)))
     one_at_a_time = asyncio.Lock()
     senders = [
-        asyncio.create_task(_send_some(client, files, one_at_a_time, wishes, counts)) for _ in range(wishes.concurrency)
+        asyncio.create_task(_send_some(client, files, one_at_a_time, options, counts))
+        for _ in range(options.concurrency)
     ]
     try:
         await asyncio.gather(*senders)
@@ -107,12 +108,12 @@ async def _send_all(
             sender.cancel()
         await asyncio.gather(*senders, return_exceptions=True)
     counts.total = counts.uploaded + len([failed for failed in counts.failed if not failed.was_photo])
-    if wishes.wait:
-        await _settle(follower, wishes, counts)
+    if options.wait:
+        await _settle(follower, options, counts)
 
 
 async def _send_some(
-    client: Client, files: Iterator[Path], one_at_a_time: asyncio.Lock, wishes: Wishes, counts: UploadProgress
+    client: Client, files: Iterator[Path], one_at_a_time: asyncio.Lock, options: UploadOptions, counts: UploadProgress
 ) -> None:
     while True:
         async with one_at_a_time:
@@ -120,21 +121,21 @@ async def _send_some(
         if file is None:
             return
         try:
-            await _send(client, file, wishes, counts)
+            await _send(client, file, options, counts)
         except (NotAllowed, UnknownPlace):
             raise
         except (ClientFault, OSError) as error:
             counts.refused(file, _reason(error))
 
 
-async def _send(client: Client, file: Path, wishes: Wishes, counts: UploadProgress) -> None:
+async def _send(client: Client, file: Path, options: UploadOptions, counts: UploadProgress) -> None:
     key = str(uuid4())
     delay = _FIRST_RETRY_SECONDS
     give_up_at = time.monotonic() + _RETRY_FOR_SECONDS
     while True:
         began_at = time.monotonic()
         try:
-            photo = await client.post_photo(file, idempotency_key=key, item_id=wishes.item)
+            photo = await client.post_photo(file, idempotency_key=key, item_id=options.item)
         except (NotReachable, Unavailable) as error:
             wait = getattr(error, "retry_after_seconds", None) or delay * random.uniform(0.8, 1.2)
             if time.monotonic() + wait > give_up_at:
@@ -147,20 +148,20 @@ async def _send(client: Client, file: Path, wishes: Wishes, counts: UploadProgre
             return
 
 
-async def _settle(follower: Follower, wishes: Wishes, counts: UploadProgress) -> None:
+async def _settle(follower: Follower, options: UploadOptions, counts: UploadProgress) -> None:
     """Wait for the last results; look up what the feed is silent about, ever less often."""
     pause = _LOOK_AFTER_SECONDS
     await follower.look_up(_LOOK_AT_MOST)
     while counts.waiting:
         seen_at = counts.changed_at
         try:
-            await asyncio.wait_for(counts.all_settled(), min(pause, wishes.patience_seconds))
+            await asyncio.wait_for(counts.all_settled(), min(pause, options.patience_seconds))
         except TimeoutError:
             if counts.changed_at != seen_at:
                 pause = _LOOK_AFTER_SECONDS
                 continue
-            if time.monotonic() - counts.changed_at >= wishes.patience_seconds:
-                say(f"no news for {wishes.patience_seconds:g} s: no longer waiting")
+            if time.monotonic() - counts.changed_at >= options.patience_seconds:
+                say(f"no news for {options.patience_seconds:g} s: no longer waiting")
                 return
             await follower.look_up(_LOOK_AT_MOST)
             pause = min(pause * 2, _LONGEST_LOOK_SECONDS)

@@ -1,7 +1,7 @@
-"""One renderer in a process of its own: ``python -m thumbstream.bench.render.lane ENGINE``.
+"""One renderer in a process of its own: ``python -m thumbstream.bench.render.engine_main ENGINE``.
 
 Orders come on stdin, answers go to stdout, a line of JSON each; the engines that are not in Python do the same.
-:mod:`thumbstream.bench.render.lanes` is the other end.
+:mod:`thumbstream.bench.render.engine_process` is the other end.
 """
 
 import json
@@ -55,10 +55,10 @@ def main(name: str) -> None:
     _write({"version": told})
     before = _memory("VmRSS")
     for line in sys.stdin:
-        _write(_lap(engine, json.loads(line), before))
+        _write(_measure(engine, json.loads(line), before))
 
 
-def _lap(engine: Engine, order: dict[str, Any], memory_before: int) -> dict[str, Any]:
+def _measure(engine: Engine, order: dict[str, Any], memory_before: int) -> dict[str, Any]:
     original = Path(order["original"])
     renditions = [Rendition.model_validate(rendition) for rendition in order["renditions"]]
     _reset_peak()

@@ -1,4 +1,4 @@
-// sharp in a process of its own: orders on stdin, answers on stdout, as thumbstream/bench/render/lane.py has them.
+// sharp in a process of its own: orders on stdin, answers on stdout, as thumbstream/bench/render/engine_main.py has them.
 "use strict";
 
 const fs = require("node:fs");
@@ -35,7 +35,7 @@ function resetPeak() {
   try {
     fs.writeFileSync("/proc/self/clear_refs", "5");
   } catch {
-    // not Linux: the peak is that of all laps
+    // not Linux: the peak is that of all renders
   }
 }
 
@@ -68,7 +68,7 @@ async function cascade(original, renditions) {
   return thumbnails;
 }
 
-async function lap(order, before) {
+async function measure(order, before) {
   resetPeak();
   try {
     const cpu = process.cpuUsage();
@@ -88,7 +88,7 @@ async function main() {
   say({ version: `${sharp.versions.sharp ?? ""} with libvips ${sharp.versions.vips}` });
   const before = memory("VmRSS");
   for await (const line of readline.createInterface({ input: process.stdin })) {
-    say(await lap(JSON.parse(line), before));
+    say(await measure(JSON.parse(line), before));
   }
 }
 

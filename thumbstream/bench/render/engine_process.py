@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from schemas.renditions import Rendition
 
-_SHARP: Final = Path(__file__).with_name("sharp_lane.cjs")
+_SHARP: Final = Path(__file__).with_name("sharp_engine.cjs")
 
 #: In the order of the tables: what each is called there.
 ENGINES: Final = {
@@ -26,27 +26,27 @@ ENGINES: Final = {
 }
 
 
-class LaneFailed(Exception):
+class EngineFailed(Exception):
     """An engine could not do it; the text says why."""
 
 
 @dataclass(frozen=True)
-class Lap:
+class Measurement:
     """What one original took."""
 
     #: Of the clock.
     seconds: float
     #: Of all threads together.
     cpu_seconds: float
-    #: Resident bytes beyond those before the first lap, at their highest.
+    #: Resident bytes beyond those before the first render, at their highest.
     added_bytes: int
 
 
-class Lane:
+class EngineProcess:
     """One engine's process. It ends with the ``with`` block, and when this process does."""
 
     def __init__(self, engine: str) -> None:
-        """Start it and go on. Raises ``LaneFailed`` where there is nothing that could run it."""
+        """Start it and go on. Raises ``EngineFailed`` where there is nothing that could run it."""
         self.engine = engine
         environment = os.environ | {"VIPS_CONCURRENCY": "1", "UV_THREADPOOL_SIZE": "1"}
         self._process = subprocess.Popen(
@@ -63,17 +63,17 @@ class Lane:
         """The version of what does the work; waits until it is ready.
 
         Raises:
-            LaneFailed: the engine is not installed.
+            EngineFailed: the engine is not installed.
         """
         if self._version is None:
             self._version = self._hear()["version"]
         return self._version
 
-    def lap(self, original: Path, renditions: Sequence[Rendition], *, keep: Path | None = None) -> Lap:
+    def measure(self, original: Path, renditions: Sequence[Rendition], *, keep: Path | None = None) -> Measurement:
         """Render ``original`` once. The thumbnails are written to ``keep`` with ``.0``, ``.1``, … after it.
 
         Raises:
-            LaneFailed: the engine cannot.
+            EngineFailed: the engine cannot.
         """
         order: dict[str, Any] = {
             "original": str(original),
@@ -86,18 +86,18 @@ class Lane:
             self._process.stdin.write(json.dumps(order) + "\n")
             self._process.stdin.flush()
         except BrokenPipeError as error:
-            raise LaneFailed("its process died") from error
-        return Lap(**self._hear())
+            raise EngineFailed("its process died") from error
+        return Measurement(**self._hear())
 
     def _hear(self) -> dict[str, Any]:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise LaneFailed("its process died")
+            raise EngineFailed("its process died")
         answer: dict[str, Any] = json.loads(line)
         for refusal in ("lacking", "failed"):
             if refusal in answer:
-                raise LaneFailed(answer[refusal])
+                raise EngineFailed(answer[refusal])
         return answer
 
     def __enter__(self) -> Self:
@@ -110,8 +110,8 @@ class Lane:
 
 def _command(engine: str) -> list[str]:
     if not engine.startswith("sharp"):
-        return [sys.executable, "-m", "thumbstream.bench.render.lane", engine]
+        return [sys.executable, "-m", "thumbstream.bench.render.engine_main", engine]
     node = shutil.which("node")
     if node is None:
-        raise LaneFailed("Node.js is not installed")
+        raise EngineFailed("Node.js is not installed")
     return [node, str(_SHARP), engine]
