@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
@@ -28,35 +28,49 @@ _LEAVE_SECONDS: Final = 5.0
 _IN_PROGRESS_PER_RENDER: Final = 4
 
 
-def run_worker(settings: Settings) -> int:
+def run_worker(settings: Settings, on_ready: Callable[[], object] = lambda: None) -> int:
     """Run a worker until SIGTERM or SIGINT, which drain it. Returns the process's exit code; 1 after a crash.
+
+    ``on_ready`` is called once it has joined its group and can render.
 
     The process ends then in any case: what Faust leaves behind after a crash may never end by itself.
     """
     with asyncio.Runner() as runner:
         end_when_stuck(runner.get_loop())
-        exit_code = runner.run(_serve(settings))
-        end_at_latest(_LEAVE_SECONDS, exit_code)
+        exit_code = 1
+        try:
+            exit_code = runner.run(_serve(settings, on_ready))
+        finally:
+            end_at_latest(_LEAVE_SECONDS, exit_code)
     return exit_code
 
 
-async def _serve(settings: Settings) -> int:
+async def _serve(settings: Settings, on_ready: Callable[[], object]) -> int:
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     storage = open_storage(settings)
     pool = RenderPool(processes=settings.concurrency, max_pixels=settings.max_pixels)
+    starting = asyncio.create_task(pool.start())  # joining the group takes as long: both at once
     try:
-        await pool.start()
         if await _unless_stopped(wait_for_topics(settings), asked_to_stop):
-            return await _consume(settings, storage, pool, asked_to_stop)
+            return await _consume(settings, storage, pool, starting, on_ready, asked_to_stop)
         return 0
     finally:
+        starting.cancel()
+        await asyncio.gather(starting, return_exceptions=True)
         await pool.close()
         await storage.close()
 
 
-async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked_to_stop: asyncio.Event) -> int:
+async def _consume(
+    settings: Settings,
+    storage: Storage,
+    pool: RenderPool,
+    starting: asyncio.Task[None],
+    on_ready: Callable[[], object],
+    asked_to_stop: asyncio.Event,
+) -> int:
     thumbnailer = Thumbnailer(
         storage,
         pool,
@@ -72,6 +86,8 @@ async def _consume(settings: Settings, storage: Storage, pool: RenderPool, asked
     )
     worker.app.finalize()
     await worker.app.start()
+    await starting
+    on_ready()
     log.info("worker started", brokers=settings.bootstrap_servers, concurrency=settings.concurrency)
     heartbeats = asyncio.create_task(send_heartbeats(settings))
     await worker.app.wait(asked_to_stop.wait())

@@ -12,6 +12,7 @@ from typing import Any, Final, cast
 import faust
 import structlog
 from faust.streams import Stream
+from faust.tables.manager import TableManager
 from faust.types import TP, EventT, StreamT
 
 from infra.kafka.clients import HEARTBEAT_SECONDS, SESSION_TIMEOUT_SECONDS
@@ -42,6 +43,16 @@ class _App(faust.App):
         """Make none: Faust would make one for tables, which we have not, in the folder where the command is run."""
 
 
+class _NoTables(TableManager):
+    """Faust's tables, of which we have none."""
+
+    async def on_start(self) -> None:
+        """As Faust's, without the second in which tables may be added: the worker joins its group that much sooner."""
+        if not self.should_stop:
+            await self._update_channels()
+            await self.recovery.start()
+
+
 class Worker:
     """Consumes uploads, retries and deletions; answers each through an ``Thumbnailer``."""
 
@@ -53,6 +64,7 @@ class Worker:
             topics.WORKER_GROUP,
             broker=[f"kafka://{server}" for server in settings.bootstrap_servers],
             store="memory://",
+            TableManager=_NoTables,
             web_enabled=False,
             topic_disable_leader=True,
             topic_allow_declare=False,

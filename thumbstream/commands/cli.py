@@ -74,8 +74,9 @@ def worker(under_up: UnderUp = False) -> None:
     """Run one worker: takes uploads from Kafka and makes their thumbnails."""
     settings = _service_settings(under_up)
     from pipeline.run_worker import run_worker
+    from thumbstream.supervisor.parent_watch import tell_ready
 
-    raise typer.Exit(run_worker(settings))
+    raise typer.Exit(run_worker(settings, *([tell_ready] if under_up else [])))
 
 
 @app.command()

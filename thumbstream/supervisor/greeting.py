@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
 from urllib.parse import quote
 
 import aiohttp
@@ -16,8 +16,20 @@ _POLL_SECONDS: Final = 0.05
 _SAY_WHAT_IS_MISSING_AFTER_SECONDS: Final = 15.0
 
 
-async def greet_when_ready(settings: Settings, output: Output, started_at: float) -> None:
-    """Wait until the api is ready, and say so; while it takes long, say what is missing."""
+async def greet_when_ready(
+    settings: Settings, output: Output, started_at: float, worker_ready: Coroutine[Any, Any, None]
+) -> None:
+    """Wait until the api and a worker are ready, and say so; while it takes long, say what is missing."""
+    joining = asyncio.create_task(worker_ready)
+    try:
+        await _until_ready(settings, output, started_at, joining)
+    finally:
+        joining.cancel()
+    for line in _greeting(settings, local_url(settings), time.monotonic() - started_at):
+        output.say("up", line)
+
+
+async def _until_ready(settings: Settings, output: Output, started_at: float, joining: asyncio.Task[None]) -> None:
     url = local_url(settings)
     complaint_at = started_at + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
     async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
@@ -25,17 +37,18 @@ async def greet_when_ready(settings: Settings, output: Output, started_at: float
             said = "the api does not answer yet"
             try:
                 async with session.get(f"{url}/readyz") as answer:
-                    if answer.status == 200:
-                        break
-                    said = f"the api is not ready: {(await answer.text()).strip()}"
+                    if answer.status != 200:
+                        said = f"the api is not ready: {(await answer.text()).strip()}"
+                    elif joining.done():
+                        return
+                    else:
+                        said = "no worker has its partitions yet"
             except (aiohttp.ClientError, TimeoutError):
                 pass
             if time.monotonic() > complaint_at:
                 output.say("up", said)
                 complaint_at = time.monotonic() + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
             await asyncio.sleep(_POLL_SECONDS)
-    for line in _greeting(settings, url, time.monotonic() - started_at):
-        output.say("up", line)
 
 
 def _greeting(settings: Settings, url: str, seconds: float) -> Sequence[str]:

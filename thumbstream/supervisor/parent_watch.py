@@ -1,5 +1,6 @@
-"""Stops a process of ``up`` when ``up`` is gone: a pipe on stdin closes. Works on every Unix."""
+"""What a process of ``up`` has to do with ``up``, by the socket on its stdin. Works on every Unix."""
 
+import contextlib
 import os
 import signal
 import sys
@@ -13,6 +14,12 @@ _GRACE_SECONDS: Final = 2.0
 def end_with_parent() -> None:
     """End this process, and its process group, soon after stdin closes."""
     threading.Thread(target=_wait_and_end, name="parent", daemon=True).start()
+
+
+def tell_ready() -> None:
+    """Tell ``up`` that this process does its work."""
+    with contextlib.suppress(OSError):  # it has gone, and so will we
+        os.write(sys.stdin.fileno(), b"\n")
 
 
 def _wait_and_end() -> None:

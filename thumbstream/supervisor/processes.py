@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -45,10 +46,10 @@ def own_environment() -> dict[str, str]:
 class Child:
     """One running process in a session of its own: a terminal's Ctrl-C does not reach it; its group is ours to end.
 
-    It has a pipe on stdin that closes with us, however we end.
+    Its stdin is a socket that closes with us, however we end, and over which it may say that it is ready.
     """
 
-    def __init__(self, process: asyncio.subprocess.Process, stdin: int, relay: threading.Thread) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, stdin: socket.socket, relay: threading.Thread) -> None:
         self._process = process
         self._stdin = stdin
         self._relay = relay
@@ -56,23 +57,24 @@ class Child:
     @classmethod
     async def start(cls, name: str, command: Sequence[str], environment: Mapping[str, str], output: Output) -> "Child":
         """Start ``command`` and relay what it prints."""
-        their_stdin, our_stdin = os.pipe()
+        their_stdin, our_stdin = socket.socketpair()
+        our_stdin.setblocking(False)
         our_stdout, their_stdout = os.pipe()
         try:
             process = await asyncio.create_subprocess_exec(
                 *command,
-                stdin=their_stdin,
+                stdin=their_stdin.fileno(),
                 stdout=their_stdout,
                 stderr=asyncio.subprocess.STDOUT,
                 env=dict(environment),
                 start_new_session=True,
             )
         except BaseException:
-            os.close(our_stdin)
+            our_stdin.close()
             os.close(our_stdout)
             raise
         finally:
-            os.close(their_stdin)
+            their_stdin.close()
             os.close(their_stdout)
         return cls(process, our_stdin, output.relay(name, our_stdout))
 
@@ -89,12 +91,18 @@ class Child:
     async def wait(self) -> int:
         """Wait for its end, sweep what is left of its group, and return its exit code (negative: the signal)."""
         code = await self._process.wait()
-        if self._stdin >= 0:
+        if self._stdin.fileno() >= 0:
             self.signal_group(signal.SIGKILL)
-            os.close(self._stdin)
-            self._stdin = -1
+            self._stdin.close()
         await asyncio.to_thread(self._relay.join, _LAST_WORDS_SECONDS)
         return code
+
+    async def until_ready(self) -> bool:
+        """Wait until it says that it is ready; False when it ends instead."""
+        try:
+            return bool(await asyncio.get_running_loop().sock_recv(self._stdin, 1))
+        except OSError:  # it has ended
+            return False
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -128,12 +136,16 @@ class SupervisedProcess:
         self._after_start = after_start
         self._after_restart = after_restart
         self._child: Child | None = None
+        #: Set once a child has said that it is ready.
+        self.ready = asyncio.Event()
+        self._listening: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._restarting = False
 
     async def start(self) -> None:
         """Start the child for the first time; what ``after_start`` raises is fatal here."""
         self._child = await Child.start(self.name, self._command, self._environment, self._output)
+        self._listening = asyncio.create_task(self._listen(self._child))
         if self._stopping.is_set():
             self.kill()
         elif self._after_start:
@@ -175,6 +187,10 @@ class SupervisedProcess:
         self._stopping.set()
         if self._child and self._child.alive:
             self._child.signal_group(signal.SIGKILL)
+
+    async def _listen(self, child: Child) -> None:
+        if await child.until_ready():
+            self.ready.set()
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -76,6 +76,15 @@ class Supervisor:
         """Keep all running; returns only by a fault of ours."""
         await asyncio.gather(*self._keeping)
 
+    async def until_worker_ready(self) -> None:
+        """Wait until a worker has joined its group: from then on a photo is taken at once."""
+        joining = [asyncio.create_task(worker.ready.wait()) for worker in self._workers]
+        try:
+            await asyncio.wait(joining, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in joining:
+                task.cancel()
+
     async def stop(self) -> None:
         """Stop all: the workers first, so that their results reach the topics; then the api, so that it folds them."""
         await asyncio.gather(*(worker.stop(_WORKER_GRACE_SECONDS) for worker in self._workers))
@@ -143,36 +152,36 @@ def _check_ports(settings: Settings, patience_seconds: float) -> None:
 
 async def _run(settings: Settings, output: Output) -> int:
     started_at = time.monotonic()
-    household = Supervisor(settings, output)
+    supervisor = Supervisor(settings, output)
     asked_to_stop = asyncio.Event()
 
     def on_signal() -> None:
         if asked_to_stop.is_set():
             output.say("up", "killed")
-            household.kill()
+            supervisor.kill()
         else:
             output.say("up", "stopping: photos in hand are finished first (Ctrl-C again to kill)")
             asked_to_stop.set()
 
     with _signals(on_signal, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)):
         try:
-            await _until_stopped(settings, household, output, asked_to_stop, started_at)
+            await _until_stopped(settings, supervisor, output, asked_to_stop, started_at)
         finally:
-            await household.stop()
+            await supervisor.stop()
     output.say("up", "stopped")
-    return 1 if household.was_killed else 0
+    return 1 if supervisor.was_killed else 0
 
 
 async def _until_stopped(
-    settings: Settings, household: Supervisor, output: Output, asked_to_stop: asyncio.Event, started_at: float
+    settings: Settings, supervisor: Supervisor, output: Output, asked_to_stop: asyncio.Event, started_at: float
 ) -> None:
     async def work() -> None:
-        await household.start()
+        await supervisor.start()
         from thumbstream.supervisor.greeting import greet_when_ready  # the children start while this loads
 
-        greeting = asyncio.create_task(greet_when_ready(settings, output, started_at))
+        greeting = asyncio.create_task(greet_when_ready(settings, output, started_at, supervisor.until_worker_ready()))
         try:
-            await household.run()
+            await supervisor.run()
         finally:
             greeting.cancel()
 

@@ -45,6 +45,29 @@ async def test_a_death_is_told_and_followed_by_a_new_start_later_each_time(
     assert [line.rpartition(" in ")[2] for line in said][:2] == ["0.5 s", "1 s"]
 
 
+async def test_it_is_ready_once_a_child_says_so_and_not_when_one_ends(output: Output, tmp_path: Path) -> None:
+    ended, go = tmp_path / "ended", tmp_path / "go"
+    code = (
+        "import os, pathlib, time\n"
+        f"ended, go = pathlib.Path({str(ended)!r}), pathlib.Path({str(go)!r})\n"
+        "if ended.exists():\n"
+        "    while not go.exists(): time.sleep(0.01)\n"
+        "    os.write(0, b'.')\n"
+        "    os.read(0, 1)\n"
+        "ended.touch()"
+    )
+    process = SupervisedProcess("cat", _python(code), {}, output)
+    await process.start()
+    keeping = asyncio.create_task(process.keep())
+    await poll_async(ended.exists, what="the first has ended")
+    assert not process.ready.is_set()
+    go.touch()
+    async with asyncio.timeout(60):
+        await process.ready.wait()
+    await process.stop(grace_seconds=0)
+    await keeping
+
+
 async def test_what_does_not_end_when_asked_is_killed_and_its_own_children_with_it(
     output: Output, screen: io.StringIO, tmp_path: Path
 ) -> None:
