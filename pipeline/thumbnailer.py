@@ -1,7 +1,7 @@
 """Makes the thumbnails of an upload, and erases the files of a deleted photo. Knows no Kafka."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from time import perf_counter
 from typing import Any, Final, Protocol
 
 from imaging.render import RenderedPhoto
-from infra.storage.client import Storage
+from infra.storage.client import Storage, all_of
 from infra.storage.faults import Missing, RightMissing
 from schemas import ids, topics
 from schemas.events import (
@@ -140,13 +140,15 @@ class Thumbnailer:
         # Nothing is written before the checksum is known; to render takes longer. Of the faults of both the checksum's
         # is the one that counts: of other bytes nothing can be said.
         rendering = self._rendered(original.path, existing, on_rendering)
-        checksum, (photo, render_seconds) = await _all_of([original.checksum, rendering])
+        checksum, (photo, render_seconds) = await all_of([original.checksum, rendering])
         keys = self._keys(upload, checksum)
         thumbnails = {thumbnail.rendition: thumbnail for thumbnail in photo.thumbnails}
-        await _all_of(
-            self._storage.write(keys[rendition], thumbnail.content)
-            for rendition, thumbnail in thumbnails.items()
-            if thumbnail.content != existing.get(rendition)
+        await self._storage.write_together(
+            {
+                keys[rendition]: thumbnail.content
+                for rendition, thumbnail in thumbnails.items()
+                if thumbnail.content != existing.get(rendition)
+            }
         )
         return ThumbnailsReady(
             event_id=ids.id_of_result(upload.event_id, topics.READY),
@@ -184,18 +186,17 @@ class Thumbnailer:
 
     async def _existing(self, upload: PhotoUploaded, original: _Original) -> dict[Rendition, bytes]:
         """What lies at the keys of the thumbnails already, whole or not. Nearly always nothing does."""
-        checksum = upload.checksum
-        if checksum is None:  # rather than wait for it, see whether anything lies there at all
-            try:
-                found = await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
-            except RightMissing:
-                return {}  # rendering again is dearer than looking, and gives the same
-            if not found:
-                return {}
-            checksum = await original.checksum
-        keys = self._keys(upload, checksum)
-        contents = await _all_of(self._content_of(key) for key in keys.values())
-        return {rendition: content for rendition, content in zip(keys, contents, strict=True) if content is not None}
+        try:
+            lying = await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
+        except RightMissing:
+            return {}  # rendering again is dearer than looking, and gives the same
+        if not lying:
+            return {}
+        keys = self._keys(upload, upload.checksum or await original.checksum)
+        found = {file.key for file in lying}
+        contents = await all_of(self._content_of(key) for key in keys.values() if key in found)
+        wanted = [rendition for rendition, key in keys.items() if key in found]
+        return {rendition: content for rendition, content in zip(wanted, contents, strict=True) if content is not None}
 
     async def _content_of(self, key: str) -> bytes | None:
         try:
@@ -249,12 +250,3 @@ def _checksum_of(path: Path, said: str | None) -> str:
     if said not in (None, checksum):
         raise ChecksumMismatch(f"the original has {checksum}, the event says {said}")
     return checksum
-
-
-async def _all_of(work: Iterable[Awaitable[Any]]) -> list[Any]:
-    """Await every one, also when one fails, so that none goes on behind the answer's back; then raise the first."""
-    outcomes = await asyncio.gather(*work, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return outcomes

@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -88,12 +89,14 @@ class BlockingFiles:
             self.filesystem.put_file(str(source), self.path_of(key))
             source.unlink()
 
-    def write(self, key: str, content: bytes) -> None:
-        """Write a file, whole or not at all."""
+    def write(self, contents: Mapping[str, bytes]) -> None:
+        """Write files of one folder by key, each whole or not at all."""
         if self.is_local:
-            local_files.write(content, Path(self.reach(key, follow=False)))
+            self.reach(next(iter(contents)), follow=False)  # the others lie beside it
+            local_files.write({Path(self.path_of(key)): content for key, content in contents.items()})
         else:
-            self.filesystem.pipe_file(self.path_of(key), content)
+            for key, content in contents.items():
+                self.filesystem.pipe_file(self.path_of(key), content)
 
     def download(self, key: str, copy: Path) -> None:
         """Copy the file at ``key`` to a local path."""

@@ -78,7 +78,7 @@ class StorageCheck:
 
     async def _check(self) -> Lacking:
         steps: dict[Right, tuple[Any, ...]] = {
-            Right.WRITE: (self._files.write, self._key, b"ok"),
+            Right.WRITE: (self._files.write, {self._key: b"ok"}),
             Right.READ: (self._files.read, self._key),
             Right.LIST: (self._files.find, self._key),
             Right.ERASE: (self._files.erase, self._key),

@@ -7,7 +7,7 @@ import contextlib
 import errno
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -19,16 +19,23 @@ from schemas.storage_keys import TEMPORARY_PREFIX
 _FOLDER_ATTEMPTS: Final = 10
 
 
-def write(content: bytes, target: Path) -> None:
-    """Write ``content`` to ``target``, whose folders are made. Raises ``OSError``; then ``target`` is as it was."""
+def write(contents: Mapping[Path, bytes]) -> None:
+    """Write files of one folder, which is made. Each appears whole or not at all; raises ``OSError`` where one did not.
+
+    Together, since the disk's answer is most of what a small file costs: the folder is synced once for all.
+    """
 
     def act() -> None:
-        with _temporary_beside(target) as temporary:
-            temporary.write_bytes(content)
-            _sync(temporary)
-            temporary.replace(target)
+        with contextlib.ExitStack() as stack:
+            temporaries = {target: stack.enter_context(_temporary_beside(target)) for target in contents}
+            for target, temporary in temporaries.items():
+                temporary.write_bytes(contents[target])
+            for target, temporary in temporaries.items():
+                _sync(temporary)
+                temporary.replace(target)
 
-    _in_its_folder(target, act)
+    (folder,) = {target.parent for target in contents}
+    _in_folder(folder, act)
 
 
 def move(source: Path, target: Path) -> None:
@@ -47,22 +54,22 @@ def move(source: Path, target: Path) -> None:
                 temporary.replace(target)
             source.unlink()
 
-    _in_its_folder(target, act)
+    _in_folder(target.parent, act)
 
 
-def _in_its_folder(target: Path, act: Callable[[], None]) -> None:
-    """Do ``act`` with the folder of ``target`` there, though others may just be erasing and making it."""
+def _in_folder(folder: Path, act: Callable[[], None]) -> None:
+    """Do ``act`` with ``folder`` there, though others may just be erasing and making it."""
     for attempts_left in reversed(range(_FOLDER_ATTEMPTS)):
         try:
-            parents = _make_folders(target.parent)
+            parents = _make_folders(folder)
             act()
             break
         except (FileNotFoundError, FileExistsError):
             if not attempts_left:
                 raise
-    for folder in (target.parent, *parents):
+    for changed in (folder, *parents):
         with contextlib.suppress(FileNotFoundError):  # it is erased again, and nothing is to be kept
-            _sync_folder(folder)
+            _sync_folder(changed)
 
 
 def _make_folders(folder: Path) -> list[Path]:

@@ -50,6 +50,10 @@ class CountedStorage(Storage):
         self.written.append(key)
         await super().write(key, content)
 
+    async def write_together(self, contents: Mapping[str, bytes]) -> None:
+        self.written += contents
+        await super().write_together(contents)
+
 
 def jpeg(width: int = 64, height: int = 48) -> bytes:
     file = BytesIO()
@@ -290,13 +294,9 @@ async def test_a_photo_that_cannot_be_read_leaves_no_file(storage):
 class FullStorage(Storage):
     """Takes one file and has no room for another."""
 
-    written = 0
-
-    async def write(self, key: str, content: bytes) -> None:
-        self.written += 1
-        if self.written > 1:
-            raise StorageUnavailable("no space left")
-        await super().write(key, content)
+    async def write_together(self, contents: Mapping[str, bytes]) -> None:
+        await super().write_together(dict(list(contents.items())[:1]))
+        raise StorageUnavailable("no space left")
 
 
 async def test_a_write_that_fails_is_a_fault_and_the_next_attempt_writes_what_is_missing(storage, tmp_path):

@@ -11,7 +11,7 @@ Put = Callable[[bytes, Path], None]
 
 
 def written(content: bytes, target: Path) -> None:
-    local_files.write(content, target)
+    local_files.write({target: content})
 
 
 def moved(content: bytes, target: Path) -> None:
@@ -84,5 +84,5 @@ def test_a_folder_that_cannot_be_synced_is_no_fault_on_a_disk_that_knows_no_such
             raise OSError(errno.EINVAL, "not for folders")
 
     monkeypatch.setattr(os, "fsync", refused)
-    local_files.write(b"pixels", tmp_path / "a" / "b")
+    local_files.write({tmp_path / "a" / "b": b"pixels"})
     assert (tmp_path / "a" / "b").read_bytes() == b"pixels"
