@@ -1,5 +1,7 @@
 """``thumbstream dead …``. Light to import, like all of the command line."""
 
+import inspect
+from collections.abc import Callable
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,116 +32,29 @@ Whose = Annotated[
         "--of", help="Whose: the worker's (uploads, deletions) or the projector's (results, what it refused)."
     ),
 ]
-Reason = Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")]
-Workspace = Annotated[str | None, typer.Option(help="Only those of this workspace, where the value tells it.")]
-Source = Annotated[str | None, typer.Option("--topic", help="Only those that were read from this topic.")]
-Since = Annotated[str | None, typer.Option(help="Only those since: a time, or how long ago (90s, 15m, 24h, 7d).")]
-Until = Annotated[str | None, typer.Option(help="Only those before: a time, or how long ago.")]
-Partition = Annotated[int | None, typer.Option(min=0, help="Only those of this partition of the dead topic.")]
-From = Annotated[int | None, typer.Option("--from", min=0, help="The first offset on the dead topic.")]
-To = Annotated[int | None, typer.Option("--to", min=0, help="The last offset on the dead topic.")]
-Settled = Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped already, too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show which they are, and do nothing.")]
 
 
-@dead.command("list")
-def list_letters(
-    of: Whose = Of.worker,
-    reason: Reason = None,
-    workspace: Workspace = None,
-    topic: Source = None,
-    since: Since = None,
-    until: Until = None,
-    partition: Partition = None,
-    from_offset: From = None,
-    to_offset: To = None,
-    settled: Settled = False,
-    limit: Annotated[int, typer.Option(min=1, help="Show so many at most, the newest.")] = 100,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each as a line of JSON, however many.")] = False,
-) -> None:
-    """List the dead letters that nobody has replayed or dropped yet."""
-    criteria = _criteria(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
-    settings = settings_or_end()
-    from thumbstream.commands.dead import run_list
-
-    raise typer.Exit(run_list(settings, criteria, limit=limit, as_json=as_json))
-
-
-@dead.command()
-def show(
-    partition: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
-    offset: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
-    of: Whose = Of.worker,
-) -> None:
-    """Show one dead letter whole: its headers, and its value as JSON, text or bytes."""
-    settings = settings_or_end()
-    from thumbstream.commands.dead import run_show
-
-    raise typer.Exit(run_show(settings, of.value, partition, offset))
-
-
-@dead.command()
-def replay(
-    of: Whose = Of.worker,
-    reason: Reason = None,
-    workspace: Workspace = None,
-    topic: Source = None,
-    since: Since = None,
-    until: Until = None,
-    partition: Partition = None,
-    from_offset: From = None,
-    to_offset: To = None,
-    settled: Settled = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Send dead letters, unchanged, to the topic that they were read from: after the cause is fixed.
-
-    A dead letter counts as replayed once Kafka has it, and is not listed any more. Interrupting is safe: one that
-    was sent just before goes out again the next time, under the same event id.
-    """
-    criteria = _criteria(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, settled)
-    settings = settings_or_end()
-    from thumbstream.commands.dead import run_settle
-
-    raise typer.Exit(run_settle(settings, criteria, "replayed", dry_run=dry_run))
-
-
-@dead.command()
-def drop(
-    of: Whose = Of.worker,
-    reason: Reason = None,
-    workspace: Workspace = None,
-    topic: Source = None,
-    since: Since = None,
-    until: Until = None,
-    partition: Partition = None,
-    from_offset: From = None,
-    to_offset: To = None,
-    everything: Annotated[bool, typer.Option("--all", help="Drop all there are; else say which.")] = False,
-    dry_run: DryRun = False,
-) -> None:
-    """Have dead letters no longer listed. They stay on the topic as long as Kafka keeps it: `list --all` shows them."""
-    criteria = _criteria(of, reason, workspace, topic, since, until, partition, from_offset, to_offset, False)
-    if not (everything or dry_run or criteria.is_narrowed):
-        fail("say which dead letters to drop, or --all for all of them")
-    settings = settings_or_end()
-    from thumbstream.commands.dead import run_settle
-
-    raise typer.Exit(run_settle(settings, criteria, "dropped", dry_run=dry_run))
-
-
 def _criteria(
-    of: Of,
-    reason: str | None,
-    workspace: str | None,
-    topic: str | None,
-    since: str | None,
-    until: str | None,
-    partition: int | None,
-    from_offset: int | None,
-    to_offset: int | None,
-    settled: bool,
+    of: Whose = Of.worker,
+    reason: Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")] = None,
+    workspace: Annotated[
+        str | None, typer.Option(help="Only those of this workspace, where the value tells it.")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Only those that were read from this topic.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Only those since: a time, or how long ago (90s, 15m, 24h, 7d).")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="Only those before: a time, or how long ago.")] = None,
+    partition: Annotated[
+        int | None, typer.Option(min=0, help="Only those of this partition of the dead topic.")
+    ] = None,
+    from_offset: Annotated[
+        int | None, typer.Option("--from", min=0, help="The first offset on the dead topic.")
+    ] = None,
+    to_offset: Annotated[int | None, typer.Option("--to", min=0, help="The last offset on the dead topic.")] = None,
 ) -> "DeadLetterFilter":
+    """The filter that these options make."""
     from schemas.dead_letters import DeadLetterFilter
     from thumbstream.commands.time_args import parse_time
 
@@ -159,6 +74,84 @@ def _criteria(
         partition=partition,
         from_offset=from_offset,
         to_offset=to_offset,
-        settled=settled,
         **times,
     )
+
+
+def _filtered(command: Callable[..., None]) -> Callable[..., None]:
+    """``command`` with the options of :func:`_criteria`, which it gets as its first argument, a filter."""
+    options = inspect.signature(_criteria).parameters
+    _, *own = inspect.signature(command).parameters.values()
+
+    def run(**given: Any) -> None:
+        criteria = _criteria(**{name: given.pop(name) for name in options})
+        command(criteria, **given)
+
+    run.__doc__ = command.__doc__
+    run.__signature__ = inspect.Signature([*options.values(), *own])  # type: ignore[attr-defined]  # what Typer reads
+    run.__annotations__ = {each.name: each.annotation for each in (*options.values(), *own)}
+    return run
+
+
+@dead.command("list")
+@_filtered
+def list_dead_letters(
+    criteria: "DeadLetterFilter",
+    settled: Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped already, too.")] = False,
+    limit: Annotated[int, typer.Option(min=1, help="Show so many at most, the newest.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each as a line of JSON, however many.")] = False,
+) -> None:
+    """List the dead letters that nobody has replayed or dropped yet."""
+    settings = settings_or_end()
+    from thumbstream.commands.dead import run_list
+
+    criteria = criteria.model_copy(update={"settled": settled})
+    raise typer.Exit(run_list(settings, criteria, limit=limit, as_json=as_json))
+
+
+@dead.command()
+def show(
+    partition: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
+    offset: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
+    of: Whose = Of.worker,
+) -> None:
+    """Show one dead letter whole: its headers, and its value as JSON, text or bytes."""
+    settings = settings_or_end()
+    from thumbstream.commands.dead import run_show
+
+    raise typer.Exit(run_show(settings, of.value, partition, offset))
+
+
+@dead.command("replay")
+@_filtered
+def replay(
+    criteria: "DeadLetterFilter",
+    settled: Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped already, too.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Send dead letters, unchanged, to the topic that they were read from: after the cause is fixed.
+
+    A dead letter counts as replayed once Kafka has it, and is not listed any more. Interrupting is safe: one that
+    was sent just before goes out again the next time, under the same event id.
+    """
+    settings = settings_or_end()
+    from thumbstream.commands.dead import run_settle
+
+    criteria = criteria.model_copy(update={"settled": settled})
+    raise typer.Exit(run_settle(settings, criteria, "replayed", dry_run=dry_run))
+
+
+@dead.command("drop")
+@_filtered
+def drop(
+    criteria: "DeadLetterFilter",
+    everything: Annotated[bool, typer.Option("--all", help="Drop all there are; else say which.")] = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Have dead letters no longer listed. They stay on the topic as long as Kafka keeps it: `list --all` shows them."""
+    if not (everything or dry_run or criteria.is_narrowed):
+        fail("say which dead letters to drop, or --all for all of them")
+    settings = settings_or_end()
+    from thumbstream.commands.dead import run_settle
+
+    raise typer.Exit(run_settle(settings, criteria, "dropped", dry_run=dry_run))
