@@ -9,6 +9,7 @@ import { HealthPanel } from "./page/health_panel.js";
 import { PageNotice } from "./page/page_notice.js";
 import { initSignInDialog, showSignInDialog } from "./page/sign_in_dialog.js";
 import { StatsPanel } from "./page/stats_panel.js";
+import { Verdict } from "./page/verdict.js";
 import { DetailDialog } from "./photos/detail_dialog.js";
 import { Pager } from "./photos/pager.js";
 import { PhotoList } from "./photos/photo_list.js";
@@ -28,6 +29,7 @@ const announcer = new Announcer(byId("announcer"));
 const notice = new PageNotice(byId("notice"));
 const stats = new StatsPanel(filters);
 const health = new HealthPanel(byId("health"));
+const verdict = new Verdict(workspace);
 const store = new PhotoStore((id) => {
   list.draw();
   if (id === detail.id) detail.draw();
@@ -62,9 +64,13 @@ const feed = new Feed(
       else list.retry();
     },
     onPhoto: showPhoto,
-    onStats: (message) => stats.show(message),
+    onStats: (message) => {
+      stats.show(message);
+      verdict.setStats(message);
+    },
     onHealth: (message) => {
       health.show(message);
+      verdict.setParts(message.parts);
       drawConnection();
     },
     onState: (state, details = {}) => {
@@ -82,7 +88,8 @@ function setConnection(...state) {
 
 function drawConnection() {
   const [state, details] = connection;
-  showConnection(state, details, health.failing);
+  showConnection(state, details);
+  verdict.setConnection(state, details);
   stats.setStale(state === "waiting" || state === "signed out" || health.isFailing("database"));
 }
 
@@ -156,6 +163,7 @@ listenForFiles({
 window.addEventListener("online", () => feed.connect());
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && feed.connect());
 setInterval(() => {
+  verdict.tick();
   if (document.visibilityState !== "visible") return;
   stats.tick();
   health.tick();

@@ -1,6 +1,7 @@
 """The dashboard while the server, the network or a component of the pipeline does not work."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,6 +21,10 @@ CONNECTION_ERRORS = "WebSocket connection to|ERR_CONNECTION|ERR_EMPTY_RESPONSE|E
 
 def port_of(deployment: Deployment) -> int:
     return int(deployment.api.url.rpartition(":")[2])
+
+
+async def icon_of(page: Page) -> str:
+    return (await page.locator("#icon").get_attribute("href") or "").rpartition("/")[2]
 
 
 def photo_files(count: int) -> dict[str, bytes]:
@@ -114,6 +119,8 @@ async def test_a_silent_network_is_detected_and_no_event_is_missed_when_it_recov
         await expect(page.locator("#connection")).to_contain_text("no answer from the server for 1")
         await expect(page.locator("#connection")).to_contain_text("trying again")
         await expect(page.locator("#stats")).to_have_class("stats is-stale")
+        await expect(page.locator("#verdict")).to_contain_text("The server has not answered for 1")
+        await expect(page).to_have_title(re.compile("^No connection: "))
         await other.choose(cat_jpg=photo())
         await other.card("cat.jpg", "ready").wait_for()
         proxy.reopen()
@@ -128,15 +135,22 @@ async def test_a_worker_that_stops_working_is_shown_and_so_is_its_recovery(
 ) -> None:
     dashboard = await open_dashboard()
     page, worker = dashboard.page, deployment.workers[0]
+    verdict = page.locator("#verdict")
     await expect(page.locator("#lag")).to_have_text("0")
+    await expect(verdict).to_have_text("All well; no photo waits.", timeout=30_000)
+    assert await icon_of(page) == "logo.svg"
     worker.freeze()
     try:
         await expect(page.locator("#health")).to_contain_text("worker", timeout=30_000)
-        await expect(page.locator("#connection")).to_contain_text("not working: worker")
+        await expect(verdict).to_contain_text(re.compile(r"No worker has been running for \d+ s\. Uploads are safe"))
+        await expect(page).to_have_title(re.compile("^Not working: "))
+        assert await icon_of(page) == "logo_failing.svg"
+        await expect(page.locator("#connection-text")).to_have_text("feed live")
     finally:
         worker.thaw()
     await expect(page.locator("#health")).to_be_hidden(timeout=30_000)
-    await expect(page.locator("#connection-text")).to_have_text("live")
+    await expect(verdict).to_have_text("All well; no photo waits.", timeout=30_000)
+    assert await icon_of(page) == "logo.svg"
 
 
 async def test_a_link_to_a_deleted_photo_says_so(open_dashboard: Open) -> None:

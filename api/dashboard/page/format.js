@@ -51,9 +51,14 @@ export function duration(seconds, { withMinutes = false } = {}) {
   return `${Math.floor(seconds / 86400)} d`;
 }
 
+/** Seconds since an RFC 3339 timestamp, by the server's clock. */
+export function secondsSince(timestamp) {
+  return (Date.now() + serverAheadMs - Date.parse(timestamp)) / 1000;
+}
+
 /** The time since an RFC 3339 timestamp: "now" in the first 5 s, then "12 s", "3 min". */
 export function age(timestamp) {
-  const seconds = (Date.now() + serverAheadMs - Date.parse(timestamp)) / 1000;
+  const seconds = secondsSince(timestamp);
   if (Number.isNaN(seconds)) return "";
   return seconds < 5 ? "now" : duration(seconds);
 }

@@ -2,13 +2,12 @@
 
 import { updateAddress } from "./address.js";
 import { byId, setText } from "./elements.js";
-import { isolatedName, visible } from "./format.js";
+import { visible } from "./format.js";
 
 /** Set up the workspace field and the buttons. */
 export function initHeader(workspace, { onReconnect, onSignOut }) {
   const input = byId("workspace");
   input.value = workspace;
-  document.title = workspace === "default" ? "Thumbstream" : `${isolatedName(visible(workspace))} · Thumbstream`;
   updateAddress({ workspace, key: null });
   byId("workspace-form").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -21,15 +20,14 @@ export function initHeader(workspace, { onReconnect, onSignOut }) {
 let countdown = 0;
 
 /**
- * Show the state of the connection as `Feed` reports it (or `signed out`), and the names of the `failing` components.
+ * Show the state of the connection as `Feed` reports it, or `signed out`.
  *
  * Screen readers read the sentence when it changes, but not the seconds beside it.
  */
-export function showConnection(state, details, failing = []) {
+export function showConnection(state, details) {
   clearInterval(countdown);
   byId("connection").dataset.state = state;
-  byId("connection").classList.toggle("is-impaired", state === "live" && failing.length > 0);
-  setText(byId("connection-text"), connectionText(state, details, failing));
+  setText(byId("connection-text"), connectionText(state, details));
   byId("reconnect").hidden = !(state === "waiting" && details.retryAt);
   byId("sign-out").hidden = state === "signed out";
   const draw = () => setText(byId("connection-wait"), state === "waiting" ? secondsText(details) : "");
@@ -37,8 +35,8 @@ export function showConnection(state, details, failing = []) {
   if (state === "waiting") countdown = setInterval(draw, 250);
 }
 
-function connectionText(state, { reason, silentSince }, failing) {
-  if (state === "live" && failing.length) return `connected, but not working: ${failing.join(", ")}`;
+function connectionText(state, { reason, silentSince }) {
+  if (state === "live") return "feed live";
   if (state !== "waiting") return state;
   if (reason) return `reconnecting: ${reason}`;
   return silentSince ? "no answer from the server" : "connection lost, reconnecting";

@@ -22,11 +22,6 @@ export class HealthPanel {
     this.#list = root.querySelector("ul");
   }
 
-  /** The names of the components that are known not to work. */
-  get failing() {
-    return this.#failing.map(([key]) => nameOfComponent(key));
-  }
-
   /** Whether this component is known not to work. */
   isFailing(key) {
     return this.#failing.some(([one]) => one === key);
