@@ -8,7 +8,7 @@ process with threads: above a limit the owner is notified, who is to stop the pr
 import asyncio
 import contextlib
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from queue import SimpleQueue
 from time import monotonic
@@ -176,3 +176,12 @@ def _join(threads: list[threading.Thread]) -> None:
     until = monotonic() + _JOIN_SECONDS
     for thread in threads:
         thread.join(max(0.0, until - monotonic()))
+
+
+async def all_of(work: Iterable[Awaitable[Any]]) -> list[Any]:
+    """Await every one, also when one fails, so that none goes on behind the caller's back; then raise the first."""
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes

@@ -11,7 +11,8 @@ from time import perf_counter
 from typing import Any, Final, Protocol
 
 from imaging.render import RenderedPhoto
-from infra.storage.client import Storage, all_of
+from infra.blocking_calls import all_of
+from infra.storage.client import Storage
 from infra.storage.faults import Missing, RightMissing
 from schemas import ids, topics
 from schemas.events import (

@@ -6,11 +6,10 @@ Every call has an upper limit. Those of S3's client (5 s to connect, 30 s of sil
 ours are for what hangs without any: a disk of another machine, a fault inside a client.
 """
 
-import asyncio
 import errno
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +20,7 @@ from typing import Any, Final, TypeVar
 
 import structlog
 
-from infra.blocking_calls import BlockingCalls, CallTimedOut
+from infra.blocking_calls import BlockingCalls, CallTimedOut, all_of
 from infra.settings import Settings
 from infra.storage.blocking_files import BlockingFiles
 from infra.storage.check import NEEDED_BY, StorageCheck, why_not
@@ -76,7 +75,9 @@ class Storage:
         """``root`` is a path as ``filesystem`` (an fsspec file system) understands it."""
         self._files = BlockingFiles(filesystem, root)
         self._fs, self._root, self._is_local = filesystem, self._files.root, self._files.is_local
-        self._threads = BlockingCalls(_THREADS, given_up_at_most=_HANGING_AT_MOST, on_exhausted=_end)
+        self._threads = BlockingCalls(
+            _THREADS, given_up_at_most=_HANGING_AT_MOST, on_exhausted=lambda hung: end_now(f"{hung} storage calls hang")
+        )
         self._check = StorageCheck(self._files, self._call_check)
 
     async def check(self) -> None:
@@ -90,8 +91,9 @@ class Storage:
         """Raise ``StorageUnavailable`` unless files can be written, read, listed and erased; name what cannot."""
         lacking = await self._check.lacking()
         if lacking:
-            is_right = all(isinstance(each, RightMissing) for each in lacking.values())
-            kind = RightMissing if is_right else StorageUnavailable
+            kind = (
+                RightMissing if all(isinstance(each, RightMissing) for each in lacking.values()) else StorageUnavailable
+            )
             raise kind("; ".join(dict.fromkeys(map(str, lacking.values()))))
 
     async def put_file(self, source: Path, key: str) -> None:
@@ -124,8 +126,7 @@ class Storage:
 
     async def info(self, key: str) -> StoredFile:
         """Size of a file. Raises ``Missing``."""
-        size: int = await self._on_key("reading", key, self._files.size, key, seconds=_ANSWER_SECONDS)
-        return StoredFile(key, size)
+        return StoredFile(key, await self._on_key("reading", key, self._files.size, key, seconds=_ANSWER_SECONDS))
 
     async def exists(self, key: str) -> bool:
         """Whether a file lies at ``key``."""
@@ -182,8 +183,7 @@ class Storage:
 
     async def list_under(self, prefix: str) -> list[StoredFile]:
         """Every whole file below the folder ``prefix``; none where there is no such folder. Follows no link."""
-        found = await self._listing(prefix, self._files.find, prefix)
-        files = [self._stored(entry) for entry in found]
+        files = [self._stored(entry) for entry in await self._listing(prefix, self._files.find, prefix)]
         return [file for file in files if not file.key.rpartition("/")[2].startswith(TEMPORARY_PREFIX)]
 
     async def pages_under(self, folder: str, page_files: int = 500) -> AsyncGenerator[list[StoredFile], None]:
@@ -293,21 +293,8 @@ class Storage:
             raise StorageUnavailable(f"storage does not answer: {what} {error}") from error
 
 
-async def all_of(work: Iterable[Awaitable[Any]]) -> list[Any]:
-    """Await every one, also when one fails, so that none goes on behind the caller's back; then raise the first."""
-    outcomes = await asyncio.gather(*work, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return outcomes
-
-
 def _seconds_for(byte_count: int) -> float:
     return _ANSWER_SECONDS + byte_count / _SLOWEST_BYTES_PER_SECOND
-
-
-def _end(hanging: int) -> None:
-    end_now(f"{hanging} storage calls hang")
 
 
 def open_storage(settings: Settings) -> Storage:
