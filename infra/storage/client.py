@@ -91,15 +91,14 @@ class Storage:
         """Raise ``StorageUnavailable`` unless files can be written, read, listed and erased; name what cannot."""
         lacking = await self._check.lacking()
         if lacking:
-            kind = (
-                RightMissing if all(isinstance(each, RightMissing) for each in lacking.values()) else StorageUnavailable
-            )
+            is_right = all(isinstance(each, RightMissing) for each in lacking.values())
+            kind = RightMissing if is_right else StorageUnavailable
             raise kind("; ".join(dict.fromkeys(map(str, lacking.values()))))
 
     async def put_file(self, source: Path, key: str) -> None:
         """Move the local file ``source`` to ``key``."""
-        size = (await self.in_thread(source.stat, what=f"looking at {source.name}")).st_size
-        await self._on_key("writing", key, self._files.put_file, source, key, seconds=_seconds_for(size))
+        stat = await self.in_thread(source.stat, what=f"looking at {source.name}")
+        await self._on_key("writing", key, self._files.put_file, source, key, seconds=_seconds_for(stat.st_size))
 
     async def write(self, key: str, content: bytes) -> None:
         """Write a small file."""
@@ -108,15 +107,14 @@ class Storage:
     async def write_together(self, contents: Mapping[str, bytes]) -> None:
         """Write small files of one folder: on a local disk in one go, else at the same time."""
         if self._is_local and contents:
-            seconds = _seconds_for(sum(map(len, contents.values())))
-            await self._on_key("writing", next(iter(contents)), self._files.write, contents, seconds=seconds)
+            key, seconds = next(iter(contents)), _seconds_for(sum(map(len, contents.values())))
+            await self._on_key("writing", key, self._files.write, contents, seconds=seconds)
         else:
             await all_of(self.write(key, content) for key, content in contents.items())
 
     async def read(self, key: str) -> bytes:
         """The whole of a small file. Raises ``Missing``."""
-        content: bytes = await self._on_key("reading", key, self._files.read, key, seconds=_ANSWER_SECONDS)
-        return content
+        return bytes(await self._on_key("reading", key, self._files.read, key, seconds=_ANSWER_SECONDS))
 
     async def read_beginning(self, key: str, byte_count: int) -> bytes:
         """The first bytes of a file. Raises ``Missing``."""
