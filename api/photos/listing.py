@@ -3,21 +3,26 @@
 import base64
 import binascii
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import ColumnElement, Select, exists, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.errors import InvalidField
+from api.store.derived.search_words import range_of_prefix
+from api.store.derived.tables import PhotoWordRow
 from api.store.tables import PhotoRow
 
 MAX_LIMIT: Final = 200
 #: Of the column that keeps it.
 _MAX_ORDER: Final = 2**31 - 1
+#: So many are looked up and sorted.
+_FEW_PHOTOS: Final = 5_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,6 +32,12 @@ class PhotoFilter:
 
     status: str | None = None
     item_id: str | None = None
+    ids: Sequence[UUID] | None = None
+    #: Each begins a word of the photo: :mod:`api.store.derived.search_words`.
+    words: Sequence[str] = ()
+    #: At or after.
+    created_after: datetime | None = None
+    created_before: datetime | None = None
     limit: int = 50
     position: tuple[datetime | int, UUID] | None = None
 
@@ -38,12 +49,48 @@ async def list_photos(
     wanted = select(PhotoRow).where(col(PhotoRow.workspace_id) == workspace_id)
     if criteria.status is not None:
         wanted = wanted.where(col(PhotoRow.thumbnail_status) == criteria.status)
+    if criteria.ids is not None:
+        wanted = wanted.where(col(PhotoRow.id).in_(criteria.ids))
+    if criteria.created_after is not None:
+        wanted = wanted.where(col(PhotoRow.created_at) >= criteria.created_after)
+    if criteria.created_before is not None:
+        wanted = wanted.where(col(PhotoRow.created_at) < criteria.created_before)
+    if criteria.words:
+        wanted = wanted.where(*await _has_words(session, workspace_id, criteria.words))
     wanted = _by_order(wanted, criteria) if criteria.item_id is not None else _newest_first(wanted, criteria)
     rows = list((await session.scalars(wanted.limit(criteria.limit + 1))).all())
     if len(rows) <= criteria.limit:
         return rows, None
     rows = rows[: criteria.limit]
     return rows, _cursor_after(rows[-1], by_order=criteria.item_id is not None)
+
+
+async def _has_words(session: AsyncSession, workspace_id: str, words: Sequence[str]) -> list[ColumnElement[bool]]:
+    """Conditions for photos that have every word.
+
+    Where few photos have one of the words, these are looked up. Where all of the words are frequent, a walk through the
+    list soon has a page of them, and to sort so many would take longer.
+    """
+    rest = list(words)
+    for word in words:
+        few = (await session.scalars(_photos_with(workspace_id, word).limit(_FEW_PHOTOS + 1))).all()
+        if len(few) <= _FEW_PHOTOS:
+            rest.remove(word)
+            break
+    conditions: list[ColumnElement[bool]] = [
+        exists().where(col(PhotoWordRow.photo_id) == col(PhotoRow.id), *_begins_with(word)) for word in rest
+    ]
+    return conditions if len(rest) == len(words) else [col(PhotoRow.id).in_(set(few)), *conditions]
+
+
+def _photos_with(workspace_id: str, word: str) -> Select[UUID]:
+    mine = col(PhotoWordRow.workspace_id) == workspace_id
+    return select(col(PhotoWordRow.photo_id)).where(mine, *_begins_with(word))
+
+
+def _begins_with(word: str) -> list[ColumnElement[bool]]:
+    first, end = range_of_prefix(word)
+    return [col(PhotoWordRow.word) >= first, col(PhotoWordRow.word) < end]
 
 
 def _newest_first(wanted: Select[Any], criteria: PhotoFilter) -> Select[Any]:

@@ -19,6 +19,8 @@ from api.projection.row_states import deleted_of, photo_of, write_deleted, write
 from api.store import journal, originals, outbox
 from api.store.changed_rows import ChangedRows
 from api.store.database import TryAgain, one_of, time_of
+from api.store.derived import rows as derived
+from api.store.derived.rows import facts_of
 from api.store.items import close_gaps_of, next_places
 from api.store.locks import Item, hold_items, hold_photos
 from api.store.photo_json import photo_json, shown_values
@@ -157,10 +159,14 @@ class _Batch:
             if row.status_event_id is None:
                 self._rows.pop(row.id)
         self._rows.write(self._connection)
+        derived.write_on(
+            self._connection, ((key, facts_of(old), facts_of(new)) for key, old, new in self._rows.changes())
+        )
         self._gone.write(self._connection)
         self._erase_again()
         for workspace_id, item_id in sorted(self._left):
-            close_gaps_of(self._connection, workspace_id, item_id)
+            moved = close_gaps_of(self._connection, workspace_id, item_id, self._now)
+            self.entries += [journal.entry(journal.CHANGED, row) for row in moved]
         journal.append_on(self._connection, self.entries)
 
     def _erase_again(self) -> None:
