@@ -90,7 +90,9 @@ class _Batch:
         connection, wanted = self._connection, sorted({event.photo_id for event in events})
         if connection.dialect.name == "postgresql":
             places = _places(connection, wanted)
-            held, left = _items_of(events, places)
+            # Photos that are new are looked at as the rows that they are about to get, or the second look never agrees.
+            new = {each.photo_id: (each.workspace_id, None) for each in events}
+            held, left = _items_of(events, new | places)
             hold_items(connection, held)
             _insert_missing(connection, {each.photo_id: each.workspace_id for each in events}, places.keys())
             rows = hold_photos(connection, wanted, left)
