@@ -98,6 +98,7 @@ class UploadStore:
                 # Of two at once the second looks when the first has been committed.
                 await lock_checksum(session, event.workspace_id, event.checksum or "")
                 if first := await find_by_checksum(session, event.workspace_id, event.checksum or ""):
+                    session.expunge(first)  # the rollback would take its values away
                     raise _IsDuplicate(first)
             return await commands.add_photo(session, event, idempotency=idempotency, trace=trace)
 
