@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
@@ -34,6 +35,10 @@ class Facts(NamedTuple):
     measured_checksum: str | None
 
 
+#: What words and fingerprints go by; a photo's workspace never changes.
+_TEXTS: Final = attrgetter("texts")
+_FINGERPRINT: Final = attrgetter("perceptual_hash", "measured_checksum")
+
 #: A photo, and its facts as they were and as they are; None: it was not there, or is gone.
 Change = tuple[UUID, Facts | None, Facts | None]
 
@@ -62,14 +67,15 @@ def write_on(connection: Connection, changes: Iterable[Change]) -> None:
     """Bring what is derived to what the photos are now."""
     real = [(photo_id, before, after) for photo_id, before, after in changes if before != after]
     _insert(connection, _FIGURES, _figures_of(real))
-    for table, rows_of in ((_WORDS, _words_of), (_FINGERPRINTS, _fingerprint_of)):
+    for table, rows_of, basis in ((_WORDS, _words_of, _TEXTS), (_FINGERPRINTS, _fingerprint_of, _FINGERPRINT)):
         stale, added = [], []
         for photo_id, before, after in real:
-            old, new = rows_of(photo_id, before), rows_of(photo_id, after)
-            if old != new:
-                added += new
-                if old:
-                    stale.append(photo_id)
+            if before is not None and after is not None and basis(before) == basis(after):
+                continue
+            if before is not None and (table is _WORDS or before.perceptual_hash):
+                stale.append(photo_id)
+            if after is not None:
+                added += rows_of(photo_id, after)
         if stale:
             connection.execute(delete(table).where(one_of(connection, table.c.photo_id, sorted(stale))))
         _insert(connection, table, added)
@@ -103,15 +109,13 @@ def _figures_of(changes: Iterable[Change]) -> list[dict[str, Any]]:
     ]
 
 
-def _words_of(photo_id: UUID, facts: Facts | None) -> list[dict[str, Any]]:
-    if facts is None:
-        return []
+def _words_of(photo_id: UUID, facts: Facts) -> list[dict[str, Any]]:
     words = words_of(*facts.texts)
     return [{"photo_id": photo_id, "word": word, "workspace_id": facts.workspace_id} for word in words]
 
 
-def _fingerprint_of(photo_id: UUID, facts: Facts | None) -> list[dict[str, Any]]:
-    if facts is None or facts.perceptual_hash is None:
+def _fingerprint_of(photo_id: UUID, facts: Facts) -> list[dict[str, Any]]:
+    if facts.perceptual_hash is None:
         return []
     number = int(facts.perceptual_hash, 16)
     bands = {f"band_{place}": value for place, value in enumerate(bands_of(number))}

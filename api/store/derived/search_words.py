@@ -14,9 +14,12 @@ _WORD: Final = re.compile(r"[^\W_]+")
 
 def words_of(*texts: str | None) -> list[str]:
     """The different words of these texts, in the order in which they come."""
-    decomposed = unicodedata.normalize("NFKD", "\n".join(text for text in texts if text))
-    plain = "".join(each for each in decomposed if not unicodedata.combining(each)).casefold()
-    return list(dict.fromkeys(word[:_MAX_WORD_LENGTH] for word in _WORD.findall(plain)))[:_MAX_WORDS]
+    plain = "\n".join(text for text in texts if text)
+    if not plain.isascii():
+        decomposed = unicodedata.normalize("NFKD", plain)
+        plain = "".join(each for each in decomposed if not unicodedata.combining(each))
+    words = dict.fromkeys(word[:_MAX_WORD_LENGTH] for word in _WORD.findall(plain.casefold()))
+    return list(words)[:_MAX_WORDS]
 
 
 def range_of_prefix(prefix: str) -> tuple[str, str]:
