@@ -67,6 +67,44 @@ class PageResponse(_Response):
     next_cursor: str | None = Field(description="null on the last page")
 
 
+class PhotoOrderResponse(_Response):
+    """The photos of an item, first to last."""
+
+    photo_ids: list[UUID]
+
+
+class DuplicateResponse(_Response):
+    """A photo that shows nearly the same."""
+
+    similarity: float = Field(description="from 0 to 1, which is the same perceptual hash")
+    is_same_file: bool = Field(description="byte for byte")
+    photo: PhotoResponse
+
+
+class DuplicatesResponse(_Response):
+    """Photos that show nearly the same as the one that was sent."""
+
+    checksum: str = Field(description="of what was sent, sha256:…")
+    perceptual_hash: str = Field(description="of what was sent, 16 hex digits")
+    duplicates: list[DuplicateResponse] = Field(description="the same file first, then nearest first; 20 at most")
+
+
+class WorkspaceResponse(_Response):
+    """What a workspace has."""
+
+    id: str
+    photos: int
+    counts: dict[StatusWord, int] = Field(description="photos by status")
+    bytes: int = Field(description="of the originals")
+
+
+class WorkspacesResponse(_Response):
+    """One page of workspaces."""
+
+    items: list[WorkspaceResponse]
+    next_cursor: str | None = Field(description="null on the last page")
+
+
 class FieldErrorResponse(_Response):
     """What one field has wrong."""
 
@@ -163,6 +201,12 @@ class UploadForm(_Response):
     caption: str = Field(default="", max_length=MAX_CAPTION)
 
 
+class DuplicateForm(_Response):
+    """The fields of a look for duplicates."""
+
+    photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
+
+
 class HelloMessage(_Response):
     """The first message of the feed."""
 
@@ -182,6 +226,7 @@ class PhotoMessage(_Response):
         "thumbnails.failed",
         "photos.deleted",
         "thumbnails.deleted",
+        "photo.changed",
     ]
     cursor: str = Field(description="come back with the last one that you saw")
     photo: PhotoResponse
