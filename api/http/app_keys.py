@@ -7,7 +7,6 @@ from aiohttp import web
 from api.feed.health import Health
 from api.feed.stats import Stats
 from api.feed.subscribers import Feed
-from api.http.route import Route
 from api.photos.photo_hasher import PhotoHasher
 from api.photos.uploads import UploadStore
 from api.store.database import Database
@@ -15,7 +14,6 @@ from api.store.wakeups import Wakeups
 from infra.settings import Settings
 from infra.storage.client import Storage
 
-ROUTES: Final = web.AppKey("routes", tuple[Route, ...])
 SETTINGS: Final = web.AppKey("settings", Settings)
 DATABASE: Final = web.AppKey("database", Database)
 STORAGE: Final = web.AppKey("storage", Storage)

@@ -63,3 +63,6 @@ class Route:
         if self.body is not None:
             parsed.append(await parse_body(request, self.body))
         return await self.handler(request, *parsed)
+
+
+ROUTES: Final = web.AppKey("routes", tuple[Route, ...])

@@ -4,7 +4,6 @@ from typing import Final
 
 from aiohttp import web
 
-from api.http.app_keys import ROUTES
 from api.http.handlers import (
     archives,
     dead,
@@ -16,6 +15,7 @@ from api.http.handlers import (
     items,
     photos,
     session,
+    signed_urls,
     uploads,
     workspaces,
 )
@@ -32,7 +32,7 @@ from api.http.response_models import (
     UploadForm,
     WorkspacesResponse,
 )
-from api.http.route import Route
+from api.http.route import ROUTES, Route
 from api.photos.rerender import RerenderFilter
 
 _PHOTOS: Final = "/v1/workspaces/{workspace}/photos"
@@ -69,8 +69,11 @@ ALL: Final = (
     Route("DELETE", _PHOTO, photos.delete_photo, "Delete a photo; its files follow", status=204),
     Route("POST", _PHOTO + "/retry", photos.retry_photo, "Render a photo again",
           status=202, answer=PhotoResponse, problems=(400, 404, 409)),
-    Route("GET", _PHOTO + "/original", files.get_original, "The original's bytes",
-          answer="image/*", query=files.FileQuery),
+    Route("POST", _PHOTO + "/signed-urls", signed_urls.post_signed_urls,
+          "URLs of a photo's files that need no key, until they expire",
+          answer=signed_urls.SignedUrlsResponse, body=signed_urls.SignedUrlsRequest),
+    Route("GET", _PHOTO + "/original", files.get_original, "The original's bytes, or a range of them",
+          answer="image/*", query=files.OriginalQuery, problems=(400, 404, 416)),
     Route("GET", _PHOTO + "/thumbnails/{rendition}", files.get_thumbnail,
           "A thumbnail's bytes; 404 with Retry-After while it is not ready", answer="image/*", query=files.FileQuery),
     Route("GET", _ITEM + "/photo-order", items.get_order, "The order of an item's photos, with its ETag",
