@@ -17,6 +17,10 @@ from api.http.auth import AUTHENTICATOR, Authenticator, admin_key, guard
 from api.http.handlers.dead import READING
 from api.http.handlers.feed import OPEN_FEEDS, close_feeds
 from api.http.handlers.health import timed
+from api.http.links.signing import URL_SIGNER, UrlSigner, signing_keys
+from api.http.network.allowed_hosts import check_host
+from api.http.network.cors import add_cors_headers, answer_preflight
+from api.http.network.forwarded import believe_proxies
 from api.http.problems import problems
 from api.http.routes import add_routes
 from api.http.server import ApiRunner, limits_of_this_process
@@ -36,9 +40,10 @@ _LEAVE_SECONDS: Final = 5.0
 
 def build_api(settings: Settings) -> web.Application:
     """The application, which opens what it needs when it starts and gives it back when it stops."""
-    app = web.Application(middlewares=[timed, problems, guard])
+    app = web.Application(middlewares=[believe_proxies, timed, problems, check_host, answer_preflight, guard])
     app[SETTINGS] = settings
     app[AUTHENTICATOR] = Authenticator(admin_key(settings))
+    app[URL_SIGNER] = UrlSigner(signing_keys(settings))
     app[OPEN_FEEDS] = set()
     app[READING] = asyncio.Lock()
     app[WAKEUPS] = Wakeups()
@@ -50,6 +55,7 @@ def build_api(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(live)
     app.on_response_prepare.append(_complete_head)
+    app.on_response_prepare.append(add_cors_headers)
     app.on_shutdown.append(_close_feeds)
     return app
 

@@ -17,7 +17,7 @@ class _Response(BaseModel):
 class ThumbnailResponse(_Response):
     """One thumbnail of a photo."""
 
-    url: str = Field(description="relative to the server; its bytes never change")
+    url: str = Field(description="below the public URL, else relative to the server; its bytes never change")
     width: int = Field(description="px")
     height: int = Field(description="px")
     content_type: str
@@ -54,7 +54,7 @@ class PhotoResponse(_Response):
     status_changed_at: datetime | None = Field(
         description="when it entered its thumbnail_status; null of photos from before this was kept"
     )
-    original_url: str = Field(description="relative to the server; its bytes never change")
+    original_url: str = Field(description="below the public URL, else relative to the server; its bytes never change")
     thumbnails: dict[str, ThumbnailResponse] = Field(description="by rendition; of the last time that it was ready")
     created_at: datetime
     updated_at: datetime

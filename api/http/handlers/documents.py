@@ -5,8 +5,8 @@ from typing import Any
 
 from aiohttp import hdrs, web
 
-from api.http.app_keys import ROUTES
 from api.http.documents import asyncapi, openapi
+from api.http.route import ROUTES
 
 
 async def get_openapi(request: web.Request) -> web.Response:
@@ -41,8 +41,8 @@ def _page(http: dict[str, Any]) -> str:
     )
     return (
         "<!doctype html><html lang='en'><meta charset='utf-8'><title>Thumbstream: HTTP, topics, feed</title>"
-        "<h1>Thumbstream</h1><p>For programs: <a href='/openapi.json'>openapi.json</a>, "
-        "<a href='/asyncapi.json'>asyncapi.json</a>.</p>"
+        "<h1>Thumbstream</h1><p>For programs: <a href='openapi.json'>openapi.json</a>, "
+        "<a href='asyncapi.json'>asyncapi.json</a>.</p>"
         f"<h2>HTTP</h2><dl>{operations}</dl><h2>Topics and feed</h2><dl>{channels}</dl><h2>Shapes</h2>{shapes}</html>"
     )
 

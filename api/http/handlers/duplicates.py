@@ -3,11 +3,11 @@
 from aiohttp import web
 
 from api.http.app_keys import DATABASE, PHOTO_HASHER, SETTINGS, STORAGE
+from api.http.links.public_urls import public_photo
 from api.http.multipart import read_upload_header, receive_upload
 from api.http.params import workspace_of
 from api.http.problems import problem_of_fault
 from api.photos.duplicates import find_duplicates
-from api.store.photo_json import photo_json
 from schemas.faults import Fault
 
 _MAX_DUPLICATES = 20
@@ -25,7 +25,11 @@ async def check_duplicate(request: web.Request) -> web.Response:
     async with request.app[DATABASE].reading() as session:
         found = await find_duplicates(session, workspace_id, perceptual_hash, upload.checksum, _MAX_DUPLICATES)
     duplicates = [
-        {"similarity": round(each.similarity, 4), "is_same_file": each.is_same_file, "photo": photo_json(each.row)}
+        {
+            "similarity": round(each.similarity, 4),
+            "is_same_file": each.is_same_file,
+            "photo": public_photo(request, each.row),
+        }
         for each in found
     ]
     body = {"checksum": upload.checksum, "perceptual_hash": f"{perceptual_hash:016x}", "duplicates": duplicates}

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.http.app_keys import DATABASE, SETTINGS, WAKEUPS
+from api.http.links.public_urls import public_photo
 from api.http.params import (
     ItemIdParam,
     PhotoIds,
@@ -25,7 +26,7 @@ from api.photos.listing import MAX_LIMIT, PhotoFilter, list_photos, parse_cursor
 from api.photos.rerender import Again, RerenderFilter, count_photos, rerender
 from api.store.derived.search_words import words_of
 from api.store.locks import lock_photos, lock_photos_and_places
-from api.store.photo_json import etag_of, photo_json
+from api.store.photo_json import etag_of
 from api.store.tables import PhotoRow
 from schemas.events import MAX_CAPTION
 from schemas.renditions import recipe_of
@@ -95,7 +96,7 @@ async def get_photos(request: web.Request, query: PhotoListQuery) -> web.Respons
         raise bad_field("q", "must have a letter or a digit")
     async with request.app[DATABASE].reading() as session:
         rows, cursor = await list_photos(session, workspace_of(request), wanted)
-    return web.json_response({"items": [photo_json(row) for row in rows], "next_cursor": cursor})
+    return web.json_response({"items": [public_photo(request, row) for row in rows], "next_cursor": cursor})
 
 
 async def get_photo(request: web.Request) -> web.Response:
@@ -103,7 +104,7 @@ async def get_photo(request: web.Request) -> web.Response:
     workspace_id, photo_id = workspace_of(request), photo_id_of(request)
     async with request.app[DATABASE].reading() as session:
         row = await commands.find_photo(session, workspace_id, photo_id)
-    return json_with_etag(request, photo_json(row))
+    return json_with_etag(request, public_photo(request, row))
 
 
 async def patch_photo(request: web.Request, change: PhotoChange) -> web.Response:
@@ -118,13 +119,13 @@ async def patch_photo(request: web.Request, change: PhotoChange) -> web.Response
         rows = await lock_photos_and_places(session, workspace_id, [photo_id])
         if not rows:
             raise not_found()
-        check_if_match(request, etag_of(photo_json(rows[0])))
+        check_if_match(request, etag_of(public_photo(request, rows[0])))
         await commands.change_photos(session, rows, edit)
         return rows[0]
 
     row = await request.app[DATABASE].write(work)
     request.app[WAKEUPS].notify()
-    return json_with_etag(request, photo_json(row))
+    return json_with_etag(request, public_photo(request, row))
 
 
 async def delete_photo(request: web.Request) -> web.Response:
@@ -182,7 +183,7 @@ async def retry_photo(request: web.Request) -> web.Response:
 
     row = await request.app[DATABASE].write(work)
     request.app[WAKEUPS].notify()
-    return web.json_response(photo_json(row), status=202)
+    return web.json_response(public_photo(request, row), status=202)
 
 
 async def retry_photos(request: web.Request, body: RerenderFilter) -> web.Response:

@@ -7,9 +7,10 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, Field
 
 from api.http.app_keys import SETTINGS, STORAGE, UPLOAD_STORE
+from api.http.links.public_urls import public_photo, public_url
 from api.http.multipart import Received, read_upload_header, receive_upload
 from api.http.params import idempotency_key_of, trace_of, workspace_of
-from api.store.photo_json import etag_of, photo_json, url_of_photo
+from api.store.photo_json import etag_of, url_of_photo
 from api.store.tables import PhotoRow
 from imaging.formats import Header
 from infra.metrics import UPLOADED_BYTES, UPLOADS
@@ -43,7 +44,7 @@ async def post_photo(request: web.Request, query: UploadQuery) -> web.Response:
     if how == "created":
         UPLOADS.inc()
         UPLOADED_BYTES.inc(upload.file_size)
-    return _photo(row, status=200 if how == "duplicate" else 201)
+    return _photo(request, row, status=200 if how == "duplicate" else 201)
 
 
 def _event_of(workspace_id: str, upload: Received, header: Header) -> PhotoUploaded:
@@ -63,7 +64,10 @@ def _event_of(workspace_id: str, upload: Received, header: Header) -> PhotoUploa
     )
 
 
-def _photo(row: PhotoRow, status: int) -> web.Response:
-    shown = photo_json(row)
-    headers = {hdrs.LOCATION: url_of_photo(row.workspace_id, str(row.id)), hdrs.ETAG: f'"{etag_of(shown)}"'}
+def _photo(request: web.Request, row: PhotoRow, status: int) -> web.Response:
+    shown = public_photo(request, row)
+    headers = {
+        hdrs.LOCATION: public_url(request, url_of_photo(row.workspace_id, str(row.id))),
+        hdrs.ETAG: f'"{etag_of(shown)}"',
+    }
     return web.json_response(shown, status=status, headers=headers)
