@@ -43,7 +43,7 @@ _ITEM: Final = "/v1/workspaces/{workspace}/items/{item}"
 ALL: Final = (
     Route(
         "POST", _PHOTOS, uploads.post_photo,
-        "Upload a photo; with an Idempotency-Key header the same request again returns the first one, another is a 422",
+        "Upload a photo; with an Idempotency-Key the same request again returns the first; 200 for on_duplicate=return",
         status=201, answer=PhotoResponse, form=UploadForm, query=uploads.UploadQuery,
         problems=(400, 408, 409, 413, 415, 422),
     ),

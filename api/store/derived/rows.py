@@ -35,6 +35,9 @@ class Facts(NamedTuple):
     measured_checksum: str | None
 
 
+#: From so many on arrays are cheaper; asyncpg asks the server about the types of arrays once for each connection.
+_MANY_ROWS: Final = 50
+
 #: What words and fingerprints go by; a photo's workspace never changes.
 _TEXTS: Final = attrgetter("texts")
 _FINGERPRINT: Final = attrgetter("perceptual_hash", "measured_checksum")
@@ -85,7 +88,7 @@ def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, An
     """Insert rows; on PostgreSQL as arrays, which is one small statement whatever their number."""
     if not rows:
         return
-    if connection.dialect.name != "postgresql":
+    if connection.dialect.name != "postgresql" or len(rows) < _MANY_ROWS:
         connection.execute(insert(table), rows)
         return
     columns = [table.c[name] for name in rows[0]]
