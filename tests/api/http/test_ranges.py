@@ -7,7 +7,7 @@ from urllib.parse import unquote
 import pytest
 from aiohttp import hdrs
 from aiohttp.test_utils import make_mocked_request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.http.app_keys import STORAGE
@@ -25,6 +25,7 @@ CONTENT = bytes(range(256)) * 4
 numbers = st.integers(0, 2000)
 
 
+@settings(deadline=None)
 @given(numbers, st.none() | numbers, st.none() | numbers)
 def test_a_range_is_what_rfc_9110_says(size: int, first: int | None, last: int | None) -> None:
     header = f"bytes={'' if first is None else first}-{'' if last is None else last}"
@@ -51,6 +52,7 @@ def test_a_range_is_what_rfc_9110_says(size: int, first: int | None, last: int |
         assert range(found.start, found.start + found.length) == wanted
 
 
+@settings(deadline=None)
 @given(st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=120))
 def test_no_range_is_too_odd_to_be_answered(header: str) -> None:
     request = make_mocked_request("GET", "/", {"Range": header})
@@ -122,6 +124,7 @@ async def test_an_original_is_shown_or_saved_under_its_name(lonely_api: Running)
         assert response.status == 400
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=60))
 def test_a_header_names_the_file_in_ascii_and_whole(name: str) -> None:
     header = format_content_disposition("attachment", name)

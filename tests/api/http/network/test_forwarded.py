@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, make_mocked_request
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
@@ -68,6 +68,7 @@ def test_only_what_trusted_proxies_say_counts(
 addresses = st.ip_addresses().map(str)
 
 
+@settings(deadline=None)
 @given(st.lists(addresses, max_size=4), st.ip_addresses(v=4, network="192.0.2.0/24").map(str), st.integers(0, 3))
 def test_no_client_can_choose_its_address(claimed: list[str], client: str, proxies: int) -> None:
     chain = [*claimed, client, *(f"10.0.0.{number}" for number in range(2, 2 + proxies))]
@@ -76,6 +77,7 @@ def test_no_client_can_choose_its_address(claimed: list[str], client: str, proxi
     assert asked("10.0.0.1", (BOTH, forwarded)) == (client, None, None)
 
 
+@settings(deadline=None)
 @given(
     st.text(st.characters(codec="utf-8", exclude_characters="\r\n\0"), max_size=80),
     st.sampled_from([FOR, PROTO, HOST, BOTH]),
