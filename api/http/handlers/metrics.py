@@ -9,16 +9,15 @@ from typing import Final
 import structlog
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from api.http.app_keys import DATABASE, FEED
 from api.store.database import Database
-from api.store.engines import LONG_SECONDS
-from api.store.tables import OutboxRow, PhotoRow
-from infra.metrics import API, DATABASE_UP, FEED_SUBSCRIBERS, OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS, PHOTOS
-from schemas.statuses import Status
+from api.store.derived.figures import Figures, figures_of_all
+from api.store.tables import OutboxRow
+from infra.metrics import API, DATABASE_UP, FEED_SUBSCRIBERS, OUTBOX_OLDEST_SECONDS, OUTBOX_ROWS, PHOTO_BYTES, PHOTOS
 
 log = structlog.get_logger(__name__)
 
@@ -41,14 +40,20 @@ class DatabaseFigures:
                 return
             try:
                 async with asyncio.timeout(_PATIENCE_SECONDS):
-                    await _read(database)
-                DATABASE_UP.set(1)
+                    figures, rows, since = await database.run_read(_read)
             except (SQLAlchemyError, OSError) as error:
                 log.warning("the figures of the database are not known", reason=str(error)[:500])
                 DATABASE_UP.set(0)
                 PHOTOS.clear()
-                OUTBOX_ROWS.set(nan)
-                OUTBOX_OLDEST_SECONDS.set(nan)
+                for gauge in (PHOTO_BYTES, OUTBOX_ROWS, OUTBOX_OLDEST_SECONDS):
+                    gauge.set(nan)
+            else:
+                DATABASE_UP.set(1)
+                for status, count in figures.counts.items():
+                    PHOTOS.labels(status).set(count)
+                PHOTO_BYTES.set(figures.byte_count)
+                OUTBOX_ROWS.set(rows)
+                OUTBOX_OLDEST_SECONDS.set(max(0.0, (datetime.now(UTC) - since).total_seconds()) if since else 0)
             self._read_at = time.monotonic()
 
 
@@ -62,14 +67,8 @@ async def get_metrics(request: web.Request) -> web.Response:
     return web.Response(body=generate_latest(API), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-async def _read(database: Database) -> None:
-    status = col(PhotoRow.thumbnail_status)
-    oldest = select(col(OutboxRow.created_at)).order_by(col(OutboxRow.id)).limit(1)
-    async with database.reading(LONG_SECONDS) as session:
-        found = (await session.execute(select(status, func.count()).group_by(status))).all()
-        OUTBOX_ROWS.set(await session.scalar(select(func.count()).select_from(OutboxRow)) or 0)
-        since = await session.scalar(oldest)
-    counts = {word: count for word, count in found}  # noqa: C416  a row is no pair to the type checker
-    for each in Status:
-        PHOTOS.labels(each.word).set(counts.get(each.word, 0))
-    OUTBOX_OLDEST_SECONDS.set(max(0.0, (datetime.now(UTC) - since).total_seconds()) if since else 0)
+def _read(connection: Connection) -> tuple[Figures, int, datetime | None]:
+    """Figures of all workspaces; how many rows the outbox has, and since when it has the first of them."""
+    id_, created_at = col(OutboxRow.id), col(OutboxRow.created_at)
+    rows = connection.scalar(select(func.count(id_))) or 0
+    return figures_of_all(connection), rows, connection.scalar(select(created_at).order_by(id_).limit(1))
