@@ -18,7 +18,6 @@ from result_events import failed
 from running_api import Running
 from schemas import topics
 
-
 T = TypeVar("T")
 
 
