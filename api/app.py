@@ -11,7 +11,7 @@ import structlog
 from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.http.access_log import add_request_id, identified
+from api.http.access_log import add_request_id, identified, note_caller
 from api.http.app_keys import SETTINGS, WAKEUPS
 from api.http.auth import AUTHENTICATOR, Authenticator, admin_key, guard
 from api.http.handlers.dead import READING
@@ -41,7 +41,9 @@ _LEAVE_SECONDS: Final = 5.0
 
 def build_api(settings: Settings) -> web.Application:
     """The application, which opens what it needs when it starts and gives it back when it stops."""
-    app = web.Application(middlewares=[believe_proxies, identified, problems, check_host, answer_preflight, guard])
+    app = web.Application(
+        middlewares=[identified, believe_proxies, problems, check_host, answer_preflight, guard, note_caller]
+    )
     app[SETTINGS] = settings
     app[AUTHENTICATOR] = Authenticator(admin_key(settings))
     app[URL_SIGNER] = UrlSigner(signing_keys(settings))

@@ -1,6 +1,7 @@
 """One line a request, with an id that the client, the log and the problem document share."""
 
 import re
+from ipaddress import ip_network
 from typing import Any
 
 import pytest
@@ -8,9 +9,10 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from infra.metrics import API
+from infra.settings import Settings
 from polling import poll_async
 from raw_http import connected, head_of
-from running_api import WORKSPACE, Running
+from running_api import WORKSPACE, Running, running_api
 
 MADE = re.compile(r"[0-9a-f]{32}")
 
@@ -135,3 +137,15 @@ async def test_problems_are_counted_by_reason(lonely_api: Running) -> None:
         async with lonely_api.client.get("/v1/nothing", headers=headers) as response:
             assert response.status in (401, 404)
     assert (count("unauthorized"), count("not_found")) == (before[0] + 1, before[1] + 1)
+
+
+async def test_behind_a_proxy_the_line_is_the_same(no_kafka: Settings) -> None:
+    behind = no_kafka.model_copy(update={"trusted_proxies": (ip_network("127.0.0.1"),)})
+    async with running_api(behind) as running:
+        with capture_logs() as logs:
+            headers = {"X-Forwarded-For": "203.0.113.7", "X-Request-ID": "from-the-proxy"}
+            async with running.client.get(running.photos, headers=headers) as response:
+                assert response.headers["X-Request-ID"] == "from-the-proxy"
+            (line,) = await lines_of(logs)
+    assert line["key"].startswith("admin-")
+    assert (line["workspace"], line["request_id"]) == (WORKSPACE, "from-the-proxy")
