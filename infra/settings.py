@@ -69,6 +69,10 @@ class Settings(NetworkSettings):
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=1, le=65535)
 
+    #: Where a worker serves ``/metrics``, ``/healthz`` and ``/readyz``, on ``http_host``. Unset: nowhere. Of several
+    #: workers under ``up`` the first has this port, the second the next one, and so on.
+    worker_http_port: int | None = Field(default=None, ge=1, le=65535)
+
     #: ``host:port``, several with commas. Unset: the embedded broker of ``up``.
     kafka_bootstrap: str | None = None
     embedded_kafka_port: int = Field(default=9092, ge=1, le=65535)

@@ -20,6 +20,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Role = Literal["viewer", "editor", "admin"]
 
 COOKIE: Final = "thumbstream_session"
+#: Of a session's hash, in the log.
+_ID_CHARACTERS: Final = 8
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 #: What anyone may ask: whether we live, and to sign in.
@@ -35,6 +37,9 @@ class Caller:
     role: Role
     #: None: every workspace.
     workspace_id: str | None = None
+    #: For logs, no secrets: which key it is, and the start of the session's hash where one was opened with it.
+    key_id: str = ""
+    session_id: str = ""
 
 
 CALLER: Final = web.RequestKey("caller", Caller)
@@ -75,7 +80,7 @@ async def caller_of(request: web.Request) -> Caller | None:
         scheme, _, key = header.strip().partition(" ")
         if scheme.lower() == "bearer":
             if authenticator.is_valid_key(key.strip()):
-                return Caller("admin")
+                return Caller("admin", key_id=authenticator.key_id)
             raise unauthorized("the key is not known")
     token = request.cookies.get(COOKIE)
     session = await request.app[SESSIONS].find(token) if token else None
@@ -83,7 +88,7 @@ async def caller_of(request: web.Request) -> Caller | None:
         return None
     if request.method not in _SAFE_METHODS and not is_same_origin(request):
         raise Problem(403, "a session is good for requests of its own page only")
-    return Caller(cast(Role, session.role), session.workspace_id)
+    return Caller(cast(Role, session.role), session.workspace_id, session.key_id, session.token_hash[:_ID_CHARACTERS])
 
 
 def signed_caller_of(request: web.Request) -> Caller | None:

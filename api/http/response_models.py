@@ -119,6 +119,7 @@ class ProblemResponse(BaseModel):
     title: str
     status: int
     detail: str
+    request_id: str | None = Field(default=None, description="the same as in the header X-Request-ID and in our log")
     code: str | None = Field(default=None, description="one of the codes of thumbnails.failed")
     errors: list[FieldErrorResponse] | None = None
 
