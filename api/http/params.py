@@ -15,7 +15,9 @@ from schemas.storage_keys import WORKSPACE_PATTERN
 Model = TypeVar("Model", bound=BaseModel)
 
 
-_UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+#: The 36-character form; other ways to write a UUID are refused.
+UUID_PATTERN: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_UUID_TEXT: Final = re.compile(UUID_PATTERN)
 
 
 def _plain_text(text: str) -> str:

@@ -1,6 +1,6 @@
 """Photos: list, one, change, delete, render again."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from aiohttp import web
@@ -17,20 +17,14 @@ from api.store.database import database_time
 from api.store.locks import lock_photos, lock_photos_and_places
 from api.store.photo_json import photo_json
 from api.store.tables import PhotoRow
-from schemas.events import MAX_CAPTION
+from schemas.events import MAX_CAPTION, NO_NUL
 from schemas.renditions import recipe_of
 from schemas.statuses import StatusWord
 
-Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"^[^\x00]*$")]
+Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=NO_NUL)]
 
 #: How many photos one bulk request may name.
 _MAX_BULK = 500
-
-
-def _without_defaults(schema: dict[str, Any]) -> None:
-    """Generated clients send defaults, and would change what their caller has left out."""
-    for described in schema["properties"].values():
-        described.pop("default", None)
 
 
 class PhotoListQuery(BaseModel):
@@ -43,9 +37,9 @@ class PhotoListQuery(BaseModel):
 
 
 class PhotoChange(BaseModel):
-    """What to change of a photo; a field that is absent stays as it is, so no field has a default that is sent."""
+    """What to change of a photo; a field that is absent stays as it is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+    model_config = ConfigDict(extra="forbid")
 
     caption: Caption | None = None
     is_primary: Literal[True] = True

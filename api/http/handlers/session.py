@@ -115,7 +115,9 @@ async def _signed_in(request: web.Request, wanted: Mapping[str, Any]) -> web.Res
 
 
 def _sign_in_page(wanted: Mapping[str, Any], failure: str = "", *, status: int = 401) -> web.Response:
-    headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: "no-store", hdrs.WWW_AUTHENTICATE: 'Bearer realm="thumbstream"'}
+    headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: "no-store"}
+    if status == 401:
+        headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="thumbstream"'
     kept = "".join(
         f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in _page_query(wanted).items()
     )
