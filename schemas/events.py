@@ -85,7 +85,7 @@ class PhotoUploaded(Event):
     topic = topics.UPLOADED
 
     storage_key: StorageKey = Field(
-        description="where the original lies; in originals/ and thumbnails/ only the workspace's own folder may be named",
+        description="where the original lies; in originals/ and thumbnails/ only in the workspace's own folder",
         examples=["originals/acme/cat.jpg"],
     )
     item_id: ItemId | None = Field(default=None, description="the thing that the photo shows", examples=["shelf-7"])

@@ -54,7 +54,7 @@ class DeadLetterHeaders(BaseModel):
     thumbstream_left_out_bytes: str = Field(
         default="0",
         pattern=_INTEGER,
-        description="there only where the record was too large to keep its value and own headers: how long the value was",
+        description="only where the record was too large to keep its value and own headers: how long the value was",
     )
 
 

@@ -50,7 +50,13 @@ StorageKey = Annotated[
     str,
     AfterValidator(check_storage_key),
     # As much of the check as a pattern can say; the limit counts bytes.
-    Field(json_schema_extra={"minLength": 1, "maxLength": _MAX_KEY_BYTES, "pattern": r"^[^/\\\x00-\x1f\x7f][^\\\x00-\x1f\x7f]*$"}),
+    Field(
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": _MAX_KEY_BYTES,
+            "pattern": r"^[^/\\\x00-\x1f\x7f][^\\\x00-\x1f\x7f]*$",
+        }
+    ),
 ]
 WorkspaceId = Annotated[str, StringConstraints(pattern=WORKSPACE_PATTERN)]
 

@@ -12,7 +12,6 @@ from pydantic import BaseModel, Field, RootModel
 from schemas.events import MAX_CAPTION, MAX_ITEM_ID, NO_NUL
 from schemas.statuses import StatusWord
 
-
 _PHOTO_ID: Final = "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55"
 _PHOTO_URL: Final = f"/v1/workspaces/acme/photos/{_PHOTO_ID}"
 _SMALL: Final = {
@@ -23,7 +22,7 @@ _SMALL: Final = {
     "file_size": 3104,
 }
 _FEED_CURSOR: Final = "j184467-7f3a9c01"
-_CURSOR: Final = "WyJuIiwgMTc2NDQwMzQwMDAwMDAwMCwgIjAxOThmMGMyIl0"
+_CURSOR: Final = "WyJuIiwgMTc2NDQwMzQwMDAwMDAwMCwgIjAxOThmMGMyNmYwYTdjYzM5OGE0MmY2ZjJmMWM5ZDU1Il0"
 
 
 class ThumbnailResponse(BaseModel):
@@ -202,7 +201,9 @@ class ReadinessResponse(BaseModel):
     """Whether every part does its work."""
 
     ready: bool
-    checks: dict[str, CheckResponse] = Field(description="by the name of the part", examples=[{"database": {"ok": True}}])
+    checks: dict[str, CheckResponse] = Field(
+        description="by the name of the part", examples=[{"database": {"ok": True}}]
+    )
 
 
 class DocumentResponse(RootModel[dict[str, Any]]):

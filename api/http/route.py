@@ -131,14 +131,22 @@ class Route:
             found.add(403)
         return found - {self.status, *self.others}
 
-    def add_to(self, app: web.Application) -> None:
-        """Have ``app`` answer this route; HEAD comes with GET."""
-        route = (
-            web.get(self.path, self._handle)
-            if self.method == "GET"
-            else web.route(self.method, self.path, self._handle)
-        )
+    def add_to(self, app: web.Application, routes: Sequence["Route"]) -> None:
+        """Have ``app`` answer this route; HEAD comes with GET. ``routes``: all there are."""
+        path = self._router_path(routes)
+        route = web.get(path, self._handle) if self.method == "GET" else web.route(self.method, path, self._handle)
         app.add_routes([route])
+
+    def _router_path(self, routes: Sequence["Route"]) -> str:
+        """The path with names that are no values of others: ``photos/retry`` is no photo, whatever the method."""
+        parts = self.path.split("/")
+        alike = [other.path.split("/") for other in routes if other.path.count("/") == self.path.count("/")]
+        for at, part in enumerate(self.path.split("/")):
+            same = [other[at] for other in alike if other[:at] + other[at + 1 :] == parts[:at] + parts[at + 1 :]]
+            words = sorted({re.escape(word) for word in same if "{" not in word})
+            if words and re.fullmatch(r"\{\w+\}", part):
+                parts[at] = f"{part[:-1]}:(?!(?:{'|'.join(words)})(?:/|$))[^/]+}}"
+        return "/".join(parts)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if self.is_for_admins:

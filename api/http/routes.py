@@ -105,4 +105,4 @@ def add_routes(app: web.Application) -> None:
     """Add every route."""
     app[ROUTES] = ALL
     for route in ALL:
-        route.add_to(app)
+        route.add_to(app, ALL)

@@ -17,9 +17,9 @@ from api.http.server import ApiRunner, Limits
 from api.http.sessions import SESSIONS
 from api.photos.commands import upload_event_of
 from api.store.tables import PhotoRow
+from documented_answers import DocumentedAnswers
 from infra.kafka import clients
 from infra.settings import Settings
-from documented_answers import DocumentedAnswers
 from photos import photo
 from polling import poll_async
 from schemas import records

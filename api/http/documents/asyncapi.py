@@ -55,8 +55,8 @@ _WHAT: Final = {
 @cache
 def asyncapi() -> _Json:
     """The document."""
-    events = list(EVENT_OF_TOPIC.values())
-    schemas = component_schemas([(model, "serialization") for model in (*events, *_FEED_MESSAGES.values(), *_HEADERS)])
+    used: list[type[BaseModel]] = [*EVENT_OF_TOPIC.values(), *_FEED_MESSAGES.values(), *_HEADERS]
+    schemas = component_schemas((model, "serialization") for model in used)
     for topic in OF_PRODUCERS:
         model = EVENT_OF_TOPIC[topic]
         schemas[_produced(topic)] = _schema_for_producers(model.__name__, producer_schema(model))
@@ -79,7 +79,12 @@ def asyncapi() -> _Json:
             "messages": messages,
             "securitySchemes": {
                 "key": {"type": "http", "scheme": "bearer", "description": "a key"},
-                "session": {"type": "httpApiKey", "in": "cookie", "name": COOKIE, "description": "for pages of the server"},
+                "session": {
+                    "type": "httpApiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": "for pages of the server",
+                },
             },
         },
     }
@@ -117,9 +122,7 @@ def _servers() -> _Json:
 def _messages(schemas: _Json) -> _Json:
     """Every message by its name: events, what producers send, retries, dead letters, the feed."""
     headers = record_headers
-    made = {
-        model.__name__: _record(model.__name__, headers.EventHeaders, schemas) for model in EVENT_OF_TOPIC.values()
-    }
+    made = {model.__name__: _record(model.__name__, headers.EventHeaders, schemas) for model in EVENT_OF_TOPIC.values()}
     made |= {_produced(topic): _record(_produced(topic), headers.ProducerHeaders, schemas) for topic in OF_PRODUCERS}
     made["Retry"] = _record(PhotoUploaded.__name__, headers.RetryHeaders, schemas) | {
         "name": "Retry", "summary": "An upload that is to be tried again; its caption is left out."
@@ -185,12 +188,14 @@ def _feed_channel() -> _Json:
     workspace = PATH_PARAMETERS["workspace"]
     return {
         "address": _FEED,
-        "description": "every change of a workspace's photos, as it comes; hello is first, and a client that comes back "
-        "with the last cursor that it saw gets what it missed, in order, once",
+        "description": "every change of a workspace's photos, as it comes; hello is first, and a client that comes "
+        "back with the last cursor that it saw gets what it missed, in order, once",
         "servers": [_to("servers/api")],
         "parameters": {"workspace": {"description": workspace.description, "examples": [workspace.example]}},
         "messages": {name: _to(f"components/messages/{model.__name__}") for name, model in _FEED_MESSAGES.items()},
-        "bindings": {"ws": {"method": "GET", "query": {"type": "object", "properties": properties}, "bindingVersion": "0.1.0"}},
+        "bindings": {
+            "ws": {"method": "GET", "query": {"type": "object", "properties": properties}, "bindingVersion": "0.1.0"}
+        },
     }
 
 

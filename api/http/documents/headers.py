@@ -51,9 +51,7 @@ CONTENT_DISPOSITION: Final = Header(
     hdrs.CONTENT_DISPOSITION, "the name under which a browser keeps the file", 'attachment; filename="photos.zip"'
 )
 RETRY_AFTER: Final = Header(hdrs.RETRY_AFTER, "seconds after which it is worth to ask again", "2", r"^[0-9]+$")
-WWW_AUTHENTICATE: Final = Header(
-    hdrs.WWW_AUTHENTICATE, "how to show a key: as a bearer", 'Bearer realm="thumbstream"'
-)
+WWW_AUTHENTICATE: Final = Header(hdrs.WWW_AUTHENTICATE, "how to show a key: as a bearer", 'Bearer realm="thumbstream"')
 UPGRADE: Final = Header(hdrs.UPGRADE, "the protocol that is spoken here", "websocket")
 SET_COOKIE: Final = Header(
     hdrs.SET_COOKIE, "the session cookie", "thumbstream_session=…; HttpOnly; Path=/; SameSite=Strict"

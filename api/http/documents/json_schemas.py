@@ -12,6 +12,9 @@ Schema = dict[str, Any]
 _TEMPLATE: Final = "#/components/schemas/{model}"
 _PREFIX: Final = _TEMPLATE.format(model="")
 
+#: Of a text of which the schema says nothing.
+NO_EXAMPLE: Final = "text"
+
 #: Texts of formats, for examples.
 _OF_FORMAT: Final = {
     "uuid": "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55",
@@ -68,7 +71,7 @@ def example_of(schema: Schema, known: dict[str, Schema]) -> Any:
         case "array":
             return [example_of(schema["items"], known)]
         case "string":
-            return _OF_FORMAT.get(schema.get("format", ""), "text")
+            return _OF_FORMAT.get(schema.get("format", ""), NO_EXAMPLE)
         case "integer" | "number":
             return schema.get("minimum", 1)
         case "boolean":
@@ -82,7 +85,9 @@ def _example_object(schema: Schema, known: dict[str, Schema]) -> dict[str, Any]:
         keys = schema.get("propertyNames", {}).get("enum", ["name"])
         value = schema.get("additionalProperties", {})
         return {key: example_of(value, known) for key in keys}
-    shown = [name for name, field in schema["properties"].items() if name in schema.get("required", ()) or _shows(field)]
+    shown = [
+        name for name, field in schema["properties"].items() if name in schema.get("required", ()) or _shows(field)
+    ]
     return {name: example_of(schema["properties"][name], known) for name in shown}
 
 
@@ -114,16 +119,18 @@ def _inlined(value: Any, definitions: dict[str, Schema]) -> Any:
         return [_inlined(each, definitions) for each in value]
     if not isinstance(value, dict):
         return value
-    kept = {name: each for name, each in value.items() if name != "$ref" and not (name == "title" and isinstance(each, str))}
+    kept = {
+        name: each for name, each in value.items() if name != "$ref" and not (name == "title" and isinstance(each, str))
+    }
     inlined = {name: _inlined(each, definitions) for name, each in kept.items()}
     if "$ref" in value:
-        return _inlined(definitions[value["$ref"].rpartition("/")[2]], definitions) | inlined
+        return {**_inlined(definitions[value["$ref"].rpartition("/")[2]], definitions), **inlined}
     return inlined
 
 
 def _without_null(field: Schema) -> Schema:
     kept = {name: value for name, value in field.items() if name != "anyOf" and (name, value) != ("default", None)}
-    variants = [variant for variant in field.get("anyOf", ()) if variant != {"type": "null"}]
+    variants: list[Schema] = [variant for variant in field.get("anyOf", ()) if variant != {"type": "null"}]
     if len(variants) == 1:
         return kept | variants[0]
     return kept | ({"anyOf": variants} if variants else {})

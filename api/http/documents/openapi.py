@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from api.http.auth import COOKIE
 from api.http.documents.headers import CACHE_CONTROL, OF_STATUS, RETRY_AFTER, TRACEPARENT, Header
-from api.http.documents.json_schemas import Mode, component_schemas, example_of, field_schemas, reference
+from api.http.documents.json_schemas import NO_EXAMPLE, Mode, component_schemas, example_of, field_schemas, reference
 from api.http.response_models import ProblemResponse
 from api.http.route import PATH_PARAMETERS, Answer, Route
 
@@ -139,7 +139,9 @@ def _query_parameters(route: Route) -> Iterator[dict[str, Any]]:
         described = {"schema": schema} | ({"explode": False} if schema.get("type") == "array" else {})
         if "description" in schema:
             described["description"] = schema.pop("description")
-        described["example"] = example_of(schema, {})
+        example = example_of(schema, {})
+        if example != NO_EXAMPLE:
+            described["example"] = example
         yield {"name": name, "in": "query", "required": route.query.model_fields[name].is_required(), **described}
 
 
@@ -173,7 +175,12 @@ def _problems(routes: Sequence[Route]) -> dict[str, Any]:
 
 def _problem(status: int, *more: Header) -> dict[str, Any]:
     headers = (CACHE_CONTROL, *OF_STATUS.get(status, ()), *more)
-    example = {"type": "about:blank", "title": http.HTTPStatus(status).phrase, "status": status, "detail": _when(status)}
+    example = {
+        "type": "about:blank",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "detail": _when(status),
+    }
     return {
         "description": _when(status),
         "headers": {str(header.name): _header(header) for header in headers},
@@ -218,4 +225,3 @@ def _links(route: Route, routes: Sequence[Route]) -> dict[str, Any]:
             parameters = {**same, added[0]: "$response.body#/id"}
             links[operation_id(other)] = {"operationId": operation_id(other), "parameters": parameters}
     return links
-

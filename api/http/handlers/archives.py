@@ -14,7 +14,8 @@ from api.photos.archive import archive
 from infra.storage.faults import Missing
 from schemas.storage_keys import is_key_of_workspace
 
-_MAX_PHOTOS: Final = 500
+#: As many ids as fit into the first line of a request, of which the server takes 8 KB.
+_MAX_PHOTOS: Final = 150
 
 
 class ArchiveQuery(BaseModel):

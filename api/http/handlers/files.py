@@ -35,7 +35,11 @@ _LOOK_AGAIN_SECONDS: Final = 1
 class FileQuery(BaseModel):
     """How long the bytes may be kept."""
 
-    v: str | None = Field(default=None, description="the version that the address names, as in the photo's own URLs")
+    v: str | None = Field(
+        default=None,
+        description="the version that the address names, as in the photo's own URLs",
+        examples=["1f6a0d3c2b4e"],
+    )
 
 
 async def get_original(request: web.Request, query: FileQuery) -> web.StreamResponse:

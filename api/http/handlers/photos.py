@@ -31,7 +31,7 @@ class PhotoListQuery(BaseModel):
     """Which photos to list, and from where."""
 
     status: StatusWord | None = None
-    item_id: ItemIdParam | None = None
+    item_id: ItemIdParam | None = Field(default=None, examples=["shelf-7"])
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
     cursor: str | None = Field(default=None, description="the next_cursor of the page before")
 
@@ -39,9 +39,9 @@ class PhotoListQuery(BaseModel):
 class PhotoChange(BaseModel):
     """What to change of a photo; a field that is absent stays as it is."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
-    caption: Caption | None = None
+    caption: Caption | None = Field(default=None, description="null clears it", examples=["The cat on the shelf"])
     is_primary: Literal[True] = True
 
 

@@ -56,7 +56,10 @@ async def get_page(request: web.Request) -> web.StreamResponse:
 
 async def post_session(request: web.Request) -> web.Response:
     """``POST /session``: exchanges a key for the session cookie."""
-    form = await request.post()
+    try:
+        form = await request.post()
+    except ValueError as error:
+        raise Problem(400, "the form is malformed") from error
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
         return _sign_in_page({}, "Sign in here: the form was sent from another site.", status=403)
     if not request.app[AUTHENTICATOR].is_valid_key(str(form.get("key", "")).strip()):
