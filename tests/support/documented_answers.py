@@ -43,8 +43,10 @@ class DocumentedAnswers:
             return []
         method = "get" if request.method == "HEAD" else request.method.lower()
         operation = self._document["paths"].get(resource.canonical, {}).get(method)
-        if operation is None:
-            return ["is not documented"]
+        return ["is not documented"] if operation is None else self.faults_of(request.method, operation, response)
+
+    def faults_of(self, method: str, operation: dict[str, Any], response: web.StreamResponse) -> list[str]:
+        """What ``response`` has that the document of its operation lacks."""
         documented = operation["responses"].get(str(response.status))
         if documented is None:
             return [f"the status {response.status} is not documented"]
@@ -52,7 +54,7 @@ class DocumentedAnswers:
         known = _OF_ALL | {name.lower() for name in documented.get("headers", {})}
         faults = [f"{response.status} has an undocumented header {name}" for name in _names(response) - known]
         content = documented.get("content", {})
-        if not content or request.method == "HEAD" or not isinstance(response, web.Response):
+        if not content or method == "HEAD" or not isinstance(response, web.Response):
             return faults
         described = content.get(response.content_type)
         if described is None and not any("*" in each for each in content):
@@ -77,7 +79,7 @@ class DocumentedAnswers:
 
 
 def strict(document: dict[str, Any]) -> dict[str, Any]:
-    """The same document with no room for fields that it does not name."""
+    """The same document with no room for fields that it does not name, so that none is forgotten there."""
     closed = copy.deepcopy(document)
     for schema in closed["components"]["schemas"].values():
         if "properties" in schema:

@@ -30,7 +30,7 @@ def api(embedded_broker: EmbeddedBroker, fresh_folder: Path) -> Iterator[ApiProc
 
 @pytest.mark.timeout(_SECONDS + 60)
 @pytest.mark.parametrize(
-    ("phases", "examples"), [("examples,coverage", "10"), ("fuzzing", "10"), ("stateful", "10")], ids=str
+    ("phases", "examples"), [("examples,coverage", "10"), ("fuzzing", "10"), ("stateful", "30")], ids=str
 )
 def test_schemathesis_finds_nothing(api: ApiProcess, phases: str, examples: str, tmp_path: Path) -> None:
     """The same requests in every run: see ``[generation]`` in the configuration."""
