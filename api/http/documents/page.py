@@ -58,7 +58,7 @@ def _of_tag(operations: Iterable[tuple[str, str, _Json]], tag: str) -> Iterator[
     for method, path, described in operations:
         if tag in described["tags"]:
             shown = path.removeprefix("/v1/workspaces/{workspace}")
-            yield _operation_id(described), f"<span class='method'>{method}</span> {escape(shown)}"
+            yield _operation_id(described), f"<span class='method'>{method}</span> {escape(shown).replace('/', '/<wbr>')}"
 
 
 def _group(title: str, links: Iterable[tuple[str, str]]) -> str:
@@ -95,7 +95,7 @@ _OPTIONAL: Final = " <small>optional</small>"
 
 
 def _said(each: _Json) -> str:
-    example = f" <small>such as <code>{escape(str(each['example']))}</code></small>" if "example" in each else ""
+    example = f"<small>, such as <code>{escape(str(each['example']))}</code></small>" if "example" in each else ""
     return escape(each.get("description", "")) + example
 
 
@@ -142,7 +142,7 @@ def _channel(messaging: _Json, name: str, channel: _Json) -> str:
         for each in operation["messages"]:
             message = channel["messages"][each["$ref"].rpartition("/")[2]]
             found = messaging["components"]["messages"][message["$ref"].rpartition("/")[2]]
-            direction = "we send" if operation["action"] == "send" else "we take"
+            direction = "we&nbsp;send" if operation["action"] == "send" else "we&nbsp;take"
             headers = _type(found["headers"]) if "headers" in found else ""
             rows.append((direction, _type(found["payload"]), headers, escape(found["summary"])))
     return (
