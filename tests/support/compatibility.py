@@ -10,8 +10,12 @@ Json = dict[str, Any]
 Direction = Literal["sent", "received"]
 
 #: What narrows a value: the first of each pair from below, the second from above.
-_BOUNDS = (("minimum", "maximum"), ("minLength", "maxLength"), ("minItems", "maxItems"))
-_BOUNDS += (("minProperties", "maxProperties"),)
+_BOUNDS = (
+    ("minimum", "maximum"),
+    ("minLength", "maxLength"),
+    ("minItems", "maxItems"),
+    ("minProperties", "maxProperties"),
+)
 
 
 def broken_by(old: Json, new: Json) -> list[str]:

@@ -58,7 +58,8 @@ def _of_tag(operations: Iterable[tuple[str, str, _Json]], tag: str) -> Iterator[
     for method, path, described in operations:
         if tag in described["tags"]:
             shown = path.removeprefix("/v1/workspaces/{workspace}")
-            yield _operation_id(described), f"<span class='method'>{method}</span> {escape(shown).replace('/', '/<wbr>')}"
+            text = f"<span class='method'>{method}</span> {escape(shown).replace('/', '/<wbr>')}"
+            yield _operation_id(described), text
 
 
 def _group(title: str, links: Iterable[tuple[str, str]]) -> str:
