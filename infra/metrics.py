@@ -10,6 +10,7 @@ REQUEST_SECONDS: Final = Histogram(
     "thumbstream_http_request_seconds", "Time to answer a request.", ["method", "route", "status"]
 )
 PHOTOS: Final = Gauge("thumbstream_photos", "Photos by thumbnail status.", ["status"])
+PHOTO_BYTES: Final = Gauge("thumbstream_photo_bytes", "Bytes of all originals.")
 OUTBOX_ROWS: Final = Gauge("thumbstream_outbox_rows", "Events that wait for Kafka.")
 REPUBLISHED: Final = Counter("thumbstream_republished_total", "Events published again, by why.", ["why"])
 FEED_SUBSCRIBERS: Final = Gauge("thumbstream_feed_subscribers", "Open WebSockets of the feed.")

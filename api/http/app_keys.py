@@ -8,6 +8,7 @@ from api.feed.health import Health
 from api.feed.stats import Stats
 from api.feed.subscribers import Feed
 from api.http.route import Route
+from api.photos.photo_hasher import PhotoHasher
 from api.photos.uploads import UploadStore
 from api.store.database import Database
 from api.store.wakeups import Wakeups
@@ -20,6 +21,7 @@ DATABASE: Final = web.AppKey("database", Database)
 STORAGE: Final = web.AppKey("storage", Storage)
 WAKEUPS: Final = web.AppKey("wakeups", Wakeups)
 UPLOAD_STORE: Final = web.AppKey("upload_store", UploadStore)
+PHOTO_HASHER: Final = web.AppKey("photo_hasher", PhotoHasher)
 HEALTH: Final = web.AppKey("health", Health)
 FEED: Final = web.AppKey("feed", Feed)
 STATS: Final = web.AppKey("stats", Stats)

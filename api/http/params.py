@@ -2,15 +2,16 @@
 
 import json
 import re
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
 from api.http.auth import CALLER
 from api.http.problems import Problem, bad_field, not_found, problem_of_validation
+from api.store.photo_json import etag_of
 from schemas.events import MAX_ITEM_ID
 from schemas.storage_keys import WORKSPACE_PATTERN
 
@@ -37,6 +38,7 @@ def _photo_ids(text: object) -> object:
 
 
 ItemIdParam = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID), AfterValidator(_plain_text)]
+SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain_text)]
 PhotoIds = Annotated[list[UUID], BeforeValidator(_photo_ids)]
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -108,6 +110,28 @@ async def parse_body(request: web.Request, model: type[Model]) -> Model:
         return model.model_validate_json(json.dumps(json.loads(content, parse_float=_number)), strict=True)
     except ValidationError as error:
         raise problem_of_validation(error) from error
+
+
+def check_if_match(request: web.Request, etag: str) -> None:
+    """Refuse a change that was decided on the sight of another state. Source: RFC 9110, section 13.1.1.
+
+    Raises:
+        Problem: 412.
+    """
+    wanted = request.if_match
+    if wanted is not None and not any(
+        each.value == "*" or (each.value == etag and not each.is_weak) for each in wanted
+    ):
+        raise Problem(412, "it has changed since: fetch it again", headers={hdrs.ETAG: f'"{etag}"'})
+
+
+def json_with_etag(request: web.Request, shown: Any, etag: str | None = None) -> web.Response:
+    """What is shown, with its ETag; 304 where the caller has it already."""
+    etag = etag or etag_of(shown)
+    headers = {hdrs.ETAG: f'"{etag}"', hdrs.CACHE_CONTROL: "private, no-cache"}
+    if request.method in ("GET", "HEAD") and any(each.value in (etag, "*") for each in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.json_response(shown, headers=headers)
 
 
 def trace_of(request: web.Request) -> list[tuple[str, bytes]]:

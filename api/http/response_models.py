@@ -82,6 +82,44 @@ class PageResponse(BaseModel):
     next_cursor: str | None = Field(description="null on the last page", examples=[_CURSOR])
 
 
+class PhotoOrderResponse(BaseModel):
+    """The photos of an item, first to last."""
+
+    photo_ids: list[UUID]
+
+
+class DuplicateResponse(BaseModel):
+    """A photo that shows nearly the same."""
+
+    similarity: float = Field(description="from 0 to 1, which is the same perceptual hash")
+    is_same_file: bool = Field(description="byte for byte")
+    photo: PhotoResponse
+
+
+class DuplicatesResponse(BaseModel):
+    """Photos that show nearly the same as the one that was sent."""
+
+    checksum: str = Field(description="of what was sent, sha256:…")
+    perceptual_hash: str = Field(description="of what was sent, 16 hex digits")
+    duplicates: list[DuplicateResponse] = Field(description="the same file first, then nearest first; 20 at most")
+
+
+class WorkspaceResponse(BaseModel):
+    """What a workspace has."""
+
+    id: str
+    photos: int
+    counts: dict[StatusWord, int] = Field(description="photos by status")
+    bytes: int = Field(description="of the originals")
+
+
+class WorkspacesResponse(BaseModel):
+    """One page of workspaces."""
+
+    items: list[WorkspaceResponse]
+    next_cursor: str | None = Field(description="null on the last page")
+
+
 class FieldErrorResponse(BaseModel):
     """What one field has wrong."""
 
@@ -178,6 +216,12 @@ class UploadForm(BaseModel):
     caption: str = Field(default="", max_length=MAX_CAPTION, pattern=NO_NUL)
 
 
+class DuplicateForm(BaseModel):
+    """The fields of a look for duplicates."""
+
+    photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
+
+
 class SignInForm(BaseModel):
     """What the page to sign in sends."""
 
@@ -231,6 +275,7 @@ class PhotoMessage(BaseModel):
                 "thumbnails.failed",
                 "photos.deleted",
                 "thumbnails.deleted",
+                "photo.changed",
             ]
         },
         description="what happened; more words may be added",

@@ -38,6 +38,9 @@ TRACEPARENT: Final = Header(
 IF_NONE_MATCH: Final = Header(
     hdrs.IF_NONE_MATCH, "the ETag of the bytes that the client has: 304 where they are still the same", '"1f6a0d3c2b4e"'
 )
+IF_MATCH: Final = Header(
+    hdrs.IF_MATCH, "the ETag that the client has seen: 412 where something has changed since", '"1f6a0d3c2b4e"'
+)
 
 #: Of answers.
 LOCATION: Final = Header(
@@ -61,6 +64,7 @@ SET_COOKIE: Final = Header(
 OF_STATUS: Final[dict[int, tuple[Header, ...]]] = {
     303: (LOCATION, SET_COOKIE),
     401: (WWW_AUTHENTICATE,),
+    412: (ETAG,),
     426: (UPGRADE,),
     429: (RETRY_AFTER,),
     503: (RETRY_AFTER,),

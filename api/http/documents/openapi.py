@@ -30,6 +30,7 @@ _WHEN: Final = {
     404: "unknown, or of another workspace, which is not told apart",
     408: "the body comes too slowly",
     409: "not possible as the photo is now",
+    412: "something has changed since the ETag of If-Match was seen",
     413: "the body is over the limit",
     415: "none of the accepted formats, by its bytes",
     422: "the photo is broken or out of a limit, or the Idempotency-Key belongs to another request",
@@ -154,7 +155,7 @@ def _header_parameters(route: Route) -> Iterator[dict[str, Any]]:
 def _responses(route: Route) -> dict[str, Any]:
     answers: dict[int, Any] = {route.status: _response(route.status, route.answer, route.answer_headers)}
     for status, answer in route.others.items():
-        headers = route.answer_headers if status == 304 else (CACHE_CONTROL, *OF_STATUS.get(status, ()))
+        headers = route.answer_headers if status in (200, 304) else (CACHE_CONTROL, *OF_STATUS.get(status, ()))
         answers[status] = _response(status, answer, headers)
     for status in route.problem_statuses:
         early = status == 404 and route.may_be_early

@@ -7,14 +7,12 @@ from typing import Final
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy import func, select
-from sqlmodel import col
 
 from api.http.app_keys import DATABASE, FEED
-from api.store.engines import LONG_SECONDS
-from api.store.tables import OutboxRow, PhotoRow
-from infra.metrics import FEED_SUBSCRIBERS, OUTBOX_ROWS, PHOTOS, REQUEST_SECONDS
+from api.store.derived.figures import figures_of_all
+from api.store.tables import OutboxRow
+from infra.metrics import FEED_SUBSCRIBERS, OUTBOX_ROWS, PHOTO_BYTES, PHOTOS, REQUEST_SECONDS
 from infra.readiness import Readiness
-from schemas.statuses import Status
 
 READINESS: Final = web.AppKey("readiness", Readiness)
 
@@ -32,13 +30,12 @@ async def get_readyz(request: web.Request) -> web.Response:
 
 async def get_metrics(request: web.Request) -> web.Response:
     """``GET /metrics``."""
-    async with request.app[DATABASE].reading(LONG_SECONDS) as session:
-        status = col(PhotoRow.thumbnail_status)
-        found = (await session.execute(select(status, func.count()).group_by(status))).all()
+    figures = await request.app[DATABASE].run_read(figures_of_all)
+    async with request.app[DATABASE].reading() as session:
         OUTBOX_ROWS.set(await session.scalar(select(func.count()).select_from(OutboxRow)) or 0)
-    counts = {word: count for word, count in found}  # noqa: C416  a row is no pair to the type checker
-    for each in Status:
-        PHOTOS.labels(each.word).set(counts.get(each.word, 0))
+    for status, count in figures.counts.items():
+        PHOTOS.labels(status).set(count)
+    PHOTO_BYTES.set(figures.byte_count)
     FEED_SUBSCRIBERS.set(request.app[FEED].subscriber_count())
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 

@@ -48,8 +48,3 @@ async def test_a_time_in_a_query_is_no_number(lonely_api: Running) -> None:
 async def test_a_form_without_a_boundary_is_a_bad_request(lonely_api: Running) -> None:
     headers = {"Content-Type": "multipart/form-data"}
     assert await status_of(lonely_api, "POST", "/session", data=b"key=x", headers=headers) == 400
-
-
-async def test_as_many_ids_as_are_documented_fit_into_the_address(lonely_api: Running) -> None:
-    ids = [f"0198f0c2-6f0a-7cc3-98a4-{number:012}" for number in range(150)]
-    assert await status_of(lonely_api, "GET", f"{lonely_api.photos}/download", params={"ids": ",".join(ids)}) == 404
