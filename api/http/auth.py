@@ -108,10 +108,15 @@ def signed_caller_of(request: web.Request) -> Caller | None:
     return Caller("viewer", request.match_info["workspace"])
 
 
+def is_open(path: str) -> bool:
+    """Whether anyone may ask for ``path``."""
+    return path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX)
+
+
 @web.middleware
 async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Let nobody in without a key or a session, except to the open paths."""
-    if request.path not in _OPEN_PATHS and not request.path.startswith(_OPEN_PREFIX):
+    if not is_open(request.path):
         caller = signed_caller_of(request) or await caller_of(request)
         if caller is None:
             raise unauthorized("sign in, or send a key as Authorization: Bearer <key>")

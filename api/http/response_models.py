@@ -1,79 +1,98 @@
-"""Models of what HTTP and the feed send, for the generated documents; tests compare the answers with them."""
+"""Models of what HTTP and the feed send, for the generated documents; tests compare the answers with them.
+
+Each may get further fields: a client ignores what it does not know.
+"""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field, RootModel
 
-from schemas.events import MAX_CAPTION, MAX_ITEM_ID
+from schemas.events import MAX_CAPTION, MAX_ITEM_ID, NO_NUL
 from schemas.statuses import StatusWord
 
+_PHOTO_ID: Final = "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55"
+_PHOTO_URL: Final = f"/v1/workspaces/acme/photos/{_PHOTO_ID}"
+_SMALL: Final = {
+    "url": f"{_PHOTO_URL}/thumbnails/small?v=1f6a0d3c2b4e",
+    "width": 113,
+    "height": 150,
+    "content_type": "image/webp",
+    "file_size": 3104,
+}
+_FEED_CURSOR: Final = "j184467-7f3a9c01"
+_CURSOR: Final = "WyJuIiwgMTc2NDQwMzQwMDAwMDAwMCwgIjAxOThmMGMyNmYwYTdjYzM5OGE0MmY2ZjJmMWM5ZDU1Il0"
 
-class _Response(BaseModel):
-    model_config = ConfigDict(extra="forbid")
 
-
-class ThumbnailResponse(_Response):
+class ThumbnailResponse(BaseModel):
     """One thumbnail of a photo."""
 
-    url: str = Field(description="below the public URL, else relative to the server; its bytes never change")
-    width: int = Field(description="px")
-    height: int = Field(description="px")
-    content_type: str
-    file_size: int = Field(description="bytes")
+    url: str = Field(
+        description="below the public URL, else relative to the server; its bytes never change",
+        examples=[_SMALL["url"]],
+    )
+    width: int = Field(description="px", examples=[_SMALL["width"]])
+    height: int = Field(description="px", examples=[_SMALL["height"]])
+    content_type: str = Field(examples=[_SMALL["content_type"]])
+    file_size: int = Field(description="bytes", examples=[_SMALL["file_size"]])
 
 
-class ErrorResponse(_Response):
+class ErrorResponse(BaseModel):
     """Why a photo has no thumbnails."""
 
-    code: str
-    message: str | None = Field(description="one line for a person")
+    code: str = Field(description="more codes may be added", examples=["unreadable"])
+    message: str | None = Field(description="one line for a person", examples=["the file is truncated"])
 
 
-class PhotoResponse(_Response):
+class PhotoResponse(BaseModel):
     """A photo."""
 
-    id: UUID
-    workspace_id: str
-    item_id: str | None
-    filename: str | None
-    caption: str | None
-    uploaded_by: str | None
-    content_type: str | None
-    file_size: int | None = Field(description="bytes")
-    checksum: str | None = Field(description="sha256:…")
-    width: int | None = Field(description="px, after the EXIF rotation; once it is ready")
-    height: int | None = Field(description="px, after the EXIF rotation; once it is ready")
-    display_order: int = Field(description="from 0 within its item")
+    id: UUID = Field(examples=[_PHOTO_ID])
+    workspace_id: str = Field(examples=["acme"])
+    item_id: str | None = Field(examples=["shelf-7"])
+    filename: str | None = Field(examples=["cat.jpg"])
+    caption: str | None = Field(examples=["The cat on the shelf"])
+    uploaded_by: str | None = Field(examples=["camera 3"])
+    content_type: str | None = Field(examples=["image/jpeg"])
+    file_size: int | None = Field(description="bytes", examples=[4183922])
+    checksum: str | None = Field(description="sha256:…", examples=[f"sha256:{'5f' * 32}"])
+    width: int | None = Field(description="px, after the EXIF rotation; once it is ready", examples=[3024])
+    height: int | None = Field(description="px, after the EXIF rotation; once it is ready", examples=[4032])
+    display_order: int = Field(description="from 0 within its item", examples=[0])
     is_primary: bool
-    thumbnail_status: StatusWord
-    attempts: int
-    error: ErrorResponse | None
-    thumbhash: str | None = Field(description="base64")
+    thumbnail_status: StatusWord = Field(examples=["ready"])
+    attempts: int = Field(description="how often it was tried to render it", examples=[1])
+    error: ErrorResponse | None = Field(examples=[None])
+    thumbhash: str | None = Field(description="base64", examples=["1QcSHQRnh493V4dIh4eXh1h4kJUI"])
     status_changed_at: datetime | None = Field(
         description="when it entered its thumbnail_status; null of photos from before this was kept"
     )
-    original_url: str = Field(description="below the public URL, else relative to the server; its bytes never change")
-    thumbnails: dict[str, ThumbnailResponse] = Field(description="by rendition; of the last time that it was ready")
+    original_url: str = Field(
+        description="below the public URL, else relative to the server; its bytes never change",
+        examples=[f"{_PHOTO_URL}/original?v=5ac1c8d2f0b7"],
+    )
+    thumbnails: dict[str, ThumbnailResponse] = Field(
+        description="by rendition; of the last time that it was ready", examples=[{"small": _SMALL}]
+    )
     created_at: datetime
     updated_at: datetime
 
 
-class PageResponse(_Response):
+class PageResponse(BaseModel):
     """One page of photos."""
 
     items: list[PhotoResponse]
-    next_cursor: str | None = Field(description="null on the last page")
+    next_cursor: str | None = Field(description="null on the last page", examples=[_CURSOR])
 
 
-class PhotoOrderResponse(_Response):
+class PhotoOrderResponse(BaseModel):
     """The photos of an item, first to last."""
 
     photo_ids: list[UUID]
 
 
-class DuplicateResponse(_Response):
+class DuplicateResponse(BaseModel):
     """A photo that shows nearly the same."""
 
     similarity: float = Field(description="from 0 to 1, which is the same perceptual hash")
@@ -81,7 +100,7 @@ class DuplicateResponse(_Response):
     photo: PhotoResponse
 
 
-class DuplicatesResponse(_Response):
+class DuplicatesResponse(BaseModel):
     """Photos that show nearly the same as the one that was sent."""
 
     checksum: str = Field(description="of what was sent, sha256:…")
@@ -89,7 +108,7 @@ class DuplicatesResponse(_Response):
     duplicates: list[DuplicateResponse] = Field(description="the same file first, then nearest first; 20 at most")
 
 
-class WorkspaceResponse(_Response):
+class WorkspaceResponse(BaseModel):
     """What a workspace has."""
 
     id: str
@@ -98,61 +117,61 @@ class WorkspaceResponse(_Response):
     bytes: int = Field(description="of the originals")
 
 
-class WorkspacesResponse(_Response):
+class WorkspacesResponse(BaseModel):
     """One page of workspaces."""
 
     items: list[WorkspaceResponse]
     next_cursor: str | None = Field(description="null on the last page")
 
 
-class FieldErrorResponse(_Response):
+class FieldErrorResponse(BaseModel):
     """What one field has wrong."""
 
-    field: str
-    message: str
+    field: str = Field(examples=["limit"])
+    message: str = Field(examples=["Input should be less than or equal to 200"])
 
 
 class ProblemResponse(BaseModel):
     """An error, as RFC 9457 has it."""
 
-    type: str
-    title: str
-    status: int
-    detail: str
+    type: str = Field(examples=["about:blank"])
+    title: str = Field(examples=["Bad Request"])
+    status: int = Field(examples=[400])
+    detail: str = Field(examples=["limit: Input should be less than or equal to 200"])
     request_id: str | None = Field(default=None, description="the same as in the header X-Request-ID and in our log")
     code: str | None = Field(default=None, description="one of the codes of thumbnails.failed")
     errors: list[FieldErrorResponse] | None = None
 
 
-class BulkResultResponse(_Response):
+class BulkResultResponse(BaseModel):
     """What became of one id."""
 
-    id: UUID
+    id: UUID = Field(examples=[_PHOTO_ID])
     result: Literal["deleted", "changed", "not_found"]
 
 
-class BulkResultsResponse(_Response):
+class BulkResultsResponse(BaseModel):
     """What became of each id, in the order in which they were given."""
 
     results: list[BulkResultResponse]
 
 
-class CountResponse(_Response):
+class CountResponse(BaseModel):
     """How many photos are rendered again."""
 
-    count: int
+    count: int = Field(examples=[120])
     next_cursor: UUID | None = Field(description="there may be more: ask again with this cursor")
 
 
-class DeadSourceResponse(_Response):
+class DeadSourceResponse(BaseModel):
     """Where a dead letter was read from."""
 
-    topic: str
+    topic: str = Field(examples=["photos.uploaded"])
     partition: int
     offset: int
 
 
-class DeadLetterResponse(_Response):
+class DeadLetterResponse(BaseModel):
     """A record that was no event."""
 
     partition: int = Field(description="of the dead topic")
@@ -160,7 +179,7 @@ class DeadLetterResponse(_Response):
     died_at: datetime
     source: DeadSourceResponse | None
     workspace_id: str | None = Field(description="as the value says, where it can be read")
-    reason: str
+    reason: str = Field(examples=["storage_key: Field required"])
     key: str | None
     value: str | None = Field(description="its beginning, as text")
     value_size: int = Field(description="bytes")
@@ -168,7 +187,7 @@ class DeadLetterResponse(_Response):
     settled: Literal["replayed", "dropped"] | None
 
 
-class DeadLettersResponse(_Response):
+class DeadLettersResponse(BaseModel):
     """Dead letters, newest first."""
 
     items: list[DeadLetterResponse]
@@ -176,7 +195,7 @@ class DeadLettersResponse(_Response):
     truncated: bool = Field(description="there are older records that were not looked at: the command line reads all")
 
 
-class DeadSkippedResponse(_Response):
+class DeadSkippedResponse(BaseModel):
     """A dead letter that cannot be replayed."""
 
     partition: int = Field(description="of the dead topic")
@@ -184,7 +203,7 @@ class DeadSkippedResponse(_Response):
     reason: str
 
 
-class DeadSettledResponse(_Response):
+class DeadSettledResponse(BaseModel):
     """What came of replaying or dropping dead letters."""
 
     matched: int = Field(description="dead letters that match, at most limit")
@@ -194,46 +213,83 @@ class DeadSettledResponse(_Response):
     skipped_because: list[DeadSkippedResponse] = Field(description="why, for the first of them")
 
 
-class UploadForm(_Response):
+class UploadForm(BaseModel):
     """The fields of an upload."""
 
-    photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
-    item_id: str = Field(default="", max_length=MAX_ITEM_ID)
-    caption: str = Field(default="", max_length=MAX_CAPTION)
+    photo: Annotated[str, Field(json_schema_extra={"format": "binary"}, description="the file's bytes")]
+    item_id: str = Field(default="", max_length=MAX_ITEM_ID, pattern=NO_NUL, description="the thing that it shows")
+    caption: str = Field(default="", max_length=MAX_CAPTION, pattern=NO_NUL)
 
 
-class DuplicateForm(_Response):
+class DuplicateForm(BaseModel):
     """The fields of a look for duplicates."""
 
     photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
 
 
-class HelloMessage(_Response):
+class SignInForm(BaseModel):
+    """What the page to sign in sends."""
+
+    key: str = Field(examples=["ts_…"])
+
+
+class AliveResponse(BaseModel):
+    """The process answers."""
+
+    alive: Literal[True]
+
+
+class CheckResponse(BaseModel):
+    """Whether one part does its work."""
+
+    ok: bool
+    reason: str = Field(default="", description="why not; absent where it does")
+
+
+class ReadinessResponse(BaseModel):
+    """Whether every part does its work."""
+
+    ready: bool
+    checks: dict[str, CheckResponse] = Field(
+        description="by the name of the part", examples=[{"database": {"ok": True}}]
+    )
+
+
+class DocumentResponse(RootModel[dict[str, Any]]):
+    """A document for programs."""
+
+
+class HelloMessage(BaseModel):
     """The first message of the feed."""
 
     type: Literal["hello"]
-    cursor: str
+    cursor: str = Field(examples=[_FEED_CURSOR])
     resumed: bool = Field(description="false: fetch the list anew")
 
 
-class PhotoMessage(_Response):
+class PhotoMessage(BaseModel):
     """A photo has changed."""
 
     type: Literal["photo"]
-    event: Literal[
-        "photos.uploaded",
-        "thumbnails.started",
-        "thumbnails.ready",
-        "thumbnails.failed",
-        "photos.deleted",
-        "thumbnails.deleted",
-        "photo.changed",
-    ]
-    cursor: str = Field(description="come back with the last one that you saw")
+    event: str = Field(
+        json_schema_extra={
+            "x-extensible-enum": [
+                "photos.uploaded",
+                "thumbnails.started",
+                "thumbnails.ready",
+                "thumbnails.failed",
+                "photos.deleted",
+                "thumbnails.deleted",
+                "photo.changed",
+            ]
+        },
+        description="what happened; more words may be added",
+    )
+    cursor: str = Field(description="come back with the last one that you saw", examples=[_FEED_CURSOR])
     photo: PhotoResponse
 
 
-class StatsMessage(_Response):
+class StatsMessage(BaseModel):
     """The figures, at most once a second."""
 
     type: Literal["stats"]
@@ -246,7 +302,7 @@ class StatsMessage(_Response):
     )
 
 
-class PartState(_Response):
+class PartState(BaseModel):
     """Whether one part of the pipeline does its work, judged by what it has done lately."""
 
     ok: bool | None = Field(description="null while it is not known")
@@ -254,14 +310,14 @@ class PartState(_Response):
     since: datetime
 
 
-class HealthMessage(_Response):
+class HealthMessage(BaseModel):
     """The state of every part that is known; comes with the hello and whenever one has changed."""
 
     type: Literal["health"]
     parts: dict[Literal["broker", "worker", "database", "storage", "projector"], PartState]
 
 
-class HeartbeatMessage(_Response):
+class HeartbeatMessage(BaseModel):
     """Comes when nothing else was sent for five seconds: a longer silence is a lost connection."""
 
     type: Literal["heartbeat"]

@@ -19,6 +19,8 @@ from infra.storage.faults import Missing
 from schemas.storage_keys import is_key_of_workspace
 
 MAX_PHOTOS: Final = 500
+#: The first line of a request has 8 KB.
+_MAX_IN_ADDRESS: Final = 150
 #: A look into a bucket takes tens of milliseconds.
 _LOOKS_AT_ONCE: Final = 16
 
@@ -26,7 +28,7 @@ _LOOKS_AT_ONCE: Final = 16
 class ArchiveQuery(BaseModel):
     """Which originals: as many as an address has room for."""
 
-    ids: PhotoIds = Field(min_length=1, max_length=MAX_PHOTOS, description="photo ids, with commas between")
+    ids: PhotoIds = Field(min_length=1, max_length=_MAX_IN_ADDRESS, description="photo ids, with commas between")
 
 
 class ArchiveOrder(BaseModel):

@@ -42,7 +42,11 @@ _PRESIGNED_SECONDS: Final = 300
 class FileQuery(BaseModel):
     """How long the bytes may be kept, and the signature of a signed URL."""
 
-    v: str | None = Field(default=None, description="the version that the address names, as in the photo's own URLs")
+    v: str | None = Field(
+        default=None,
+        description="the version that the address names, as in the photo's own URLs",
+        examples=["1f6a0d3c2b4e"],
+    )
     expires: str | None = Field(default=None, description="of a signed URL: seconds since 1970")
     signature: str | None = Field(default=None, description="of a signed URL, which needs no key")
 

@@ -1,6 +1,6 @@
 """Photos: list, one, change, delete, render again."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from aiohttp import web
@@ -28,28 +28,22 @@ from api.store.derived.search_words import words_of
 from api.store.locks import lock_photos, lock_photos_and_places
 from api.store.photo_json import etag_of
 from api.store.tables import PhotoRow
-from schemas.events import MAX_CAPTION
+from schemas.events import MAX_CAPTION, NO_NUL
 from schemas.renditions import recipe_of
 from schemas.statuses import StatusWord
 from schemas.times import Moment
 
-Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"^[^\x00]*$")]
+Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=NO_NUL)]
 
 #: How many photos one bulk request may name.
 _MAX_BULK = 500
-
-
-def _without_defaults(schema: dict[str, Any]) -> None:
-    """Generated clients send defaults, and would change what their caller has left out."""
-    for described in schema["properties"].values():
-        described.pop("default", None)
 
 
 class PhotoListQuery(BaseModel):
     """Which photos to list, and from where: those that meet every condition that is given."""
 
     status: StatusWord | None = None
-    item_id: ItemIdParam | None = None
+    item_id: ItemIdParam | None = Field(default=None, examples=["shelf-7"])
     ids: PhotoIds | None = Field(default=None, max_length=MAX_LIMIT, description="photo ids, with commas between")
     q: SearchText | None = Field(
         default=None,
@@ -62,11 +56,11 @@ class PhotoListQuery(BaseModel):
 
 
 class PhotoChange(BaseModel):
-    """What to change of a photo; a field that is absent stays as it is, so no field has a default that is sent."""
+    """What to change of a photo; a field that is absent stays as it is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
-    caption: Caption | None = None
+    caption: Caption | None = Field(default=None, description="null clears it", examples=["The cat on the shelf"])
     is_primary: Literal[True] = True
 
 

@@ -57,7 +57,10 @@ async def get_page(request: web.Request) -> web.StreamResponse:
 
 async def post_session(request: web.Request) -> web.Response:
     """``POST /session``: exchanges a key for the session cookie."""
-    form = await request.post()
+    try:
+        form = await request.post()
+    except ValueError as error:
+        raise Problem(400, "the form is malformed") from error
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
         return _sign_in_page({}, "Sign in here: the form was sent from another site.", status=403)
     if not request.app[AUTHENTICATOR].is_valid_key(str(form.get("key", "")).strip()):
@@ -117,7 +120,9 @@ async def _signed_in(request: web.Request, wanted: Mapping[str, Any]) -> web.Res
 
 
 def _sign_in_page(wanted: Mapping[str, Any], failure: str = "", *, status: int = 401) -> web.Response:
-    headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: "no-store", hdrs.WWW_AUTHENTICATE: 'Bearer realm="thumbstream"'}
+    headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: "no-store"}
+    if status == 401:
+        headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="thumbstream"'
     kept = "".join(
         f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in _page_query(wanted).items()
     )
