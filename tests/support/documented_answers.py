@@ -8,8 +8,8 @@ from typing import Any, Final
 import jsonschema
 from aiohttp import web
 
-from api.http.app_keys import ROUTES
 from api.http.documents.openapi import openapi
+from api.http.route import ROUTES
 
 #: Of HTTP itself, of every answer's security, and of the upgrade to a WebSocket: no route says them.
 _OF_ALL: Final = frozenset(

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel
 
-from api.http import response_models as models
 from api.http.auth import COOKIE
+from api.http.documents import feed_messages as models
 from api.http.documents.json_schemas import component_schemas, example_of, reference, tidy_schema
 from api.http.documents.openapi import VERSION
 from api.http.handlers.feed import FeedQuery
