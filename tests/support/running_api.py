@@ -119,4 +119,4 @@ async def running_api(settings: Settings, *, limits: Limits | None = None) -> As
         origin = f"http://127.0.0.1:{port}"
         client = await stack.enter_async_context(ClientSession(origin, headers=headers))
         yield Running(app, settings, client, origin, runner)
-    assert documented.faults == []
+    assert not documented.faults, documented.faults
