@@ -13,7 +13,7 @@ from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.http.app_keys import SETTINGS, WAKEUPS
-from api.http.auth import AUTHENTICATOR, Authenticator, admin_key, guard
+from api.http.auth import guard
 from api.http.handlers.dead import READING
 from api.http.handlers.feed import OPEN_FEEDS, close_feeds
 from api.http.handlers.health import timed
@@ -38,7 +38,6 @@ def build_api(settings: Settings) -> web.Application:
     """The application, which opens what it needs when it starts and gives it back when it stops."""
     app = web.Application(middlewares=[timed, problems, guard])
     app[SETTINGS] = settings
-    app[AUTHENTICATOR] = Authenticator(admin_key(settings))
     app[OPEN_FEEDS] = set()
     app[READING] = asyncio.Lock()
     app[WAKEUPS] = Wakeups()

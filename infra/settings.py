@@ -239,6 +239,11 @@ class Settings(BaseSettings):
         return [server.strip() for server in self.kafka_bootstrap.split(",") if server.strip()]
 
     @property
+    def admin_key_file(self) -> Path:
+        """Where the admin key is kept that is made when none is set."""
+        return self.data_dir / "admin.key"
+
+    @property
     def sqlite_file(self) -> Path:
         """The database where no URL is set."""
         return self.data_dir / "thumbstream.sqlite"

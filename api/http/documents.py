@@ -66,7 +66,7 @@ def _operation(each: Route) -> dict[str, Any]:
     in_path = [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
     problem = {"application/problem+json": {"schema": _reference(models.ProblemResponse)}}
     answers = {str(each.status): {"description": each.summary, "content": _content(each.answer)}}
-    answers |= {str(status): {"description": "a problem", "content": problem} for status in (*each.problems, 401, 503)}
+    answers |= {str(status): {"description": "a problem", "content": problem} for status in _problem_statuses(each)}
     in_query = [] if each.query is None else _query_parameters(each.query)
     described: dict[str, Any] = {"summary": each.summary, "parameters": in_path + in_query, "responses": answers}
     for content_type, model in (("application/json", each.body), ("multipart/form-data", each.form)):
@@ -74,6 +74,16 @@ def _operation(each: Route) -> dict[str, Any]:
             content = {content_type: {"schema": _reference(model)}}
             described["requestBody"] = {"required": True, "content": content}
     return described
+
+
+def _problem_statuses(each: Route) -> list[int]:
+    """Those of the route, and those that follow from who may call it."""
+    statuses = {*each.problems, 401, 429, 503}
+    if each.role in ("editor", "admin") or each.everywhere:
+        statuses.add(403)
+    if "{workspace}" in each.path:
+        statuses.add(404)
+    return sorted(statuses)
 
 
 def _query_parameters(model: type[BaseModel]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.events import MAX_CAPTION, MAX_ITEM_ID
+from schemas.events import MAX_CAPTION, MAX_ITEM_ID, MAX_UPLOADED_BY
 from schemas.statuses import StatusWord
 
 
@@ -161,6 +161,7 @@ class UploadForm(_Response):
     photo: Annotated[str, Field(json_schema_extra={"format": "binary"})]
     item_id: str = Field(default="", max_length=MAX_ITEM_ID)
     caption: str = Field(default="", max_length=MAX_CAPTION)
+    uploaded_by: str = Field(default="", max_length=MAX_UPLOADED_BY, description="the name of the key if left out")
 
 
 class HelloMessage(_Response):

@@ -1,13 +1,15 @@
 """One row of the list of routes: how its requests are checked, and what the documents say of it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from aiohttp import web
 from pydantic import BaseModel
 
-from api.http.params import item_id_of, must_be_admin, parse_body, parse_query, photo_id_of, workspace_of
+from api.access.caller import Role
+from api.http.auth import CALLER, authenticate, authorize
+from api.http.params import item_id_of, parse_body, parse_query, photo_id_of, workspace_of
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 
@@ -29,6 +31,12 @@ class Route:
     method: str
     path: str
     handler: Handler
+    #: What the caller must be at least; None: anybody, without a key. No default: a new route must say it.
+    role: Role | None = field(kw_only=True)
+    #: Whether it shows or changes every workspace, so that the caller's key must reach them all.
+    everywhere: bool = field(default=False, kw_only=True)
+    #: Whether ``?ticket=`` stands in for the key.
+    takes_ticket: bool = field(default=False, kw_only=True)
     #: One line for the documents; a route without it is for people and probes, and is not in them.
     summary: str = ""
     #: The status of success, and its body: JSON of a model, or another content type.
@@ -38,9 +46,8 @@ class Route:
     body: type[BaseModel] | None = None
     #: The fields of a multipart body, which the handler reads itself as it comes.
     form: type[BaseModel] | None = None
-    #: The statuses of its problems; 401 and 503 are possible everywhere.
+    #: The statuses of its problems; 401, 429 and 503 are possible everywhere, 403 where some keys may not.
     problems: Sequence[int] = (400, 404)
-    is_for_admins: bool = False
 
     def add_to(self, app: web.Application) -> None:
         """Have ``app`` answer this route; HEAD comes with GET."""
@@ -52,11 +59,13 @@ class Route:
         app.add_routes([route])
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        if self.is_for_admins:
-            must_be_admin(request)
+        if self.role is not None:
+            await authenticate(request, takes_ticket=self.takes_ticket)
         for name, check in _PATH_CHECKS.items():
             if name in self.path:
                 check(request)
+        if self.role is not None:  # after the workspace: what the caller may not see is a 404 whatever its role
+            authorize(request[CALLER], self.role, everywhere=self.everywhere)
         parsed: list[BaseModel] = []
         if self.query is not None:
             parsed.append(parse_query(request, self.query))

@@ -102,8 +102,9 @@ async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *
     Raises:
         NotFound: it has not.
     """
-    row = await session.get(PhotoRow, photo_id, with_for_update=lock or None)
-    if row is None or row.workspace_id != workspace_id:
+    wanted = select(PhotoRow).where(col(PhotoRow.id) == photo_id, col(PhotoRow.workspace_id) == workspace_id)
+    row = (await session.scalars(wanted.with_for_update() if lock else wanted)).first()
+    if row is None:
         raise NotFound
     return row
 

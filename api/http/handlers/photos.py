@@ -136,7 +136,7 @@ async def bulk_caption(request: web.Request, body: BulkCaption) -> web.Response:
     workspace_id = workspace_of(request)
 
     async def work(session: AsyncSession) -> set[UUID]:
-        rows = [row for row in await lock_photos(session, body.photo_ids) if row.workspace_id == workspace_id]
+        rows = await lock_photos(session, body.photo_ids, workspace_id=workspace_id)
         now = await database_time(session)
         for row in rows:
             await commands.change_photo(session, row, caption=body.caption, now=now)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from aiohttp import hdrs, web
 
 from api.http.app_keys import SETTINGS, STORAGE, UPLOAD_STORE
+from api.http.auth import CALLER
 from api.http.multipart import Received, read_upload_header, receive_upload
 from api.http.params import idempotency_key_of, trace_of, workspace_of
 from api.store.photo_json import photo_json, url_of_photo
@@ -22,7 +23,7 @@ async def post_photo(request: web.Request) -> web.Response:
     upload_store, settings = request.app[UPLOAD_STORE], request.app[SETTINGS]
     storage = request.app[STORAGE]
     async with receive_upload(request, settings, storage) as upload:
-        event = _event_of(workspace_id, upload, await read_upload_header(upload, settings, storage))
+        event = _event_of(request, workspace_id, upload, await read_upload_header(upload, settings, storage))
         row = await upload_store.store_upload(upload.path, event, idempotency_key=key, trace=trace_of(request))
     if row.id == event.photo_id:  # else it is that of an earlier request with this key
         UPLOADS.inc()
@@ -30,7 +31,7 @@ async def post_photo(request: web.Request) -> web.Response:
     return _created(row)
 
 
-def _event_of(workspace_id: str, upload: Received, header: Header) -> PhotoUploaded:
+def _event_of(request: web.Request, workspace_id: str, upload: Received, header: Header) -> PhotoUploaded:
     photo_id = ids.new_id()
     return PhotoUploaded(
         event_id=str(ids.new_id()),
@@ -41,6 +42,7 @@ def _event_of(workspace_id: str, upload: Received, header: Header) -> PhotoUploa
         item_id=upload.fields.get("item_id"),
         filename=upload.filename,
         caption=upload.fields.get("caption"),
+        uploaded_by=upload.fields.get("uploaded_by", request[CALLER].key_name),
         content_type=header.format.content_type,
         file_size=upload.file_size,
         checksum=upload.checksum,

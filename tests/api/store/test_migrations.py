@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
-from api.store import tables
+from api.store import access_tables, tables
 from api.store.database import open_database
 from infra.settings import Settings
 
@@ -19,7 +19,7 @@ _FOLDER = Path(tables.__file__).with_name("migrations")
 
 
 def _differences(connection: Connection) -> list[Any]:
-    return compare_metadata(MigrationContext.configure(connection), tables.PhotoRow.metadata)
+    return compare_metadata(MigrationContext.configure(connection), access_tables.ApiKeyRow.metadata)
 
 
 def _down_to(revision: str) -> Callable[[Connection], None]:
