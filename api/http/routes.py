@@ -5,7 +5,20 @@ from typing import Final
 from aiohttp import web
 
 from api.http.app_keys import ROUTES
-from api.http.handlers import archives, dead, documents, feed, files, health, items, keys, photos, session, uploads
+from api.http.handlers import (
+    archives,
+    audit,
+    dead,
+    documents,
+    feed,
+    files,
+    health,
+    items,
+    keys,
+    photos,
+    session,
+    uploads,
+)
 from api.http.response_models import (
     BulkResultsResponse,
     CountResponse,
@@ -67,6 +80,8 @@ ALL: Final = (
           role="admin", answer=keys.KeysResponse, problems=()),
     Route("DELETE", "/v1/keys/{key}", keys.delete_key, "Revoke a key, with its sessions and open feeds",
           role="admin", status=204),
+    Route("GET", "/v1/audit", audit.get_audit, "Who did what to which photo, key or dead letter, newest first",
+          role="admin", answer=audit.AuditResponse, query=audit.AuditQuery, problems=(400,)),
     Route("POST", "/v1/photos/retry", photos.retry_everywhere,
           "Render many photos of every workspace again; for admins",
           role="admin", everywhere=True, status=202, answer=CountResponse, body=RerenderFilter, problems=(400,)),

@@ -15,7 +15,7 @@ from sqlmodel import col
 from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound
 from api.projection.photo_state import Photo, Version, fold
 from api.projection.row_states import write_photo
-from api.store import journal, originals, outbox
+from api.store import audit, journal, originals, outbox
 from api.store.database import database_time
 from api.store.items import close_gaps, place_last
 from api.store.locks import lock_item, lock_items
@@ -72,6 +72,7 @@ async def add_photo(
             )
         )
     outbox.enqueue(session, event, trace)
+    await audit.record(session, "photo.uploaded", _subjects([row]))
     await journal.append(session, [journal.entry(topics.UPLOADED, row)])
     return row
 
@@ -124,6 +125,7 @@ async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: 
     await session.flush()
     for workspace_id, item_id in sorted({(row.workspace_id, row.item_id) for row in rows if row.item_id}):
         await close_gaps(session, workspace_id, item_id)
+    await audit.record(session, "photo.deleted", _subjects(rows))
     await journal.append(session, entries)
 
 
@@ -154,6 +156,7 @@ async def change_photo(
             primary.is_primary = False
         row.is_primary = True
     row.updated_at = now or await database_time(session)
+    await audit.record(session, "photo.changed", _subjects([row]))
 
 
 async def order_item(session: AsyncSession, workspace_id: str, item_id: str, photo_ids: Sequence[UUID]) -> None:
@@ -171,11 +174,13 @@ async def order_item(session: AsyncSession, workspace_id: str, item_id: str, pho
         raise InvalidField("photo_ids", "must be exactly the item's photos, each once")
     for place, photo_id in enumerate(photo_ids):
         by_id[photo_id].display_order = place
+    await audit.record(session, "photo.ordered", _subjects(rows))
 
 
 async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> int:
     """Have photos, which must be locked, rendered anew. Returns how many: those whose upload is known."""
     entries, now = [], await database_time(session)
+    rendered = []
     for row in rows:
         if row.storage_key is None or not is_key_of_workspace(row.storage_key, row.workspace_id):
             continue
@@ -189,6 +194,8 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
         row.updated_at = now
         outbox.enqueue(session, event, trace)
         entries.append(journal.entry(topics.UPLOADED, row))
+        rendered.append(row)
+    await audit.record(session, "photo.rerendered", _subjects(rendered))
     await journal.append(session, entries)
     return len(entries)
 
@@ -219,6 +226,10 @@ def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> P
         file_size=row.file_size,
         checksum=row.checksum,
     )
+
+
+def _subjects(rows: Sequence[PhotoRow]) -> list[audit.Subject]:
+    return [audit.Subject("photo", str(row.id), row.workspace_id) for row in rows]
 
 
 def _tombstone(event: PhotoDeleted, snapshot: dict[str, Any]) -> DeletedPhotoRow:

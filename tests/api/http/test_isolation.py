@@ -62,6 +62,7 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ),
     ("GET", "/v1/keys"): Row("admin", 200, crossed=200),
     ("DELETE", "/v1/keys/{key}"): Row("admin", 204),
+    ("GET", "/v1/audit"): Row("admin", 200, crossed=200),
     ("POST", "/v1/photos/retry"): Row("admin", 202, body={"item_id": "nothing"}, everywhere=True),
     ("GET", "/v1/dead"): Row("admin", None, everywhere=True),
     ("POST", "/v1/dead/replay"): Row("admin", None, body={"dry_run": True}, everywhere=True),
