@@ -6,8 +6,8 @@
    Who changes the places in an item locks every row of it, since a deletion moves those behind it.
 3. Tombstones, by id.
 4. Originals, by the number of their lock: whoever decides that no photo uses one any more. All in one statement.
-5. Rows that no other transaction locks together with those above: arrivals, idempotency keys, outbox, audit log, leases.
-   They may be locked at any time.
+5. Rows that no other transaction locks together with those above: arrivals, idempotency keys, outbox, audit log,
+   leases. They may be locked at any time.
 6. The journal, last: :func:`api.store.journal.append`.
 
 SQLite has one writer at a time, so there is nothing to lock.
