@@ -12,6 +12,7 @@ import structlog
 from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.access.admin_key import admin_key
 from api.http.app_keys import SETTINGS, WAKEUPS
 from api.http.auth import guard
 from api.http.handlers.dead import READING
@@ -38,6 +39,7 @@ def build_api(settings: Settings) -> web.Application:
     """The application, which opens what it needs when it starts and gives it back when it stops."""
     app = web.Application(middlewares=[timed, problems, guard])
     app[SETTINGS] = settings
+    admin_key(settings)  # made now where it is missing: who starts an api reads it from the file
     app[OPEN_FEEDS] = set()
     app[READING] = asyncio.Lock()
     app[WAKEUPS] = Wakeups()
