@@ -4,6 +4,8 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +28,8 @@ class BlockingFiles:
         self.filesystem = filesystem
         self.root = root.rstrip("/")
         self.is_local = isinstance(filesystem, LocalFileSystem)
+        #: Whether large files go by parts: S3's client would hold each whole in memory.
+        self.has_parts = hasattr(filesystem, "call_s3")
 
     def path_of(self, key: str) -> str:
         """Where the file system has ``key``; ``ValueError`` where it is no storage key."""
@@ -87,6 +91,51 @@ class BlockingFiles:
         else:
             self.filesystem.put_file(str(source), self.path_of(key))
             source.unlink()
+
+    def begin_parts(self, key: str) -> str:
+        """Begin a multipart upload on S3. Returns its id."""
+        return str(self._on_s3("create_multipart_upload", key)["UploadId"])
+
+    def put_part(self, source: Path, key: str, upload_id: str, number: int, part_bytes: int) -> str:
+        """Send the part ``number``, from 1, of the local file ``source``. Returns what S3 calls it."""
+        with source.open("rb") as file:
+            file.seek((number - 1) * part_bytes)
+            part = file.read(part_bytes)
+        return str(self._on_s3("upload_part", key, UploadId=upload_id, PartNumber=number, Body=part)["ETag"])
+
+    def complete_parts(self, key: str, upload_id: str, tags: Sequence[str]) -> None:
+        """Make a file of the parts."""
+        parts = [{"PartNumber": number, "ETag": tag} for number, tag in enumerate(tags, start=1)]
+        self._on_s3("complete_multipart_upload", key, UploadId=upload_id, MultipartUpload={"Parts": parts})
+
+    def abort_parts(self, key: str, upload_id: str) -> None:
+        """Erase the parts of an upload that is not completed."""
+        self._on_s3("abort_multipart_upload", key, UploadId=upload_id)
+
+    def begun_before(self, prefix: str, before: datetime) -> list[tuple[str, str]]:
+        """Key and id of the multipart uploads below ``prefix`` that were begun ``before`` and not ended; some of them.
+
+        No file system but S3 has any.
+        """
+        if not self.has_parts:
+            return []
+        bucket, start, _ = self.filesystem.split_path(f"{self.root}/{prefix}/")
+        try:
+            answer = self.filesystem.call_s3("list_multipart_uploads", Bucket=bucket, Prefix=start)
+        except OSError as error:
+            if "NoSuchUpload" not in str(error):  # so some servers say that there are none
+                raise
+            return []
+        folder = self.root.partition("/")[2]
+        return [
+            (each["Key"].removeprefix(f"{folder}/"), each["UploadId"])
+            for each in answer.get("Uploads", [])
+            if each["Initiated"] < before
+        ]
+
+    def _on_s3(self, method: str, key: str, **options: Any) -> Any:
+        bucket, name, _ = self.filesystem.split_path(self.path_of(key))
+        return self.filesystem.call_s3(method, Bucket=bucket, Key=name, **options)
 
     def write(self, key: str, content: bytes) -> None:
         """Write a file, whole or not at all."""

@@ -11,7 +11,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from itertools import islice
@@ -27,6 +26,8 @@ from infra.storage.check import NEEDED_BY, StorageCheck, why_not
 from infra.storage.faults import KeyRefused, Missing, Right, RightMissing, Scope, is_refusal, reason_of, scope_of
 from infra.storage.file_systems import open_filesystem
 from infra.storage.listing import Entry, list_files
+from infra.storage.listing import StoredFile as StoredFile
+from infra.storage.parts import PARTS_AT_ONCE, put_by_parts
 from infra.watchdog import end_now
 from schemas.faults import Fault, StorageUnavailable
 from schemas.storage_keys import TEMPORARY_PREFIX
@@ -52,22 +53,6 @@ _SLOWEST_BYTES_PER_SECOND: Final = 128 * 1024
 _HANGING_AT_MOST: Final = 256
 
 
-@dataclass(frozen=True)
-class StoredFile:
-    """What storage says about one file."""
-
-    key: str
-    #: Bytes.
-    size: int
-    #: Where storage says it.
-    modified_at: datetime | None = None
-
-    @property
-    def is_temporary(self) -> bool:
-        """Whether it is a write or an upload on its way, or what is left of one."""
-        return any(part.startswith(TEMPORARY_PREFIX) for part in self.key.split("/"))
-
-
 class Storage:
     """Files under one root. Every call takes a storage key and may raise ``StorageUnavailable``."""
 
@@ -76,6 +61,7 @@ class Storage:
         self._files = BlockingFiles(filesystem, root)
         self._fs, self._root, self._is_local = filesystem, self._files.root, self._files.is_local
         self._threads = BlockingCalls(_THREADS, given_up_at_most=_HANGING_AT_MOST, on_exhausted=_end)
+        self._senders = BlockingCalls(PARTS_AT_ONCE, given_up_at_most=_HANGING_AT_MOST, on_exhausted=_end)
         self._check = StorageCheck(self._files, self._call_check)
 
     async def check(self) -> None:
@@ -96,6 +82,9 @@ class Storage:
     async def put_file(self, source: Path, key: str) -> None:
         """Move the local file ``source`` to ``key``."""
         size = (await self.in_thread(source.stat, what=f"looking at {source.name}")).st_size
+        if self._files.has_parts:
+            await put_by_parts(self._files, partial(self._send, key), self._senders, source, key, size)
+            return
         await self._on_key("writing", key, self._files.put_file, source, key, seconds=_seconds_for(size))
 
     async def write(self, key: str, content: bytes) -> None:
@@ -215,7 +204,17 @@ class Storage:
     async def close(self) -> None:
         """Let the threads go; those that hang are left behind."""
         await self._check.close()
+        await self._senders.close()
         await self._threads.close()
+
+    async def abort_uploads(self, prefix: str, before: datetime) -> int:
+        """Erase parts of uploads to S3 below ``prefix`` that were begun ``before`` and not ended. Returns how many."""
+        for key, upload_id in (begun := await self._listing(prefix, self._files.begun_before, prefix, before)):
+            await self._send(key, "erasing", self._files.abort_parts, key, upload_id)
+        return len(begun)
+
+    async def _send(self, key: str, act: str, function: Any, *args: Any, byte_count: int = 0, by: Any = None) -> Any:
+        return await self._on_key(act, key, function, *args, seconds=_seconds_for(byte_count), by=by)
 
     async def _pages(self, start: str, page_files: int) -> AsyncGenerator[list[StoredFile], None]:
         files = list_files(self._fs, start, page_files)
@@ -246,11 +245,13 @@ class Storage:
         path, size, modified_at = entry
         return StoredFile(path.removeprefix(self._root + "/"), size, modified_at)
 
-    async def _on_key(self, act: str, key: str, function: Callable[..., Any], *arguments: Any, seconds: float) -> Any:
+    async def _on_key(
+        self, act: str, key: str, function: Callable[..., Any], *arguments: Any, seconds: float, by: Any = None
+    ) -> Any:
         """Call ``function``, which does something with the file at ``key``; what goes wrong comes out as a fault."""
         self._files.path_of(key)  # what is no storage key is the caller's fault
         try:
-            return await self._call(function, *arguments, what=f"{act} {key}", seconds=seconds)
+            return await self._call(function, *arguments, what=f"{act} {key}", seconds=seconds, by=by)
         except StorageUnavailable:
             raise
         except Exception as error:  # each fsspec backend has errors of its own
@@ -272,13 +273,15 @@ class Storage:
     async def _call_check(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await self._call(function, *arguments, what="checking", seconds=_ANSWER_SECONDS)
 
-    async def _call(self, function: Callable[..., Any], *arguments: Any, what: str, seconds: float) -> Any:
+    async def _call(
+        self, function: Callable[..., Any], *arguments: Any, what: str, seconds: float, by: BlockingCalls | None = None
+    ) -> Any:
         """Call ``function``, which blocks, for ``seconds`` at most; ``what`` it does names it where it hangs.
 
         Raises what ``function`` raises, or ``StorageUnavailable`` where it does not come back.
         """
         try:
-            return await self._threads.call(function, *arguments, seconds=seconds)
+            return await (by or self._threads).call(function, *arguments, seconds=seconds)
         except CallTimedOut as error:
             log.error("a storage call hangs", call=what, reason=str(error), hanging=self._threads.given_up)
             raise StorageUnavailable(f"storage does not answer: {what} {error}") from error

@@ -2,10 +2,30 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from fsspec.implementations.local import LocalFileSystem
+
+from schemas.storage_keys import TEMPORARY_PREFIX
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """What storage says about one file."""
+
+    key: str
+    #: Bytes.
+    size: int
+    #: Where storage says it.
+    modified_at: datetime | None = None
+
+    @property
+    def is_temporary(self) -> bool:
+        """Whether it is a write or an upload on its way, or what is left of one."""
+        return any(part.startswith(TEMPORARY_PREFIX) for part in self.key.split("/"))
+
 
 #: Path, bytes, and when it was last changed, where a local disk or S3 says it.
 Entry = tuple[str, int, datetime | None]
