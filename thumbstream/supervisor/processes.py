@@ -93,6 +93,7 @@ class Child:
         code = await self._process.wait()
         if self._stdin.fileno() >= 0:
             self.signal_group(signal.SIGKILL)
+            asyncio.get_running_loop().remove_reader(self._stdin)  # lest the loop take the next such number for it
             self._stdin.close()
         await asyncio.to_thread(self._relay.join, _LAST_WORDS_SECONDS)
         return code
@@ -145,6 +146,8 @@ class SupervisedProcess:
     async def start(self) -> None:
         """Start the child for the first time; what ``after_start`` raises is fatal here."""
         self._child = await Child.start(self.name, self._command, self._environment, self._output)
+        if self._listening:
+            self._listening.cancel()
         self._listening = asyncio.create_task(self._listen(self._child))
         if self._stopping.is_set():
             self.kill()
