@@ -21,13 +21,13 @@ lock = $(bin)/uv pip compile --quiet --universal --python-version 3.11 --generat
 	--no-emit-index-url --no-emit-find-links pyproject.toml --group build
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-unit test-servers faults lint format check bench kafka lock clean
+.PHONY: help run test test-unit test-servers faults lint format check bench kafka lock release-documents clean
 
 help: ## Show this
 	@echo 'Thumbstream makes thumbnails of uploaded photos as a stream. It needs Python 3.11, 3.12 or 3.13.'
 	@echo
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while IFS="$$(printf '\t')" read -r name what; do \
-		printf '  make %-12s %s\n' "$$name" "$$what"; done
+		printf '  make %-17s %s\n' "$$name" "$$what"; done
 	@echo
 	@echo '  ARGS="…" is passed on (make test ARGS="tests/api -x"), PYTHON=… chooses the interpreter.'
 
@@ -71,6 +71,9 @@ lock: $(VENV)/.installed-dev ## Pin the newest allowed versions in requirements.
 	@$(lock) --upgrade --output-file requirements.txt
 	@$(lock) --upgrade --extra dev --constraint requirements.txt --output-file requirements-dev.txt
 
+release-documents: $(VENV)/.installed-dev ## Keep today's OpenAPI and AsyncAPI as those of the release being made
+	@PYTHONPATH=. $(bin)/python tests/support/released_documents.py
+
 clean: ## Remove the environment and all caches; photos and settings stay
 	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -95,5 +98,5 @@ $(VENV)/.installed: requirements.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
 	@echo 'Installing what the tests and checks need'
-	@$(pip_install) --require-hashes -r requirements-dev.txt
+	@$(pip_install) --no-deps --require-hashes -r requirements-dev.txt
 	@touch $@

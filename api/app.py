@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import errno
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -12,16 +11,22 @@ import structlog
 from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
+from api.http.access_log import add_request_id, identified, note_caller
 from api.http.app_keys import SETTINGS, WAKEUPS
 from api.http.auth import AUTHENTICATOR, Authenticator, admin_key, guard
 from api.http.handlers.dead import READING
 from api.http.handlers.feed import OPEN_FEEDS, close_feeds
-from api.http.handlers.health import timed
+from api.http.handlers.metrics import DATABASE_FIGURES, DatabaseFigures
+from api.http.links.signing import URL_SIGNER, UrlSigner, signing_keys
+from api.http.network.allowed_hosts import check_host
+from api.http.network.cors import add_cors_headers, answer_preflight
+from api.http.network.forwarded import believe_proxies
 from api.http.problems import problems
 from api.http.routes import add_routes
 from api.http.server import ApiRunner, limits_of_this_process
 from api.lifespan import BACKGROUND, lifespan
 from api.store.wakeups import Wakeups
+from infra.listener import CannotListen, bound_socket, url_of
 from infra.settings import Settings
 from infra.watchdog import end_at_latest, end_when_stuck
 
@@ -36,11 +41,15 @@ _LEAVE_SECONDS: Final = 5.0
 
 def build_api(settings: Settings) -> web.Application:
     """The application, which opens what it needs when it starts and gives it back when it stops."""
-    app = web.Application(middlewares=[timed, problems, guard])
+    app = web.Application(
+        middlewares=[identified, believe_proxies, problems, check_host, answer_preflight, guard, note_caller]
+    )
     app[SETTINGS] = settings
     app[AUTHENTICATOR] = Authenticator(admin_key(settings))
+    app[URL_SIGNER] = UrlSigner(signing_keys(settings))
     app[OPEN_FEEDS] = set()
     app[READING] = asyncio.Lock()
+    app[DATABASE_FIGURES] = DatabaseFigures()
     app[WAKEUPS] = Wakeups()
     add_routes(app)
 
@@ -49,7 +58,8 @@ def build_api(settings: Settings) -> web.Application:
             yield
 
     app.cleanup_ctx.append(live)
-    app.on_response_prepare.append(_complete_head)
+    app.on_response_prepare.extend((add_request_id, _complete_head))
+    app.on_response_prepare.append(add_cors_headers)
     app.on_shutdown.append(_close_feeds)
     return app
 
@@ -60,10 +70,9 @@ def run_api(settings: Settings) -> int:
     1 when a background task has failed. A process whose event loop is stuck, or that does not stop in time, is ended.
     """
     try:
-        listener = _bound(settings.http_host, settings.http_port)
-    except OSError as error:
-        reason = "the port is taken" if error.errno == errno.EADDRINUSE else error.strerror or str(error)
-        log.error(f"cannot listen on {settings.http_host}:{settings.http_port}: {reason}")
+        listener = bound_socket(settings.http_host, settings.http_port)
+    except CannotListen as error:
+        log.error(str(error))
         return 1
     with listener, asyncio.Runner() as runner:
         end_when_stuck(runner.get_loop())
@@ -102,24 +111,8 @@ async def _serve(settings: Settings, listener: socket.socket) -> int:
 async def _serve_until_failure(app: web.Application, runner: web.AppRunner, listener: socket.socket) -> str:
     await runner.setup()
     await web.SockSite(runner, listener).start()
-    host, port = listener.getsockname()[:2]
-    log.info("the api listens", url=f"http://{f'[{host}]' if ':' in host else host}:{port}")
+    log.info("the api listens", url=url_of(listener))
     return await app[BACKGROUND].wait_for_failure()
-
-
-def _bound(host: str, port: int) -> socket.socket:
-    """The socket to listen on, taken before anything is started: a taken port shall cost nothing else."""
-    family, kind, protocol, _, address = socket.getaddrinfo(
-        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-    )[0]
-    listener = socket.socket(family, kind, protocol)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 async def _complete_head(request: web.Request, response: web.StreamResponse) -> None:

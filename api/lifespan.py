@@ -16,10 +16,11 @@ from api.background import Background
 from api.feed.health import Health, Workers
 from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
-from api.http.app_keys import DATABASE, FEED, HEALTH, STATS, STORAGE, UPLOAD_STORE, WAKEUPS
+from api.http.app_keys import DATABASE, FEED, HEALTH, PHOTO_HASHER, STATS, STORAGE, UPLOAD_STORE, WAKEUPS
 from api.http.handlers.health import READINESS
 from api.http.sessions import SESSIONS, Sessions
 from api.photos.housekeeping import Housekeeping
+from api.photos.photo_hasher import PhotoHasher
 from api.photos.uploads import UploadStore
 from api.projection.consumer import Projector
 from api.publishing.consumer_progress import ConsumerProgress, is_a_photo_in_work
@@ -56,6 +57,8 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         await _migrated(database)
         app[SESSIONS] = Sessions(database)
         app[UPLOAD_STORE] = UploadStore(settings, database, storage, app[WAKEUPS])
+        hasher = app[PHOTO_HASHER] = PhotoHasher(settings)
+        stack.push_async_callback(hasher.close)
         feed = app[FEED] = Feed(database, app[WAKEUPS].journal)
         await feed.start()
         lease = Lease(database, "relay")

@@ -1,8 +1,9 @@
 """One original in, encoded thumbnails out. Pure: knows neither storage nor Kafka."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import perf_counter
 
 from imaging.decode import Decoded, decode
 from imaging.downscale import Downscaler
@@ -21,6 +22,8 @@ class Rendered:
     #: px
     width: int
     height: int
+    #: To scale and encode it; None for one that was taken as it was.
+    seconds: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)
@@ -85,9 +88,11 @@ def _rendered(decoded: Decoded, renditions: Sequence[Rendition], wanted: Set[Ren
     largest_first = sorted(renditions, key=lambda rendition: (-downscaler.scale_of(rendition), rendition.name))
     made: dict[Rendition, Rendered] = {}
     for rendition in largest_first:
+        began = perf_counter()
         image = downscaler.image_of(rendition)
         if rendition in wanted:
-            made[rendition] = Rendered(rendition, encode(image, rendition), image.width, image.height)
+            content = encode(image, rendition)
+            made[rendition] = Rendered(rendition, content, image.width, image.height, perf_counter() - began)
         if len(made) == len(wanted):
             break
     return made

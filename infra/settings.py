@@ -18,14 +18,15 @@ from pydantic import (
     model_validator,
 )
 from pydantic_core import InitErrorDetails, PydanticCustomError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
+from infra.network_settings import NetworkSettings
 from infra.settings_checks import (
     check_bootstrap,
     check_database_url,
-    check_endpoint,
     check_host,
     check_pem,
+    check_web_url,
     faults_together,
     without_credentials,
 )
@@ -43,7 +44,7 @@ _CLIENT_NAMES: Final = ("THUMBSTREAM_URL", "THUMBSTREAM_KEY")
 _EMBEDDED_PARTITIONS: Final = 3
 
 #: Never shown, not even when they are wrong.
-_SECRET_FIELDS: Final = frozenset({"kafka_sasl_password", "s3_secret_access_key", "admin_key"})
+_SECRET_FIELDS: Final = frozenset({"kafka_sasl_password", "s3_secret_access_key", "admin_key", "url_signing_keys"})
 
 
 class BadSettings(Exception):
@@ -54,7 +55,7 @@ class UnknownSetting(UserWarning):
     """A ``THUMBSTREAM_…`` name that means nothing, probably misspelt."""
 
 
-class Settings(BaseSettings):
+class Settings(NetworkSettings):
     """Everything that a deployment can choose. Limits are the same in api and worker since both read them here."""
 
     model_config = SettingsConfigDict(
@@ -67,6 +68,10 @@ class Settings(BaseSettings):
     #: Where the api and the dashboard listen.
     http_host: str = "127.0.0.1"
     http_port: int = Field(default=8080, ge=1, le=65535)
+
+    #: Where a worker serves ``/metrics``, ``/healthz`` and ``/readyz``, on ``http_host``. Unset: nowhere. Of several
+    #: workers under ``up`` the first has this port, the second the next one, and so on.
+    worker_http_port: int | None = Field(default=None, ge=1, le=65535)
 
     #: ``host:port``, several with commas. Unset: the embedded broker of ``up``.
     kafka_bootstrap: str | None = None
@@ -198,7 +203,7 @@ class Settings(BaseSettings):
     @field_validator("s3_endpoint_url")
     @classmethod
     def _endpoint(cls, value: str | None) -> str | None:
-        return value and check_endpoint(value)
+        return value and check_web_url(value)
 
     @field_validator("kafka_ssl_ca_file", "kafka_ssl_cert_file", "kafka_ssl_key_file")
     @classmethod

@@ -48,8 +48,8 @@ def check_bootstrap(servers: str) -> str:
     return servers
 
 
-def check_endpoint(url: str) -> str:
-    """``url`` as it is, of an S3 server.
+def check_web_url(url: str) -> str:
+    """``url`` as it is, of a server.
 
     Raises:
         ValueError: it is no http or https URL with a host.
@@ -61,6 +61,8 @@ def check_endpoint(url: str) -> str:
     _ = parts.port  # raises ValueError itself where it is no number
     if parts.query or parts.fragment:
         raise ValueError("expected a URL without ? and #")
+    if parts.username is not None:
+        raise ValueError("expected a URL without a user and a password")
     return url
 
 
@@ -196,6 +198,12 @@ def _half_of_s3_keys(settings: Any) -> str | None:
     return None
 
 
+def _redirect_without_s3(settings: Any) -> str | None:
+    if settings.signed_url_redirect and not (settings.storage_url or "").startswith("s3://"):
+        return "only for storage on S3: THUMBSTREAM_STORAGE_URL is not s3://…"
+    return None
+
+
 _RULES: Final = (
     TogetherRule(("kafka_sasl_username", "kafka_security_protocol"), _needed_for_sasl("kafka_sasl_username")),
     TogetherRule(("kafka_sasl_password", "kafka_security_protocol"), _needed_for_sasl("kafka_sasl_password")),
@@ -205,4 +213,5 @@ _RULES: Final = (
     TogetherRule(("kafka_ssl_cert_file", "kafka_ssl_key_file"), _bad_certificate),
     TogetherRule(("retry_longest_seconds", "retry_first_seconds"), _longest_below_first),
     TogetherRule(("s3_secret_access_key", "s3_access_key_id"), _half_of_s3_keys),
+    TogetherRule(("signed_url_redirect", "storage_url"), _redirect_without_s3),
 )

@@ -6,6 +6,8 @@ from typing import Final
 
 import structlog
 
+from infra.metrics import STORAGE_UP
+
 log = structlog.get_logger(__name__)
 
 #: RecordHandler of any photos that fail for storage in a row: one may be bad luck, so many may be an outage.
@@ -28,6 +30,7 @@ class StorageBreaker:
         self._failures = 0
         self._closed = asyncio.Event()
         self._closed.set()
+        STORAGE_UP.set(1)
         self._probing: asyncio.Task[None] | None = None
         #: Whether the first probe of this suspicion has failed.
         self._first_probe: asyncio.Future[bool] | None = None
@@ -72,11 +75,13 @@ class StorageBreaker:
                 except Exception as error:  # whatever it is, who waits must not wait for a probe that has ended
                     if not first.done():
                         log.error("storage is away: photos wait until it is back", reason=str(error))
+                        STORAGE_UP.set(0)
                         first.set_result(True)
                     await asyncio.sleep(self._probe_seconds)
             if first.done():
                 log.info("storage is back")
             self._failures = 0
+            STORAGE_UP.set(1)
             self._closed.set()
         finally:
             if not first.done():

@@ -11,12 +11,13 @@ from uuid import UUID
 import structlog
 
 from infra.kafka.dead_letters import RecordTooLarge, Send, send_dead_letter
+from infra.metrics import DEAD_LETTERS, PHOTOS_IN_FLIGHT, RESULTS, RETRIES, RETRIES_WAITING, UPLOAD_TO_READY_SECONDS
 from infra.storage.faults import KeyRefused
 from pipeline.breaker import StorageBreaker
 from pipeline.retries import Backoff, Retry, retry_headers, retry_of
 from pipeline.thumbnailer import Thumbnailer, failed, started
 from schemas import topics
-from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted
+from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsFailed
 from schemas.faults import Fault, Internal, StorageUnavailable
 from schemas.records import (
     API_SOURCE,
@@ -81,7 +82,8 @@ class RecordHandler:
             await self._send_dead_letter(record, str(error))
             return
         # Should a clock be wrong, no longer than the longest backoff.
-        await self._pause(min(max(0.0, retry.due_at - time()), self._backoff.longest_seconds))
+        with RETRIES_WAITING.track_inprogress():
+            await self._pause(min(max(0.0, retry.due_at - time()), self._backoff.longest_seconds))
         await self._attempt(retry.upload, record, attempt=retry.attempt)
 
     async def deletion(self, record: Record) -> None:
@@ -128,7 +130,8 @@ class RecordHandler:
         while outcome is None:
             await self._breaker.passed()
             async with self._in_progress:
-                outcome = await self._process(upload, record, attempt, bound)
+                with PHOTOS_IN_FLIGHT.track_inprogress():
+                    outcome = await self._process(upload, record, attempt, bound)
         if isinstance(outcome, Retry):
             headers = [*retry_headers(outcome), *trace_of(record.headers)]
             # The caption is the one field that may be long, and with our headers the record would be longer than what
@@ -141,6 +144,7 @@ class RecordHandler:
                 await self._erase(deletion)
         else:
             await self._publish(outcome, record)
+            _count(outcome, upload)
 
     async def _process(self, upload: PhotoUploaded, record: Record, attempt: int, bound: Any) -> Event | Retry | None:
         """What one attempt comes to; None where storage is away for all, so that it was none."""
@@ -168,6 +172,7 @@ class RecordHandler:
 
     def _after(self, fault: Fault, upload: PhotoUploaded, attempt: int, bound: Any) -> Event | Retry:
         if attempt < min(fault.attempts, self._backoff.attempts):
+            RETRIES.labels(fault.code.value).inc()
             bound.warning("to be tried again", code=fault.code, reason=str(fault))
             return Retry(upload, attempt + 1, due_at=time() + self._backoff.seconds_before(attempt + 1))
         bound.warning("failed", code=fault.code, reason=str(fault))
@@ -189,6 +194,7 @@ class RecordHandler:
     async def _send_dead_letter(self, record: Record, reason: str) -> None:
         log.warning("dead letter", topic=record.topic, partition=record.partition, offset=record.offset, reason=reason)
         await send_dead_letter(self._send_to_dead_topic, topics.DEAD, record, reason)
+        DEAD_LETTERS.labels(record.topic).inc()
 
     async def _publish(self, event: Event, cause: Record) -> None:
         headers = headers_of(event, source=SOURCE, trace=cause.headers)
@@ -216,3 +222,13 @@ class RecordHandler:
             self._deleted[deletion.photo_id] = deletion
         while len(self._deleted) > _DELETIONS_REMEMBERED:
             self._deleted.popitem(last=False)
+
+
+def _count(result: Event, upload: PhotoUploaded) -> None:
+    """Note a result that Kafka has."""
+    if isinstance(result, ThumbnailsFailed):
+        RESULTS.labels("failed", result.error.code.value).inc()
+    else:
+        RESULTS.labels("ready", "").inc()
+        # Another machine's clock may be ahead of ours.
+        UPLOAD_TO_READY_SECONDS.observe(max(0.0, time() - upload.occurred_at.timestamp()))

@@ -1,7 +1,9 @@
 """Runs the worker process: starts what it needs, runs until a signal, drains, stops."""
 
 import asyncio
+import contextlib
 import signal
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -9,10 +11,14 @@ import structlog
 
 from infra.kafka.clients import wait_for_topics
 from infra.kafka.worker_heartbeat import send_heartbeats
+from infra.listener import CannotListen, bound_socket
+from infra.metrics import RENDER_PROCESS_RESTARTS, RENDER_SLOTS
+from infra.readiness import Progress
 from infra.settings import Settings
 from infra.storage.client import Storage, open_storage
 from infra.watchdog import end_at_latest, end_when_stuck
 from pipeline.breaker import StorageBreaker
+from pipeline.monitoring import WorkerReadiness, serving
 from pipeline.render_pool.pool import RenderPool
 from pipeline.retries import Backoff
 from pipeline.thumbnailer import Thumbnailer
@@ -23,6 +29,9 @@ log = structlog.get_logger(__name__)
 #: For photos in work at a stop, and for leaving the group after. Together under the 30 s that orchestrators give.
 _DRAIN_SECONDS: Final = 20.0
 _LEAVE_SECONDS: Final = 5.0
+
+#: Heartbeats go out every two seconds.
+_HEARTBEAT_LATE_SECONDS: Final = 10.0
 
 #: Photos in progress for each that renders: enough that reading, writing and publishing keep no renderer waiting.
 _IN_PROGRESS_PER_RENDER: Final = 4
@@ -35,27 +44,40 @@ def run_worker(settings: Settings, on_ready: Callable[[], object] = lambda: None
 
     The process ends then in any case: what Faust leaves behind after a crash may never end by itself.
     """
-    with asyncio.Runner() as runner:
+    try:
+        listener = bound_socket(settings.http_host, port) if (port := settings.worker_http_port) else None
+    except CannotListen as error:
+        log.error(f"{error}: set THUMBSTREAM_WORKER_HTTP_PORT to another one")
+        return 1
+    with listener or contextlib.nullcontext(), asyncio.Runner() as runner:
         end_when_stuck(runner.get_loop())
         exit_code = 1
         try:
-            exit_code = runner.run(_serve(settings, on_ready))
+            exit_code = runner.run(_serve(settings, on_ready, listener))
         finally:
             end_at_latest(_LEAVE_SECONDS, exit_code)
     return exit_code
 
 
-async def _serve(settings: Settings, on_ready: Callable[[], object]) -> int:
+async def _serve(settings: Settings, on_ready: Callable[[], object], listener: socket.socket | None) -> int:
     asked_to_stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, asked_to_stop.set)
     storage = open_storage(settings)
-    pool = RenderPool(processes=settings.concurrency, max_pixels=settings.max_pixels)
+    pool = RenderPool(
+        processes=settings.concurrency,
+        max_pixels=settings.max_pixels,
+        on_replace=lambda reason: RENDER_PROCESS_RESTARTS.labels(reason).inc(),
+    )
+    RENDER_SLOTS.set(settings.concurrency)
+    parts = WorkerReadiness()
+    parts.set("storage", storage.check_rights)
     starting = asyncio.create_task(pool.start())  # joining the group takes as long: both at once
     try:
-        if await _unless_stopped(wait_for_topics(settings), asked_to_stop):
-            return await _consume(settings, storage, pool, starting, on_ready, asked_to_stop)
-        return 0
+        async with serving(listener, parts.readiness) if listener else contextlib.nullcontext():
+            if await _unless_stopped(wait_for_topics(settings), asked_to_stop):
+                return await _consume(settings, storage, pool, starting, parts, on_ready, asked_to_stop)
+            return 0
     finally:
         starting.cancel()
         await asyncio.gather(starting, return_exceptions=True)
@@ -68,6 +90,7 @@ async def _consume(
     storage: Storage,
     pool: RenderPool,
     starting: asyncio.Task[None],
+    parts: WorkerReadiness,
     on_ready: Callable[[], object],
     asked_to_stop: asyncio.Event,
 ) -> int:
@@ -86,10 +109,14 @@ async def _consume(
     )
     worker.app.finalize()
     await worker.app.start()
+    parts.set("group", worker.check)
     await starting
+    parts.set("render_pool", pool.check)
     on_ready()
     log.info("worker started", brokers=settings.bootstrap_servers, concurrency=settings.concurrency)
-    heartbeats = asyncio.create_task(send_heartbeats(settings))
+    heard = Progress("the brokers have taken no heartbeat", late_after_seconds=_HEARTBEAT_LATE_SECONDS)
+    heartbeats = asyncio.create_task(send_heartbeats(settings, heard.done))
+    parts.set("kafka", heard.check)
     await worker.app.wait(asked_to_stop.wait())
     heartbeats.cancel()
     crashed = worker.app.crashed

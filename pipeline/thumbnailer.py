@@ -12,6 +12,7 @@ from typing import Any, Final, Protocol
 
 from imaging.render import RenderedPhoto
 from infra.blocking_calls import all_of
+from infra.metrics import PHOTOS_RENDERING, RENDER_SECONDS, RENDITION_SECONDS
 from infra.storage.client import Storage
 from infra.storage.faults import Missing, RightMissing
 from schemas import ids, topics
@@ -182,8 +183,11 @@ class Thumbnailer:
         async with self._render_slot:
             on_rendering()
             began = perf_counter()
-            photo = await self._renderer.render(original, self._renditions, existing)
-            return photo, perf_counter() - began
+            with PHOTOS_RENDERING.track_inprogress():
+                photo = await self._renderer.render(original, self._renditions, existing)
+            seconds = perf_counter() - began
+        _count(photo, seconds)
+        return photo, seconds
 
     async def _existing(self, upload: PhotoUploaded, original: _Original) -> dict[Rendition, bytes]:
         """What lies at the keys of the thumbnails already, whole or not. Nearly always nothing does."""
@@ -243,6 +247,15 @@ def _envelope(upload: PhotoUploaded, attempt: int) -> dict[str, Any]:
         "attempt": attempt,
         "uploaded_at": upload.occurred_at,
     }
+
+
+def _count(photo: RenderedPhoto, seconds: float) -> None:
+    """Note how long a photo took, unless nothing was rendered."""
+    rendered = [(each.rendition.name, each.seconds) for each in photo.thumbnails if each.seconds is not None]
+    if rendered:
+        RENDER_SECONDS.labels(photo.header.format.extension).observe(seconds)
+    for name, part in rendered:
+        RENDITION_SECONDS.labels(photo.header.format.extension, name).observe(part)
 
 
 def _checksum_of(path: Path, said: str | None) -> str:

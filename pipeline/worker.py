@@ -17,6 +17,7 @@ from faust.types import TP, EventT, StreamT
 
 from infra.kafka.clients import HEARTBEAT_SECONDS, SESSION_TIMEOUT_SECONDS
 from infra.kafka.dead_letters import DeadLetterProducer
+from infra.readiness import NotWorking
 from infra.settings import Settings
 from pipeline.breaker import StorageBreaker
 from pipeline.faust_driver import transport_for
@@ -85,6 +86,7 @@ class Worker:
             thumbnailer, self._publish, self._dead_letters.send, breaker=breaker, backoff=backoff, at_once=at_once
         )
         self._crashing: asyncio.Future[None] | None = None
+        self._has_joined = False
         self._acks: OrderedAcks[TP] = OrderedAcks(width=max(8, at_once), backpressure=self, on_crash=self._crash)
         self._retry_acks: OrderedAcks[TP] = OrderedAcks(width=_RETRIES_WAITING, backpressure=self, on_crash=self._crash)
         self._add_agents()
@@ -104,6 +106,17 @@ class Worker:
     def in_work(self) -> int:
         """How many events are being worked on, waiting retries not counted."""
         return self._acks.in_work
+
+    async def check(self) -> None:
+        """Raise unless it is a member of its group; one without a partition stands by and is ready.
+
+        Raises:
+            NotWorking: it has not joined yet, or it has crashed.
+        """
+        if self.app.crashed:
+            raise NotWorking("it has crashed and is about to end")
+        if not self._has_joined:
+            raise NotWorking("it has not joined its consumer group yet")
 
     def held(self, partition: TP) -> int:
         """How many uploads or deletions of ``partition`` are taken and not acked; one that came twice counts twice."""
@@ -179,6 +192,7 @@ class Worker:
     def _on_rebalance(self, *arguments: Any, **_: Any) -> None:
         """Keep running work across a rebalance; drop finished results of partitions that we lost."""
         _, partitions = arguments
+        self._has_joined = True
         for acks in (self._acks, self._retry_acks):
             acks.forget(still_ours=partitions)
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from schemas import ids, topics
 from schemas.records import Headers, Record, UnreadableValue, dead_headers
-from schemas.times import EARLIEST, in_range, time_json, time_of_record
+from schemas.times import EARLIEST, Moment, in_range, time_json, time_of_record
 
 Settlement = Literal["replayed", "dropped"]
 DeadLetterOwner = Literal["worker", "projector"]
@@ -56,11 +56,17 @@ class DeadLetterFilter(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    reason: str | None = Field(default=None, min_length=1, description="a part of the reason, in any case")
-    workspace_id: str | None = Field(default=None, description="as the value says, where it can be read")
-    topic: str | None = Field(default=None, description="the topic that the record was read from")
-    since: AwareDatetime | None = Field(default=None, description="dead since this time or later")
-    until: AwareDatetime | None = Field(default=None, description="dead since before this time")
+    reason: str | None = Field(
+        default=None, min_length=1, description="a part of the reason, in any case", examples=["storage_key"]
+    )
+    workspace_id: str | None = Field(
+        default=None, description="as the value says, where it can be read", examples=["acme"]
+    )
+    topic: str | None = Field(
+        default=None, description="the topic that the record was read from", examples=["photos.uploaded"]
+    )
+    since: Moment | None = Field(default=None, description="dead since this time or later")
+    until: Moment | None = Field(default=None, description="dead since before this time")
     partition: int | None = Field(default=None, ge=0, le=2**31 - 1, description="of the dead topic")
     from_offset: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of the dead topic, included")
     to_offset: int | None = Field(default=None, ge=0, le=2**63 - 1, description="of the dead topic, included")

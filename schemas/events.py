@@ -11,6 +11,7 @@ from pydantic import (
     ConfigDict,
     Field,
     StringConstraints,
+    WithJsonSchema,
     model_validator,
 )
 
@@ -30,6 +31,9 @@ MAX_CONTENT_TYPE: Final = 255
 _MAX_MESSAGE: Final = 2000
 _MAX_HASH: Final = 255
 
+#: PostgreSQL keeps no text with this character.
+NO_NUL: Final = r"^[^\x00]*$"
+
 CONTROL_CHARACTERS: Final = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -39,14 +43,18 @@ def _check_plain(text: str) -> str:
     return text
 
 
-EventId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_EVENT_ID), AfterValidator(_check_plain)]
+_PATTERN: Final = Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$"})
+
+EventId = Annotated[
+    str, StringConstraints(min_length=1, max_length=MAX_EVENT_ID), AfterValidator(_check_plain), _PATTERN
+]
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID)]
 ContentType = Annotated[str, StringConstraints(max_length=MAX_CONTENT_TYPE)]
-_Hash = Annotated[str, StringConstraints(max_length=_MAX_HASH), AfterValidator(_check_plain)]
+_Hash = Annotated[str, StringConstraints(max_length=_MAX_HASH), AfterValidator(_check_plain), _PATTERN]
 Checksum = Annotated[
     str,
-    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
     StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$"),
+    BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value),
 ]
 
 #: What a consumer's database can keep in an ordinary column: 8 bytes for byte counts, 4 bytes for the rest.
@@ -54,17 +62,21 @@ MAX_BYTE_COUNT: Final = 2**63 - 1
 MAX_NUMBER: Final = 2**31 - 1
 
 
+#: What we publish has all of its fields; what others add is ignored.
+_PUBLISHED: Final = ConfigDict(frozen=True, extra="ignore", json_schema_serialization_defaults_required=True)
+
+
 class Event(BaseModel):
     """What every event has."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = _PUBLISHED
 
     topic: ClassVar[str]
 
-    event_id: EventId
+    event_id: EventId = Field(examples=["0198f0c2-7a31-7d2e-8f6c-3b1d5e0a9c44"])
     occurred_at: EventTime
     photo_id: UUID
-    workspace_id: WorkspaceId
+    workspace_id: WorkspaceId = Field(examples=["acme"])
 
 
 class PhotoUploaded(Event):
@@ -72,14 +84,19 @@ class PhotoUploaded(Event):
 
     topic = topics.UPLOADED
 
-    storage_key: StorageKey
-    item_id: ItemId | None = None
-    filename: str | None = Field(default=None, max_length=MAX_FILENAME)
-    caption: str | None = Field(default=None, max_length=MAX_CAPTION)
-    uploaded_by: str | None = Field(default=None, max_length=MAX_UPLOADED_BY)
-    content_type: ContentType | None = None
-    file_size: int | None = Field(default=None, ge=0, le=MAX_BYTE_COUNT, description="bytes")
-    checksum: Checksum | None = None
+    storage_key: StorageKey = Field(
+        description="where the original lies; in originals/ and thumbnails/ only in the workspace's own folder",
+        examples=["originals/acme/cat.jpg"],
+    )
+    item_id: ItemId | None = Field(default=None, description="the thing that the photo shows", examples=["shelf-7"])
+    filename: str | None = Field(default=None, max_length=MAX_FILENAME, examples=["cat.jpg"])
+    caption: str | None = Field(default=None, max_length=MAX_CAPTION, examples=["The cat on the shelf"])
+    uploaded_by: str | None = Field(default=None, max_length=MAX_UPLOADED_BY, examples=["camera 3"])
+    content_type: ContentType | None = Field(default=None, examples=["image/jpeg"])
+    file_size: int | None = Field(default=None, ge=0, le=MAX_BYTE_COUNT, description="bytes", examples=[4183922])
+    checksum: Checksum | None = Field(
+        default=None, description="of the bytes: others fail the photo", examples=[f"sha256:{'5f' * 32}"]
+    )
 
 
 class PhotoDeleted(Event):
@@ -98,13 +115,15 @@ class PhotoDeleted(Event):
 class Result(Event):
     """What the worker says about one event that it took."""
 
-    caused_by: EventId = Field(description="event_id of the upload or the deletion")
+    caused_by: EventId = Field(
+        description="event_id of the upload or the deletion", examples=["0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d56"]
+    )
 
 
 class UploadResult(Result):
     """What the worker says about one upload."""
 
-    item_id: ItemId | None = None
+    item_id: ItemId | None = Field(default=None, examples=["shelf-7"])
     attempt: int = Field(ge=1, le=MAX_NUMBER)
     uploaded_at: EventTime = Field(description="occurred_at of the upload: orders the uploads of one photo")
 
@@ -125,13 +144,15 @@ class ThumbnailsStarted(UploadResult):
 class Thumbnail(BaseModel):
     """One file that a rendition yielded."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = _PUBLISHED
 
-    storage_key: StorageKey
-    width: int = Field(ge=1, le=MAX_NUMBER, description="px")
-    height: int = Field(ge=1, le=MAX_NUMBER, description="px")
-    content_type: ContentType
-    file_size: int = Field(ge=1, le=MAX_BYTE_COUNT, description="bytes")
+    storage_key: StorageKey = Field(
+        examples=["thumbnails/acme/0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55/5f5f5f5f5f5f5f5f/small-1c7a09be.webp"]
+    )
+    width: int = Field(ge=1, le=MAX_NUMBER, description="px", examples=[113])
+    height: int = Field(ge=1, le=MAX_NUMBER, description="px", examples=[150])
+    content_type: ContentType = Field(examples=["image/webp"])
+    file_size: int = Field(ge=1, le=MAX_BYTE_COUNT, description="bytes", examples=[3104])
 
 
 class ThumbnailsReady(UploadResult):
@@ -139,25 +160,31 @@ class ThumbnailsReady(UploadResult):
 
     topic = topics.READY
 
-    width: int = Field(ge=1, le=MAX_NUMBER, description="px of the original, upright")
-    height: int = Field(ge=1, le=MAX_NUMBER, description="px of the original, upright")
-    content_type: ContentType
-    file_size: int = Field(ge=0, le=MAX_BYTE_COUNT, description="bytes of the original")
-    checksum: Checksum
-    recipe: _Hash
-    thumbhash: _Hash = Field(description="base64")
-    perceptual_hash: str = Field(pattern=r"^[0-9a-f]{16}$", description="dHash of the upright photo")
-    render_seconds: float = Field(ge=0, allow_inf_nan=False)
-    thumbnails: dict[str, Thumbnail]
+    width: int = Field(ge=1, le=MAX_NUMBER, description="px of the original, upright", examples=[3024])
+    height: int = Field(ge=1, le=MAX_NUMBER, description="px of the original, upright", examples=[4032])
+    content_type: ContentType = Field(examples=["image/jpeg"])
+    file_size: int = Field(ge=0, le=MAX_BYTE_COUNT, description="bytes of the original", examples=[4183922])
+    checksum: Checksum = Field(examples=[f"sha256:{'5f' * 32}"])
+    recipe: _Hash = Field(description="names the renditions and their settings", examples=["9b1deb4d3b7d4bad"])
+    thumbhash: _Hash = Field(description="base64", examples=["1QcSHQRnh493V4dIh4eXh1h4kJUI"])
+    perceptual_hash: str = Field(
+        pattern=r"^[0-9a-f]{16}$", description="dHash of the upright photo", examples=["c3f0e1d2b4a59687"]
+    )
+    render_seconds: float = Field(ge=0, allow_inf_nan=False, examples=[0.061])
+    thumbnails: dict[str, Thumbnail] = Field(description="by the name of the rendition")
 
 
 class FailureReason(BaseModel):
     """Why a photo has no thumbnails."""
 
-    model_config = ConfigDict(frozen=True, extra="ignore")
+    model_config = _PUBLISHED
 
-    code: FaultCode
-    message: str = Field(max_length=_MAX_MESSAGE, description="one line for a person")
+    code: Annotated[FaultCode, WithJsonSchema({"type": "string", "x-extensible-enum": [*FaultCode]})] = Field(
+        description="more codes may be added"
+    )
+    message: str = Field(
+        max_length=_MAX_MESSAGE, description="one line for a person", examples=["the file is truncated"]
+    )
 
 
 class ThumbnailsFailed(UploadResult):

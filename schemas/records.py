@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from pydantic import ValidationError
 
-from schemas import ids
+from schemas import ids, topics
 from schemas.events import (
     CONTROL_CHARACTERS,
     EVENT_OF_TOPIC,
@@ -34,6 +34,9 @@ _TRACE_HEADERS: Final = ("traceparent", "tracestate")
 
 #: Longer ones are not passed on, lest a result be too large for Kafka. Source: W3C Trace Context, section 3.3.1.5.
 _TRACE_BYTES: Final = 512
+
+#: Topics to which other services may produce.
+OF_PRODUCERS: Final = (topics.UPLOADED, topics.DELETED)
 
 #: What a value may have: an event is a few kilobytes, and a hundred times that takes too long to read.
 _VALUE_BYTES: Final = 4 * 1024 * 1024
@@ -139,8 +142,18 @@ def dead_headers(record: Record, reason: str) -> Headers:
 
 
 def json_schemas() -> Mapping[str, Any]:
-    """The JSON Schema of each topic's event."""
-    return {topic: model.model_json_schema(mode="serialization") for topic, model in EVENT_OF_TOPIC.items()}
+    """The JSON Schema of each topic's event: where others may produce, of what they must send, else of what we do."""
+    return {
+        topic: producer_schema(model) if topic in OF_PRODUCERS else model.model_json_schema(mode="serialization")
+        for topic, model in EVENT_OF_TOPIC.items()
+    }
+
+
+def producer_schema(model: type[Event]) -> dict[str, Any]:
+    """The JSON Schema of what another service must send: less than we do, as :func:`read_event` fills in the rest."""
+    schema = model.model_json_schema()
+    schema["required"] = [name for name in schema["required"] if name not in ("event_id", "occurred_at")]
+    return schema
 
 
 def _read(record: Record) -> Event:

@@ -17,6 +17,9 @@ CONTENT_TYPES: Final[dict[Format, str]] = {
 }
 
 
+NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
+
+
 class Rendition(BaseModel):
     """What is made of an original: a size, a format, a quality.
 
@@ -26,7 +29,7 @@ class Rendition(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+    name: Annotated[str, StringConstraints(pattern=NAME_PATTERN)]
     #: In px. WebP's own limit is the highest that every format takes.
     max_edge: int = Field(ge=1, le=16383)
     fit: Literal["inside", "cover"] = "inside"

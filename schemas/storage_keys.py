@@ -4,7 +4,7 @@ import re
 from typing import Annotated, Final
 from uuid import UUID
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from schemas.renditions import Rendition
 
@@ -46,7 +46,18 @@ def check_storage_key(key: str) -> str:
     return key
 
 
-StorageKey = Annotated[str, AfterValidator(check_storage_key)]
+StorageKey = Annotated[
+    str,
+    AfterValidator(check_storage_key),
+    # As much of the check as a pattern can say; the limit counts bytes.
+    Field(
+        json_schema_extra={
+            "minLength": 1,
+            "maxLength": _MAX_KEY_BYTES,
+            "pattern": r"^[^/\\\x00-\x1f\x7f][^\\\x00-\x1f\x7f]*$",
+        }
+    ),
+]
 WorkspaceId = Annotated[str, StringConstraints(pattern=WORKSPACE_PATTERN)]
 
 

@@ -1,9 +1,14 @@
 """Times of events: the range that every part can store, compare and count from, in UTC."""
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, AwareDatetime, Field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, TypeAdapter, ValidationError
+
+_NUMBER: Final = re.compile(r"[+-]?[\d_]*\.?[\d_]*(e[+-]?\d+)?", re.IGNORECASE)
+
+_AWARE: Final = TypeAdapter(AwareDatetime)
 
 EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST: Final = datetime(2999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC)
@@ -58,5 +63,15 @@ def _in_utc(moment: datetime) -> datetime:
         raise ValueError("must be in the years 1 to 9999 in UTC too") from error
 
 
+def _parsed(moment: object) -> object:
+    """The time that is written; what is none is left to the error message of the type itself."""
+    if isinstance(moment, int | float) or (isinstance(moment, str) and _NUMBER.fullmatch(moment.strip())):
+        raise ValueError("must be a time as RFC 3339 has it, not a number")
+    try:
+        return _AWARE.validate_python(moment)
+    except ValidationError:
+        return moment
+
+
 #: A time with a zone, in UTC: at the ends of the calendar the change of zone can fail.
-Moment = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment = Annotated[AwareDatetime, AfterValidator(_in_utc), BeforeValidator(_parsed)]

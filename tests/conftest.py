@@ -211,6 +211,13 @@ def chromium_path() -> str:
     return chromium() or _lacking("Chromium is not installed")
 
 
+@pytest.fixture(scope="session")
+def nginx_path() -> str:
+    """The machine's nginx, which is in no user's PATH on Debian."""
+    found = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
+    return found or _lacking("nginx is not installed")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     """Show the end of each running server's log beside a failure."""

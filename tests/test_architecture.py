@@ -29,7 +29,15 @@ _ARROWS: Final = {
     "api.store": {"schemas", "infra"},
     "api.projection": {"schemas", "infra", "infra.kafka", "api.store"},
     "api.feed": {"schemas", "infra", "infra.kafka", "api.store"},
-    "api.photos": {"schemas", "imaging", "infra", "infra.storage", "api.store", "api.projection"},
+    "api.photos": {
+        "schemas",
+        "imaging",
+        "infra",
+        "infra.storage",
+        "pipeline.render_pool",
+        "api.store",
+        "api.projection",
+    },
     "api.publishing": {"schemas", "infra", "infra.kafka", "api.store", "api.projection", "api.photos"},
     "api.http": {"schemas", "imaging", "infra", "infra.kafka", "infra.storage", "api.store", "api.photos", "api.feed"},
     "api": {"schemas", "infra", "infra.kafka", "infra.storage"}

@@ -14,7 +14,7 @@ from sqlmodel import col
 
 from api.feed.subscribers import Feed
 from api.store.database import Database
-from api.store.engines import LONG_SECONDS
+from api.store.derived.figures import figures_of
 from api.store.tables import PhotoRow
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.group_backlog import GroupBacklog
@@ -130,18 +130,15 @@ class Stats:
 
     async def of(self, workspace_id: str) -> dict[str, Any]:
         """The figures of one workspace as they are now."""
-        status = col(PhotoRow.thumbnail_status)
-        mine = select(status, func.count(), func.min(col(PhotoRow.status_at)))
-        mine = mine.where(col(PhotoRow.workspace_id) == workspace_id)
-        async with self._database.reading(LONG_SECONDS) as session:
-            found = (await session.execute(mine.group_by(status))).all()
-        counts = {each.word: 0 for each in Status} | {word: count for word, count, _ in found}
+        figures = await self._database.run_read(lambda connection: figures_of(connection, workspace_id))
         # The status of a pending photo is as old as its generation: it began with the upload, or with a retry.
-        waiting_since = next((since for word, _, since in found if word == Status.PENDING.word), None)
+        pending = [col(PhotoRow.workspace_id) == workspace_id, col(PhotoRow.thumbnail_status) == Status.PENDING.word]
+        async with self._database.reading() as session:
+            waiting_since = await session.scalar(select(func.min(col(PhotoRow.status_at))).where(*pending))
         age = (datetime.now(UTC) - waiting_since).total_seconds() if waiting_since else None
         return {
             "type": "stats",
-            "counts": counts,
+            "counts": figures.counts,
             "photos_per_second": self._feed.photos_per_second(workspace_id),
             "lag": self._lag.records,
             "lag_unknown_reason": self._lag.unknown_reason or None,

@@ -7,19 +7,19 @@ from aiohttp import web
 from api.feed.health import Health
 from api.feed.stats import Stats
 from api.feed.subscribers import Feed
-from api.http.route import Route
+from api.photos.photo_hasher import PhotoHasher
 from api.photos.uploads import UploadStore
 from api.store.database import Database
 from api.store.wakeups import Wakeups
 from infra.settings import Settings
 from infra.storage.client import Storage
 
-ROUTES: Final = web.AppKey("routes", tuple[Route, ...])
 SETTINGS: Final = web.AppKey("settings", Settings)
 DATABASE: Final = web.AppKey("database", Database)
 STORAGE: Final = web.AppKey("storage", Storage)
 WAKEUPS: Final = web.AppKey("wakeups", Wakeups)
 UPLOAD_STORE: Final = web.AppKey("upload_store", UploadStore)
+PHOTO_HASHER: Final = web.AppKey("photo_hasher", PhotoHasher)
 HEALTH: Final = web.AppKey("health", Health)
 FEED: Final = web.AppKey("feed", Feed)
 STATS: Final = web.AppKey("stats", Stats)

@@ -1,4 +1,4 @@
-"""Parses the Content-Disposition of a form part as browsers and curl write it.
+"""Content-Disposition: parses that of a form part as browsers and curl write it, and writes that of a download.
 
 Sources: RFC 7578 section 4.2, RFC 6266, RFC 8187, and "multipart/form-data" in the HTML standard.
 """
@@ -6,7 +6,7 @@ Sources: RFC 7578 section 4.2, RFC 6266, RFC 8187, and "multipart/form-data" in 
 import re
 from collections.abc import Iterator
 from typing import Final
-from urllib.parse import unquote_to_bytes
+from urllib.parse import quote, unquote_to_bytes
 
 _NAME: Final = re.compile(r"[\s;]*([\w!#$%&+^`|~.*-]+)\s*=\s*")
 #: Ends at the first quote that is not escaped and has the end of the parameter behind it.
@@ -16,6 +16,8 @@ _BARE: Final = re.compile(r"[^;]*")
 _ESCAPED: Final = re.compile(r'\\(["\\])')
 #: What a browser writes in place of a quote and of line breaks.
 _PERCENT_ENCODED: Final = re.compile(r"%(22|0D|0A)", re.IGNORECASE)
+#: What may stand in ``filename*`` as it is. Source: RFC 8187, attr-char.
+_ATTRIBUTE_CHARACTERS: Final = "!#$&+-.^_`|~"
 _EXTENDED: Final = re.compile(r"(utf-8|iso-8859-1)'[^']*'(.*)", re.IGNORECASE | re.DOTALL)
 
 
@@ -30,6 +32,18 @@ def parse_content_disposition(header: str) -> tuple[str | None, str | None]:
     if extended := _EXTENDED.fullmatch(found.get("filename*", "")):
         return found.get("name"), unquote_to_bytes(extended[2]).decode(extended[1], "replace")
     return found.get("name"), found.get("filename")
+
+
+def format_content_disposition(kind: str, filename: str) -> str:
+    """The header of a file: ``inline`` or ``attachment``, and its name, for old clients in ASCII too.
+
+    The ASCII name has no quote, backslash or percent sign, which browsers read in different ways. Source: RFC 6266.
+    """
+    plain = re.sub(r'[^ -~]|["\\%]', "_", filename)
+    if plain == filename:
+        return f'{kind}; filename="{plain}"'
+    encoded = quote(filename.encode("utf-8", "replace"), safe=_ATTRIBUTE_CHARACTERS)
+    return f"{kind}; filename=\"{plain}\"; filename*=UTF-8''{encoded}"
 
 
 def _parameters(text: str) -> Iterator[tuple[str, str]]:

@@ -1,21 +1,26 @@
 """Parses and checks path, query, body and headers of a request; a problem names the field that is wrong."""
 
+import json
 import re
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
+from pydantic_core import ErrorDetails
 
 from api.http.auth import CALLER
 from api.http.problems import Problem, bad_field, not_found, problem_of_validation
+from api.store.photo_json import etag_of
 from schemas.events import MAX_ITEM_ID
 from schemas.storage_keys import WORKSPACE_PATTERN
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-_UUID_TEXT: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+#: The 36-character form; other ways to write a UUID are refused.
+UUID_PATTERN: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_UUID_TEXT: Final = re.compile(UUID_PATTERN)
 
 
 def _plain_text(text: str) -> str:
@@ -33,6 +38,7 @@ def _photo_ids(text: object) -> object:
 
 
 ItemIdParam = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID), AfterValidator(_plain_text)]
+SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain_text)]
 PhotoIds = Annotated[list[UUID], BeforeValidator(_photo_ids)]
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
@@ -93,12 +99,39 @@ def parse_query(request: web.Request, model: type[Model]) -> Model:
 
 
 async def parse_body(request: web.Request, model: type[Model]) -> Model:
-    """The JSON body as ``model``."""
+    """The JSON body as ``model``; a value of another type, such as a number in quotes, is refused as documented."""
     content = await request.read()
     try:
-        return model.model_validate_json(content)
+        return model.model_validate_json(content, strict=True)
+    except ValidationError as error:
+        if not any(_is_whole_float(fault) for fault in error.errors()):
+            raise problem_of_validation(error) from error
+    try:
+        return model.model_validate_json(json.dumps(json.loads(content, parse_float=_number)), strict=True)
     except ValidationError as error:
         raise problem_of_validation(error) from error
+
+
+def check_if_match(request: web.Request, etag: str) -> None:
+    """Refuse a change that was decided on the sight of another state. Source: RFC 9110, section 13.1.1.
+
+    Raises:
+        Problem: 412.
+    """
+    wanted = request.if_match
+    if wanted is not None and not any(
+        each.value == "*" or (each.value == etag and not each.is_weak) for each in wanted
+    ):
+        raise Problem(412, "it has changed since: fetch it again", headers={hdrs.ETAG: f'"{etag}"'})
+
+
+def json_with_etag(request: web.Request, shown: Any, etag: str | None = None) -> web.Response:
+    """What is shown, with its ETag; 304 where the caller has it already."""
+    etag = etag or etag_of(shown)
+    headers = {hdrs.ETAG: f'"{etag}"', hdrs.CACHE_CONTROL: "private, no-cache"}
+    if request.method in ("GET", "HEAD") and any(each.value in (etag, "*") for each in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    return web.json_response(shown, headers=headers)
 
 
 def trace_of(request: web.Request) -> list[tuple[str, bytes]]:
@@ -119,6 +152,16 @@ def idempotency_key_of(request: web.Request) -> str | None:
     if not key.isascii():
         raise Problem(400, "Idempotency-Key must be ASCII", fields={"Idempotency-Key": "must be ASCII"})
     return parse_text("Idempotency-Key", key, 255)
+
+
+def _is_whole_float(fault: ErrorDetails) -> bool:
+    """Whether an integer was written as 5.0, which is the same number in JSON."""
+    return fault["type"] == "int_type" and isinstance(fault["input"], float) and fault["input"].is_integer()
+
+
+def _number(text: str) -> float | int:
+    number = float(text)
+    return int(number) if number.is_integer() else number
 
 
 def _is_plain(text: str) -> bool:

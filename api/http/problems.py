@@ -3,7 +3,6 @@
 import http
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
-from uuid import uuid4
 
 import structlog
 from aiohttp import hdrs, web
@@ -12,6 +11,7 @@ from pydantic import ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
 from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound, Refused, Unavailable
+from infra.metrics import REJECTED_REQUESTS
 from schemas.faults import Fault, StorageUnavailable
 
 log = structlog.get_logger(__name__)
@@ -27,6 +27,27 @@ _STATUS_OF: Final[dict[type[Refused], int]] = {
     KeyReused: 422,
     Unavailable: 503,
 }
+#: Reasons of the metric, for problems without a code of their own.
+_REASON_OF_STATUS: Final = {
+    400: "invalid",
+    401: "unauthorized",
+    403: "forbidden",
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "too_slow",
+    409: "conflict",
+    412: "precondition_failed",
+    413: "too_large",
+    415: "unsupported_type",
+    422: "unprocessable",
+    426: "upgrade_required",
+    429: "rate_limited",
+    500: "internal",
+    503: "unavailable",
+    507: "quota",
+}
+#: The name of the request's id, in problem documents and in every line that is logged meanwhile.
+REQUEST_ID_FIELD: Final = "request_id"
 _RETRY: Final[dict[str, str]] = {hdrs.RETRY_AFTER: "2"}
 
 
@@ -82,13 +103,16 @@ def problem_of_validation(error: ValidationError) -> Problem:
 
 
 def response_of(problem: Problem) -> web.Response:
-    """The problem document."""
+    """The problem document, which is counted, with the id of the request that is being answered if there is one."""
+    REJECTED_REQUESTS.labels(problem.code or _REASON_OF_STATUS.get(problem.status, "other")).inc()
     body: dict[str, Any] = {
         "type": "about:blank",
         "title": http.HTTPStatus(problem.status).phrase,
         "status": problem.status,
         "detail": problem.detail,
     }
+    if request_id := structlog.contextvars.get_contextvars().get(REQUEST_ID_FIELD):
+        body["request_id"] = request_id
     if problem.code:
         body["code"] = problem.code
     if problem.fields:
@@ -132,9 +156,8 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         log.exception("a part of the system does not answer", method=request.method, path=request.path)
         return response_of(away(f"a part of the system ({type(error).__name__})"))
     except Exception:
-        request_id = uuid4().hex
-        log.exception("unexpected error", request_id=request_id, method=request.method, path=request.path)
-        return response_of(Problem(500, f"something went wrong here; it is logged as {request_id}"))
+        log.exception("unexpected error", method=request.method, path=request.path)  # the line has the request's id
+        return response_of(Problem(500, "something went wrong here; it is logged with the id of this request"))
 
 
 def away(what: str) -> Problem:

@@ -1,21 +1,64 @@
 """One row of the list of routes: how its requests are checked, and what the documents say of it."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Final
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 from aiohttp import web
 from pydantic import BaseModel
 
-from api.http.params import item_id_of, must_be_admin, parse_body, parse_query, photo_id_of, workspace_of
+from api.http.auth import is_open
+from api.http.documents.headers import Header
+from api.http.params import UUID_PATTERN, item_id_of, must_be_admin, parse_body, parse_query, photo_id_of, workspace_of
+from schemas.events import MAX_ITEM_ID
+from schemas.renditions import NAME_PATTERN
+from schemas.storage_keys import WORKSPACE_PATTERN
 
 Handler = Callable[..., Awaitable[web.StreamResponse]]
 
+#: What an answer has for a body: JSON of a model, or bytes of one of these content types; None: nothing.
+Answer = type[BaseModel] | str | None
+
+FORM_DATA: Final = "multipart/form-data"
+
+_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+@dataclass(frozen=True)
+class PathParameter:
+    """A part of a path that names something."""
+
+    description: str
+    schema: Mapping[str, Any]
+    example: str
+    #: Raises a problem for a value that is not possible; None: each value is, and the handler knows which are there.
+    check: Callable[[web.Request], object] | None = None
+
+
 #: What a path may name, and how it is checked.
-_PATH_CHECKS: Final[dict[str, Callable[[web.Request], object]]] = {
-    "{workspace}": workspace_of,
-    "{photo}": photo_id_of,
-    "{item}": item_id_of,
+PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
+    "workspace": PathParameter(
+        "the workspace (tenant)", {"type": "string", "pattern": WORKSPACE_PATTERN}, "acme", workspace_of
+    ),
+    "photo": PathParameter(
+        "the photo's id",
+        {"type": "string", "format": "uuid", "pattern": f"^{UUID_PATTERN}$"},
+        "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55",
+        photo_id_of,
+    ),
+    "item": PathParameter(
+        "the item, percent-encoded",
+        {"type": "string", "minLength": 1, "maxLength": MAX_ITEM_ID, "pattern": r"^[^\x00]+$"},
+        "shelf-7",
+        item_id_of,
+    ),
+    "rendition": PathParameter(
+        "the name of a rendition; which there are is a setting",
+        {"type": "string", "pattern": NAME_PATTERN},
+        "small",
+    ),
+    "file": PathParameter("a file of the dashboard; may have slashes", {"type": "string", "minLength": 1}, "main.js"),
 }
 
 
@@ -23,39 +66,91 @@ _PATH_CHECKS: Final[dict[str, Callable[[web.Request], object]]] = {
 class Route:
     """A method and a path, the handler that answers, and what it takes and gives.
 
-    The handler is called with the request, then the query and the body where the route has models for them.
+    The handler is called with the request, then the query and the body where the route has models for them. Its name is
+    the operation id in OpenAPI, and its module the tag: generated clients name their functions so.
     """
 
     method: str
     path: str
     handler: Handler
-    #: One line for the documents; a route without it is for people and probes, and is not in them.
-    summary: str = ""
-    #: The status of success, and its body: JSON of a model, or another content type.
+    #: One line for the documents.
+    summary: str
+    #: The status of success, and its body.
     status: int = 200
-    answer: type[BaseModel] | str | None = None
+    answer: Answer = None
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
-    #: The fields of a multipart body, which the handler reads itself as it comes.
+    #: The fields of a form, which the handler reads itself as it comes, and how the form is encoded.
     form: type[BaseModel] | None = None
-    #: The statuses of its problems; 401 and 503 are possible everywhere.
-    problems: Sequence[int] = (400, 404)
+    form_type: str = FORM_DATA
+    #: The statuses of problems that only this route has; see ``problem_statuses`` for the rest.
+    problems: Sequence[int] = ()
+    #: Other statuses that are no problem documents, and their bodies.
+    others: Mapping[int, Answer] = field(default_factory=dict, hash=False)
+    #: Beside those that requests and problems have everywhere; those of the answer come with 304 too.
+    request_headers: Sequence[Header] = ()
+    answer_headers: Sequence[Header] = ()
+    #: 404 with Retry-After: what is asked for is still to come.
+    may_be_early: bool = False
     is_for_admins: bool = False
 
-    def add_to(self, app: web.Application) -> None:
-        """Have ``app`` answer this route; HEAD comes with GET."""
-        route = (
-            web.get(self.path, self._handle)
-            if self.method == "GET"
-            else web.route(self.method, self.path, self._handle)
-        )
+    def __post_init__(self) -> None:
+        unknown = [name for name in self.path_names if name not in PATH_PARAMETERS]
+        if unknown:
+            raise ValueError(f"{self.path} names {', '.join(unknown)}: PATH_PARAMETERS lacks a row")
+
+    @property
+    def path_names(self) -> list[str]:
+        """What the path names, in its order."""
+        return re.findall(r"\{(\w+)", self.path)
+
+    @property
+    def changes_something(self) -> bool:
+        """Whether it takes an editor, and from a browser a page of ours."""
+        return self.method not in _SAFE_METHODS
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether only a caller with a key or a session is answered."""
+        return not is_open(self.path)
+
+    @property
+    def problem_statuses(self) -> set[int]:
+        """Every status of a problem document that a request may be answered with."""
+        found = {*self.problems, 421, 500, 503}
+        checked = [name for name in self.path_names if PATH_PARAMETERS[name].check]
+        if checked or self.query or self.body or self.form:
+            found.add(400)
+        if self.path_names:
+            found.add(404)
+        if self.body or self.form:
+            found |= {408, 413}
+        if self.needs_key:
+            found |= {401, 403}
+        return found - {self.status, *self.others}
+
+    def add_to(self, app: web.Application, routes: Sequence["Route"]) -> None:
+        """Have ``app`` answer this route; HEAD comes with GET. ``routes``: all there are."""
+        path = self._router_path(routes)
+        route = web.get(path, self._handle) if self.method == "GET" else web.route(self.method, path, self._handle)
         app.add_routes([route])
+
+    def _router_path(self, routes: Sequence["Route"]) -> str:
+        """The path with names that are no values of others: ``photos/retry`` is no photo, whatever the method."""
+        parts = self.path.split("/")
+        alike = [other.path.split("/") for other in routes if other.path.count("/") == self.path.count("/")]
+        for at, part in enumerate(self.path.split("/")):
+            same = [other[at] for other in alike if other[:at] + other[at + 1 :] == parts[:at] + parts[at + 1 :]]
+            words = sorted({re.escape(word) for word in same if "{" not in word})
+            if words and re.fullmatch(r"\{\w+\}", part):
+                parts[at] = f"{part[:-1]}:(?!(?:{'|'.join(words)})(?:/|$))[^/]+}}"
+        return "/".join(parts)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         if self.is_for_admins:
             must_be_admin(request)
-        for name, check in _PATH_CHECKS.items():
-            if name in self.path:
+        for name in self.path_names:
+            if check := PATH_PARAMETERS[name].check:
                 check(request)
         parsed: list[BaseModel] = []
         if self.query is not None:
@@ -63,3 +158,6 @@ class Route:
         if self.body is not None:
             parsed.append(await parse_body(request, self.body))
         return await self.handler(request, *parsed)
+
+
+ROUTES: Final = web.AppKey("routes", tuple[Route, ...])

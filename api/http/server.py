@@ -5,6 +5,7 @@ A client that is slow and honest is served: a body has no total limit, only a le
 
 import asyncio
 import contextlib
+import logging
 import resource
 import socket
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import structlog
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from api.http.access_log import AccessLog
 from api.http.problems import Problem, SlowBody, response_of
 
 log = structlog.get_logger(__name__)
@@ -61,7 +63,8 @@ class ApiRunner(web.AppRunner):
     def __init__(self, app: web.Application, limits: Limits, *, shutdown_timeout: float) -> None:
         super().__init__(
             app,
-            access_log=None,
+            access_log=logging.getLogger("api.access"),  # its own is not used: AccessLog has one
+            access_log_class=AccessLog,
             shutdown_timeout=shutdown_timeout,
             keepalive_timeout=limits.idle,
             lingering_time=limits.unwanted_body,

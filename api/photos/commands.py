@@ -1,11 +1,11 @@
 """Commands on photos, each in one transaction: the row, the event, the journal."""
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Final, Self
+from typing import Any, Self
 from uuid import UUID
 
 from sqlalchemy import select
@@ -17,6 +17,8 @@ from api.projection.photo_state import Photo, Version, fold
 from api.projection.row_states import write_photo
 from api.store import journal, originals, outbox
 from api.store.database import database_time
+from api.store.derived import rows as derived
+from api.store.derived.rows import facts_of
 from api.store.items import close_gaps, place_last
 from api.store.locks import lock_item, lock_items
 from api.store.photo_json import photo_json
@@ -27,8 +29,6 @@ from schemas.storage_keys import is_key_of_workspace
 from schemas.times import LATEST
 
 Trace = Iterable[tuple[str, bytes]]
-
-_UNSET: Final = object()
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,7 @@ async def add_photo(
         await lock_items(session, [(row.workspace_id, row.item_id)])
     await place_last(session, row)
     session.add(row)
+    await derived.write(session, [(row.id, None, facts_of(row))])
     if idempotency is not None:
         session.add(
             IdempotencyKeyRow(
@@ -108,6 +109,19 @@ async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *
     return row
 
 
+async def find_photos(session: AsyncSession, workspace_id: str, photo_ids: Sequence[UUID]) -> list[PhotoRow]:
+    """The photos, in this order.
+
+    Raises:
+        NotFound: this workspace lacks one of them.
+    """
+    mine = select(PhotoRow).where(col(PhotoRow.id).in_(photo_ids), col(PhotoRow.workspace_id) == workspace_id)
+    found = {row.id: row for row in await session.scalars(mine)}
+    if len(found) != len(photo_ids):
+        raise NotFound
+    return [found[photo_id] for photo_id in photo_ids]
+
+
 async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> None:
     """Delete photos, which must be locked with their places: gone from now on, their files in a while."""
     entries, now = [], await database_time(session)
@@ -120,9 +134,10 @@ async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: 
         await session.delete(row)
         outbox.enqueue(session, event, trace)
         entries.append(journal.entry_of_snapshot(topics.DELETED, row.workspace_id, row.id, snapshot))
-    await session.flush()
+    await derived.write(session, [(row.id, facts_of(row), None) for row in rows])
     for workspace_id, item_id in sorted({(row.workspace_id, row.item_id) for row in rows if row.item_id}):
-        await close_gaps(session, workspace_id, item_id)
+        moved = await close_gaps(session, workspace_id, item_id, now)
+        entries += [journal.entry(journal.CHANGED, each) for each in moved]
     await journal.append(session, entries)
 
 
@@ -133,30 +148,60 @@ async def delete_item(session: AsyncSession, workspace_id: str, item_id: str, tr
     return len(rows)
 
 
-async def change_photo(
+@dataclass(frozen=True)
+class PhotoEdit:
+    """What to change of a photo: a caption (None clears it) where ``has_caption``, and whether it becomes primary."""
+
+    caption: str | None = None
+    has_caption: bool = False
+    is_primary: bool = False
+
+
+async def change_photos(session: AsyncSession, rows: Sequence[PhotoRow], edit: PhotoEdit) -> None:
+    """Change photos, which must be locked; to make one primary, with its places. What stays the same is no change.
+
+    Raises:
+        InvalidField: a photo without an item cannot be its primary one.
+    """
+    before = {row.id: facts_of(row) for row in rows}
+    changed: dict[UUID, PhotoRow] = {}
+    for row in rows:
+        if edit.has_caption and row.caption != edit.caption:
+            row.caption, changed[row.id] = edit.caption, row
+        if edit.is_primary:
+            if row.item_id is None:
+                raise InvalidField("is_primary", "the photo has no item")
+            others = [col(PhotoRow.workspace_id) == row.workspace_id, col(PhotoRow.item_id) == row.item_id]
+            for primary in await session.scalars(select(PhotoRow).where(*others, col(PhotoRow.is_primary))):
+                if primary.id != row.id:
+                    primary.is_primary, changed[primary.id] = False, primary
+            if not row.is_primary:
+                row.is_primary, changed[row.id] = True, row
+    await derived.write(session, [(row.id, before[row.id], facts_of(row)) for row in rows])
+    await _tell(session, list(changed.values()))
+
+
+async def item_order(session: AsyncSession, workspace_id: str, item_id: str) -> list[UUID]:
+    """The photos of an item, first to last.
+
+    Raises:
+        NotFound: there is no such item.
+    """
+    of_item = [col(PhotoRow.workspace_id) == workspace_id, col(PhotoRow.item_id) == item_id]
+    in_order = select(col(PhotoRow.id)).where(*of_item).order_by(col(PhotoRow.display_order), col(PhotoRow.id))
+    if not (found := (await session.scalars(in_order)).all()):
+        raise NotFound("item")
+    return list(found)
+
+
+async def order_item(
     session: AsyncSession,
-    row: PhotoRow,
-    *,
-    caption: object = _UNSET,
-    is_primary: bool = False,
-    now: datetime | None = None,
+    workspace_id: str,
+    item_id: str,
+    photo_ids: Sequence[UUID],
+    check: Callable[[Sequence[UUID]], None] = lambda before: None,
 ) -> None:
-    """Change a photo's caption (None clears it), or make it the primary one of its item, locked with its places."""
-    if caption is not _UNSET:
-        assert caption is None or isinstance(caption, str)
-        row.caption = caption
-    if is_primary:
-        if row.item_id is None:
-            raise InvalidField("is_primary", "the photo has no item")
-        others = [col(PhotoRow.workspace_id) == row.workspace_id, col(PhotoRow.item_id) == row.item_id]
-        for primary in await session.scalars(select(PhotoRow).where(*others, col(PhotoRow.is_primary))):
-            primary.is_primary = False
-        row.is_primary = True
-    row.updated_at = now or await database_time(session)
-
-
-async def order_item(session: AsyncSession, workspace_id: str, item_id: str, photo_ids: Sequence[UUID]) -> None:
-    """Put the photos of an item into this order.
+    """Put the photos of an item into this order. ``check`` gets the order as it was, and may raise.
 
     Raises:
         NotFound: there is no such item.
@@ -165,16 +210,31 @@ async def order_item(session: AsyncSession, workspace_id: str, item_id: str, pho
     rows = await lock_item(session, workspace_id, item_id)
     if not rows:
         raise NotFound("item")
+    check([row.id for row in rows])
     by_id = {row.id: row for row in rows}
     if len(photo_ids) != len(by_id) or set(photo_ids) != set(by_id):
         raise InvalidField("photo_ids", "must be exactly the item's photos, each once")
+    moved = []
     for place, photo_id in enumerate(photo_ids):
-        by_id[photo_id].display_order = place
+        if by_id[photo_id].display_order != place:
+            by_id[photo_id].display_order = place
+            moved.append(by_id[photo_id])
+    await _tell(session, moved)
+
+
+async def _tell(session: AsyncSession, changed: Sequence[PhotoRow]) -> None:
+    """Have the feed tell of changes that are no events."""
+    if changed:
+        now = await database_time(session)
+        for row in changed:
+            row.updated_at = now
+        await journal.append(session, [journal.entry(journal.CHANGED, row) for row in changed])
 
 
 async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> int:
     """Have photos, which must be locked, rendered anew. Returns how many: those whose upload is known."""
     entries, now = [], await database_time(session)
+    before = {row.id: facts_of(row) for row in rows}
     for row in rows:
         if row.storage_key is None or not is_key_of_workspace(row.storage_key, row.workspace_id):
             continue
@@ -188,6 +248,7 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
         row.updated_at = now
         outbox.enqueue(session, event, trace)
         entries.append(journal.entry(topics.UPLOADED, row))
+    await derived.write(session, [(row.id, before[row.id], facts_of(row)) for row in rows])
     await journal.append(session, entries)
     return len(entries)
 

@@ -1,4 +1,4 @@
-"""Housekeeping: removes old journal rows, idempotency keys, sessions, and originals of failed uploads."""
+"""Housekeeping: folds figures; removes old journal rows, idempotency keys, sessions, originals of failed uploads."""
 
 import asyncio
 import contextlib
@@ -16,6 +16,7 @@ from sqlmodel import col
 
 from api.photos import pending_uploads
 from api.store.database import Database, database_time
+from api.store.derived.figures import fold_figures
 from api.store.engines import LONG_SECONDS
 from api.store.leases import Lease
 from api.store.tables import ArrivalRow, IdempotencyKeyRow, JournalRow, SessionRow
@@ -67,6 +68,8 @@ class Housekeeping:
                     while await self._database.write(_prune_now, seconds=LONG_SECONDS):
                         pass
                 if is_first:
+                    while await self._database.run_write(fold_figures):
+                        pass
                     await self.clear_pending_uploads()
                 self._trouble.is_over()
             except (SQLAlchemyError, StorageUnavailable, OSError) as error:

@@ -3,21 +3,30 @@
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Select, select, tuple_
+from sqlalchemy import ColumnElement, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.errors import InvalidField
+from api.store.derived.search_words import range_of_prefix
+from api.store.derived.tables import PhotoWordRow
 from api.store.tables import PhotoRow
 
 MAX_LIMIT: Final = 200
 #: Of the column that keeps it.
 _MAX_ORDER: Final = 2**31 - 1
+#: So many are looked up and sorted.
+_FEW_PHOTOS: Final = 5_000
+#: Of so many photos the words are looked at for one page.
+_MAX_WALK: Final = 5_000
+_NEWEST_FIRST: Final = (col(PhotoRow.created_at).desc(), col(PhotoRow.id).desc())
+_BY_ORDER: Final = (col(PhotoRow.display_order), col(PhotoRow.id))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -27,6 +36,12 @@ class PhotoFilter:
 
     status: str | None = None
     item_id: str | None = None
+    ids: Sequence[UUID] | None = None
+    #: Each begins a word of the photo: :mod:`api.store.derived.search_words`.
+    words: Sequence[str] = ()
+    #: At or after.
+    created_after: datetime | None = None
+    created_before: datetime | None = None
     limit: int = 50
     position: tuple[datetime | int, UUID] | None = None
 
@@ -34,34 +49,92 @@ class PhotoFilter:
 async def list_photos(
     session: AsyncSession, workspace_id: str, criteria: PhotoFilter
 ) -> tuple[list[PhotoRow], str | None]:
-    """One page, and the cursor of the next where there is one."""
-    wanted = select(PhotoRow).where(col(PhotoRow.workspace_id) == workspace_id)
+    """One page, and the cursor of the next where there is one.
+
+    With words a page may have fewer photos than its limit, or none, and a cursor all the same: then so many photos were
+    looked at that the rest is left to the next page.
+    """
+    by_order = criteria.item_id is not None
+    wanted = select(PhotoRow).where(*_conditions(workspace_id, criteria))
+    looked_at_until: tuple[datetime, UUID] | None = None
+    if criteria.words:
+        few, words = await _photos_with_rarest(session, workspace_id, criteria.words)
+        wanted = wanted.where(*(_has_word(word) for word in words))
+        if few is not None:
+            wanted = wanted.where(col(PhotoRow.id).in_(few))
+        elif not by_order and criteria.ids is None:
+            looked_at_until = await _end_of_walk(session, workspace_id, criteria)
+    if looked_at_until is not None:
+        wanted = wanted.where(tuple_(col(PhotoRow.created_at), col(PhotoRow.id)) >= looked_at_until)
+    wanted = wanted.order_by(*(_BY_ORDER if by_order else _NEWEST_FIRST)).limit(criteria.limit + 1)
+    rows = list((await session.scalars(wanted)).all())
+    if len(rows) > criteria.limit:
+        last = rows[criteria.limit - 1]
+        place = last.display_order if by_order else last.created_at
+        return rows[: criteria.limit], _cursor_after(place, last.id)
+    return rows, _cursor_after(*looked_at_until) if looked_at_until is not None else None
+
+
+def _conditions(workspace_id: str, criteria: PhotoFilter) -> list[ColumnElement[bool]]:
+    """All but those about words."""
+    conditions: list[ColumnElement[bool]] = [col(PhotoRow.workspace_id) == workspace_id]
     if criteria.status is not None:
-        wanted = wanted.where(col(PhotoRow.thumbnail_status) == criteria.status)
-    wanted = _by_order(wanted, criteria) if criteria.item_id is not None else _newest_first(wanted, criteria)
-    rows = list((await session.scalars(wanted.limit(criteria.limit + 1))).all())
-    if len(rows) <= criteria.limit:
-        return rows, None
-    rows = rows[: criteria.limit]
-    return rows, _cursor_after(rows[-1], by_order=criteria.item_id is not None)
+        conditions.append(col(PhotoRow.thumbnail_status) == criteria.status)
+    if criteria.ids is not None:
+        conditions.append(col(PhotoRow.id).in_(criteria.ids))
+    if criteria.created_after is not None:
+        conditions.append(col(PhotoRow.created_at) >= criteria.created_after)
+    if criteria.created_before is not None:
+        conditions.append(col(PhotoRow.created_at) < criteria.created_before)
+    if criteria.item_id is not None:
+        conditions.append(col(PhotoRow.item_id) == criteria.item_id)
+        if criteria.position is not None:
+            conditions.append(tuple_(col(PhotoRow.display_order), col(PhotoRow.id)) > criteria.position)
+    elif criteria.position is not None:
+        conditions.append(tuple_(col(PhotoRow.created_at), col(PhotoRow.id)) < criteria.position)
+    return conditions
 
 
-def _newest_first(wanted: Select[Any], criteria: PhotoFilter) -> Select[Any]:
-    if criteria.position is not None:
-        wanted = wanted.where(tuple_(col(PhotoRow.created_at), col(PhotoRow.id)) < criteria.position)
-    return wanted.order_by(col(PhotoRow.created_at).desc(), col(PhotoRow.id).desc())
+async def _photos_with_rarest(
+    session: AsyncSession, workspace_id: str, words: Sequence[str]
+) -> tuple[set[UUID] | None, list[str]]:
+    """The photos that have the first word which few have, and the other words; None and all words without such a one.
+
+    Few photos are looked up by their ids. Where all words are frequent, a walk through the list soon fills a page, and
+    to sort so many photos would take longer.
+    """
+    for word in words:
+        mine = col(PhotoWordRow.workspace_id) == workspace_id
+        found = select(col(PhotoWordRow.photo_id)).where(mine, *_begins_with(word)).limit(_FEW_PHOTOS + 1)
+        photo_ids = (await session.scalars(found)).all()
+        if len(photo_ids) <= _FEW_PHOTOS:
+            return set(photo_ids), [other for other in words if other != word]
+    return None, list(words)
 
 
-def _by_order(wanted: Select[Any], criteria: PhotoFilter) -> Select[Any]:
-    wanted = wanted.where(col(PhotoRow.item_id) == criteria.item_id)
-    if criteria.position is not None:
-        wanted = wanted.where(tuple_(col(PhotoRow.display_order), col(PhotoRow.id)) > criteria.position)
-    return wanted.order_by(col(PhotoRow.display_order), col(PhotoRow.id))
+async def _end_of_walk(session: AsyncSession, workspace_id: str, criteria: PhotoFilter) -> tuple[datetime, UUID] | None:
+    """The last photo that a walk of ``_MAX_WALK`` photos looks at; None: it gets to the end of the list."""
+    walked = replace(criteria, status=None)
+    places = select(col(PhotoRow.created_at), col(PhotoRow.id)).where(*_conditions(workspace_id, walked))
+    last = (await session.execute(places.order_by(*_NEWEST_FIRST).offset(_MAX_WALK - 1).limit(1))).first()
+    return None if last is None else (last[0], last[1])
 
 
-def _cursor_after(row: PhotoRow, *, by_order: bool) -> str:
-    place = row.display_order if by_order else _microseconds(row.created_at)
-    content = json.dumps(["o" if by_order else "n", place, row.id.hex])
+def _has_word(word: str) -> ColumnElement[bool]:
+    # A subquery for each photo in turn, by its limit: as EXISTS, PostgreSQL would rather read all photos' words.
+    of_photo = col(PhotoWordRow.photo_id) == col(PhotoRow.id)
+    found = select(literal(1)).where(of_photo, *_begins_with(word)).limit(1).correlate(PhotoRow)
+    return found.scalar_subquery() == 1
+
+
+def _begins_with(word: str) -> list[ColumnElement[bool]]:
+    first, end = range_of_prefix(word)
+    return [col(PhotoWordRow.word) >= first, col(PhotoWordRow.word) < end]
+
+
+def _cursor_after(place: datetime | int, photo_id: UUID) -> str:
+    kind, number = ("o", place) if isinstance(place, int) else ("n", _microseconds(place))
+    content = json.dumps([kind, number, photo_id.hex])
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
 

@@ -14,7 +14,7 @@ from api.photos.commands import Trace, render_again
 from api.store.database import Database
 from api.store.engines import LONG_SECONDS
 from api.store.tables import UNFINISHED, PhotoRow
-from schemas.events import ItemId
+from schemas.events import MAX_NUMBER, NO_NUL, ItemId
 from schemas.faults import FaultCode
 from schemas.statuses import Status, StatusWord
 from schemas.times import Moment
@@ -25,14 +25,21 @@ _MOST_AT_ONCE: Final = 10_000
 _BEFORE_ALL: Final = UUID(int=0)
 
 
+_CONDITIONS: Final = ("status", "code", "item_id", "created_after", "created_before", "recipe")
+
+
+def _says_at_least_one(schema: dict[str, Any]) -> None:
+    schema["not"] = {"properties": {name: {"type": "null"} for name in _CONDITIONS}}
+
+
 class RerenderFilter(BaseModel):
     """Which photos to render again: those that meet every condition that is given."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", json_schema_extra=_says_at_least_one)
 
-    status: StatusWord | None = None
+    status: StatusWord | None = Field(default=None, examples=["failed"])
     code: FaultCode | None = Field(default=None, description="why they failed")
-    item_id: Annotated[ItemId, StringConstraints(pattern=r"^[^\x00]*$")] | None = None
+    item_id: Annotated[ItemId, StringConstraints(pattern=NO_NUL)] | None = None
     created_after: Moment | None = Field(default=None, description="at or after")
     created_before: Moment | None = None
     recipe: Literal["stale"] | None = Field(
@@ -44,15 +51,15 @@ class RerenderFilter(BaseModel):
     max_unfinished: int | None = Field(
         default=None,
         ge=1,
+        le=MAX_NUMBER,
         description="stop while so many photos of all have no result yet: new uploads wait for no more than these",
     )
     dry_run: bool = Field(default=False, description="only say how many they are")
 
     @model_validator(mode="after")
     def _is_a_choice(self) -> Self:
-        chosen = (self.status, self.code, self.item_id, self.created_after, self.created_before, self.recipe)
-        if not any(chosen):
-            raise ValueError("give at least one of status, code, item_id, created_after, created_before, recipe")
+        if not any(getattr(self, name) for name in _CONDITIONS):
+            raise ValueError(f"give at least one of {', '.join(_CONDITIONS)}")
         return self
 
 

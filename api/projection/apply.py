@@ -19,6 +19,8 @@ from api.projection.row_states import deleted_of, photo_of, write_deleted, write
 from api.store import journal, originals, outbox
 from api.store.changed_rows import ChangedRows
 from api.store.database import TryAgain, one_of, time_of
+from api.store.derived import rows as derived
+from api.store.derived.rows import facts_of
 from api.store.items import close_gaps_of, next_places
 from api.store.locks import Item, hold_items, hold_photos
 from api.store.photo_json import photo_json, shown_values
@@ -88,7 +90,9 @@ class _Batch:
         connection, wanted = self._connection, sorted({event.photo_id for event in events})
         if connection.dialect.name == "postgresql":
             places = _places(connection, wanted)
-            held, left = _items_of(events, places)
+            # Photos that are new are looked at as the rows that they are about to get, or the second look never agrees.
+            new = {each.photo_id: (each.workspace_id, None) for each in events}
+            held, left = _items_of(events, new | places)
             hold_items(connection, held)
             _insert_missing(connection, {each.photo_id: each.workspace_id for each in events}, places.keys())
             rows = hold_photos(connection, wanted, left)
@@ -157,10 +161,14 @@ class _Batch:
             if row.status_event_id is None:
                 self._rows.pop(row.id)
         self._rows.write(self._connection)
+        derived.write_on(
+            self._connection, ((key, facts_of(old), facts_of(new)) for key, old, new in self._rows.changes())
+        )
         self._gone.write(self._connection)
         self._erase_again()
         for workspace_id, item_id in sorted(self._left):
-            close_gaps_of(self._connection, workspace_id, item_id)
+            moved = close_gaps_of(self._connection, workspace_id, item_id, self._now)
+            self.entries += [journal.entry(journal.CHANGED, row) for row in moved]
         journal.append_on(self._connection, self.entries)
 
     def _erase_again(self) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
@@ -23,12 +24,14 @@ from api.store.wakeups import Wakeups
 from infra.kafka import clients
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.dead_letters import DeadLetterProducer, send_dead_letter
+from infra.metrics import PROJECTED_RECORDS, PROJECTOR_DEAD_LETTERS, PROJECTOR_DELAY_SECONDS
 from infra.readiness import Progress
 from infra.settings import Settings
 from infra.trouble import Trouble
 from schemas import topics
 from schemas.events import Event
 from schemas.records import Headers, InvalidEvent, Record, read_event
+from schemas.times import time_of_record
 
 log = structlog.get_logger(__name__)
 
@@ -175,6 +178,7 @@ class Projector:
         for record, reason in refused:
             log.warning("dead letter", **_position(record), reason=reason)
             await send_dead_letter(self._deliver, topics.PROJECTED_DEAD, record, reason)
+            PROJECTOR_DEAD_LETTERS.labels(record.topic).inc()
 
     async def _fold(self, found: Sequence[Found]) -> list[Refused]:
         """Fold events in one transaction; where the database refuses one, in halves, so that it holds up no other.
@@ -208,7 +212,12 @@ class Projector:
     def _note_folded(self, batch: Batch) -> None:
         if not self._folded:
             self._commit_at = asyncio.get_running_loop().time() + _COMMIT_AFTER_SECONDS
-        self.record_count += sum(map(len, batch.values()))
+        count = sum(map(len, batch.values()))
+        self.record_count += count
+        PROJECTED_RECORDS.inc(count)
+        # Of the batch's records the oldest alone, which costs next to nothing.
+        if oldest := time_of_record(min(record.timestamp for records in batch.values() for record in records)):
+            PROJECTOR_DELAY_SECONDS.observe(max(0.0, (datetime.now(UTC) - oldest).total_seconds()))
         self._folded |= {partition: records[-1].offset + 1 for partition, records in batch.items()}
 
     async def _commit(self, consumer: AIOKafkaConsumer) -> None:

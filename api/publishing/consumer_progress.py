@@ -6,9 +6,10 @@ long as one photo may take, if the group has a member at all. Anything else is r
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import structlog
@@ -24,6 +25,7 @@ from api.store.tables import PhotoRow
 from infra.kafka import clients
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.group_backlog import Backlog, GroupBacklog
+from infra.metrics import GROUP_STALLED, LAG_RECORDS, LAG_SECONDS
 from infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -128,11 +130,14 @@ class ConsumerProgress:
             except (KafkaError, SQLAlchemyError, OSError):
                 self._rule.forget()
                 self._set_reason("")
+                self._show({})
             await asyncio.sleep(_EVERY_SECONDS)
 
     async def _look(self, asking: GroupBacklog) -> None:
         loop = asyncio.get_running_loop()
-        self._rule.see(await asking.read(*self._topics), loop.time())
+        backlogs = await asking.read(*self._topics)
+        self._rule.see(backlogs, loop.time())
+        self._show(backlogs)
         worst = self._rule.worst(loop.time())
         if worst is None:
             self._set_reason("")
@@ -147,6 +152,20 @@ class ConsumerProgress:
             f"group {self._group} has committed nothing for {seconds:.0f} s although there is something to read: "
             f"{partition.topic}, partition {partition.partition}, from offset {offset}{nobody}"
         )
+
+    def _show(self, backlogs: Mapping[TopicPartition, Backlog]) -> None:
+        """Set the gauges of the group's lag; topics of which nothing is known have none."""
+        now = datetime.now(UTC)
+        for topic in self._topics:
+            mine = [backlog for partition, backlog in backlogs.items() if partition.topic == topic]
+            if not mine:
+                for gauge in (LAG_RECORDS, LAG_SECONDS):
+                    with contextlib.suppress(KeyError):
+                        gauge.remove(self._group, topic)
+                continue
+            oldest = min((each.oldest_at for each in mine if each.records and each.oldest_at), default=now)
+            LAG_RECORDS.labels(self._group, topic).set(sum(each.records for each in mine))
+            LAG_SECONDS.labels(self._group, topic).set(max(0.0, (now - oldest).total_seconds()))
 
     async def _members(self) -> int | None:
         """How many are in the group; None where that is not known."""
@@ -166,6 +185,7 @@ class ConsumerProgress:
         elif self._reason and not reason:
             log.info("a consumer group gets on again", group=self._group)
         self._reason = reason
+        GROUP_STALLED.labels(self._group).set(bool(reason))
 
 
 async def is_a_photo_in_work(database: Database) -> bool:

@@ -37,6 +37,12 @@ class ChangedRows:
     def __iter__(self) -> Iterator[PlainRow]:
         return iter(self._rows.values())
 
+    def changes(self) -> Iterator[tuple[UUID, PlainRow | None, PlainRow | None]]:
+        """Each row's key, the row as it is in the database, and as it is to be; None where there is none."""
+        for key in self._kept.keys() | self._rows.keys():
+            before = self._kept.get(key)
+            yield key, None if before is None else PlainRow(**before), self._rows.get(key)
+
     def write(self, connection: Connection) -> None:
         """Write what has changed, rows in the order of their keys; the same columns of many rows in one go."""
         if gone := sorted(self._kept.keys() - self._rows.keys()):

@@ -13,6 +13,9 @@ from api.store.tables import JournalRow, PhotoRow, PlainRow
 #: Any fixed number: whoever numbers journal rows holds it until the commit.
 _JOURNAL_LOCK: Final = 7_203_118_265
 
+#: What somebody has changed here, and no event: caption, place in the item, primary or not.
+CHANGED: Final = "photo.changed"
+
 
 def entry(event: str, row: PhotoRow | PlainRow) -> dict[str, Any]:
     """The journal row that says: ``event`` made the photo what it is now."""

@@ -1,5 +1,6 @@
 """The order in which all transactions lock, so that there are no deadlocks.
 
+0. The checksum of an upload that is to be the first with its bytes, before all others.
 1. Items, by the number of their lock. Whoever changes which photos an item has, their order, or which is primary holds
    the item's lock before it locks a row.
 2. Photo rows, by id, and all that a transaction will change in one statement: no row is locked after another one.
@@ -31,6 +32,11 @@ Item = tuple[str, str]
 async def lock_items(session: AsyncSession, items: Iterable[Item]) -> None:
     """Make others who place photos in these items wait for the end of the transaction. Once, and before any row."""
     await (await session.connection()).run_sync(hold_items, items)
+
+
+async def lock_checksum(session: AsyncSession, workspace_id: str, checksum: str) -> None:
+    """Make others who add a photo only where none has these bytes wait for the end of the transaction."""
+    await (await session.connection()).run_sync(_hold_numbers, {_number_of("checksum", workspace_id, checksum)})
 
 
 def hold_items(connection: Connection, items: Iterable[Item]) -> None:

@@ -1,5 +1,6 @@
 """A photo row as the JSON of the contract."""
 
+import json
 from functools import lru_cache
 from hashlib import sha256
 from operator import attrgetter
@@ -35,7 +36,7 @@ def photo_json(row: PhotoRow | PlainRow) -> dict[str, Any]:
         "caption": row.caption,
         "uploaded_by": row.uploaded_by,
         "content_type": measured.get("content_type", row.content_type),
-        "file_size": measured.get("file_size", row.file_size),
+        "file_size": file_size_of(row),
         "checksum": measured.get("checksum", row.checksum),
         "width": row.width,
         "height": row.height,
@@ -51,6 +52,17 @@ def photo_json(row: PhotoRow | PlainRow) -> dict[str, Any]:
         "created_at": time_json(row.created_at),
         "updated_at": time_json(row.updated_at),
     }
+
+
+def etag_of(shown: Any) -> str:
+    """Names what is shown, a photo or an order: another one after every change."""
+    return sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:20]
+
+
+def file_size_of(row: PhotoRow | PlainRow) -> int | None:
+    """Bytes of the original: as the worker has measured them, else as the upload says."""
+    size: int | None = _measured(row).get("file_size", row.file_size)
+    return size
 
 
 def url_of_photo(workspace_id: str, photo_id: str) -> str:

@@ -101,6 +101,7 @@ class PhotoRow(SQLModel, table=True):
         Index("photos_by_age_of_status", "workspace_id", "thumbnail_status", "status_at"),
         Index("photos_by_item", "workspace_id", "item_id", "display_order", "id"),
         Index("photos_by_storage_key", "storage_key"),
+        Index("photos_by_checksum", "workspace_id", "checksum", "created_at", "id"),
         _partial_index("photos_unfinished", "updated_at", UNFINISHED),
         _partial_index("photos_lost", "id", LOST),
     )

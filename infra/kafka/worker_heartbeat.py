@@ -32,8 +32,8 @@ _SILENT_AFTER_SECONDS: Final = 6.0
 _ANSWER_SECONDS: Final = 4.0
 
 
-async def send_heartbeats(settings: Settings) -> None:
-    """Send heartbeats until cancelled. Errors are logged and affect no photo."""
+async def send_heartbeats(settings: Settings, on_sent: Callable[[], object] = lambda: None) -> None:
+    """Send heartbeats until cancelled, and call ``on_sent`` after each. Errors are logged and affect no photo."""
     trouble = Trouble(log, "could not send a heartbeat")
     while True:
         try:
@@ -42,6 +42,7 @@ async def send_heartbeats(settings: Settings) -> None:
                     while True:
                         await _within(consumer.commit({_PARTITION: int(time.time() * 1000)}))
                         trouble.is_over()
+                        on_sent()
                         await asyncio.sleep(_SEND_EVERY_SECONDS)
         except Exception as error:  # the photos go on without it, as they do where the group is not permitted
             trouble.is_because(error)

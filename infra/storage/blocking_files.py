@@ -81,6 +81,13 @@ class BlockingFiles:
         """The file, opened to be read."""
         return self.filesystem.open(self._reach_file(key), "rb")
 
+    def presigned_url(self, key: str, seconds: int, content_type: str, disposition: str | None) -> str:
+        """A URL of S3 by which anyone may read the file."""
+        overrides = {"ResponseContentType": content_type}
+        if disposition is not None:
+            overrides["ResponseContentDisposition"] = disposition
+        return str(self.filesystem.url(self.path_of(key), expires=seconds, **overrides))
+
     def put_file(self, source: Path, key: str) -> None:
         """Move a local file to ``key``."""
         if self.is_local:

@@ -4,13 +4,14 @@ Readiness, ``doctor`` and the breaker rest on it; and it tells whether an error 
 """
 
 import asyncio
+import errno
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 from uuid import uuid4
 
 from infra.storage.blocking_files import BlockingFiles
-from infra.storage.faults import Right, RightMissing, is_refusal, reason_of
-from schemas.faults import StorageUnavailable
+from infra.storage.faults import KeyRefused, Missing, Right, RightMissing, Scope, is_refusal, reason_of, scope_of
+from schemas.faults import Fault, StorageUnavailable
 from schemas.storage_keys import TEMPORARY_PREFIX
 
 #: What each kind of call must be allowed for any key, if an error of it is to be one key's.
@@ -69,6 +70,20 @@ class StorageCheck:
                 began_at = asyncio.get_running_loop().time()
                 self._told, self._told_at = await self._check(), began_at
             return any(right in self._told for right in NEEDED_BY[act])
+
+    async def fault_of(self, error: Exception, act: str, key: str) -> Fault:
+        """The fault to raise where storage answers ``error`` to ``act`` (of ``NEEDED_BY``) on a key."""
+        reason = reason_of(error, self._files.root)
+        scope = scope_of(error)
+        if act == "writing" and scope is Scope.ABSENT:
+            scope = Scope.UNCLEAR  # where even the root cannot be written, it says nothing about one key
+        if scope is Scope.STORAGE or (scope is Scope.UNCLEAR and await self.is_away(act)):
+            return StorageUnavailable(f"{act} {key} failed: {reason}")
+        if act == "reading":
+            if isinstance(error, FileNotFoundError) and error.errno in (None, errno.ENOENT):
+                return Missing(f"nothing lies at the storage key {key}")
+            return Missing(f"nothing can be read at the storage key {key}: {reason}")
+        return KeyRefused(f"storage refuses the storage key {key}: {reason}")
 
     async def close(self) -> None:
         """End the checks that go on."""

@@ -6,15 +6,13 @@ Every call has an upper limit. Those of S3's client (5 s to connect, 30 s of sil
 ours are for what hangs without any: a disk of another machine, a fault inside a client.
 """
 
-import errno
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
 from itertools import islice
+from math import inf
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,9 +22,10 @@ from infra.blocking_calls import BlockingCalls, CallTimedOut, all_of
 from infra.settings import Settings
 from infra.storage.blocking_files import BlockingFiles
 from infra.storage.check import NEEDED_BY, StorageCheck, why_not
-from infra.storage.faults import KeyRefused, Missing, Right, RightMissing, Scope, is_refusal, reason_of, scope_of
+from infra.storage.faults import Missing, Right, RightMissing, Scope, is_refusal, reason_of, scope_of
 from infra.storage.file_systems import open_filesystem
 from infra.storage.listing import Entry, list_files
+from infra.storage.stored_file import StoredFile
 from infra.watchdog import end_now
 from schemas.faults import Fault, StorageUnavailable
 from schemas.storage_keys import TEMPORARY_PREFIX
@@ -50,22 +49,6 @@ _SLOWEST_BYTES_PER_SECOND: Final = 128 * 1024
 #: So many calls may hang before the process is ended: each keeps a thread. S3's client comes back by itself after
 #: nine minutes at most, and in that time even an api that is asked all the time has not so many.
 _HANGING_AT_MOST: Final = 256
-
-
-@dataclass(frozen=True)
-class StoredFile:
-    """What storage says about one file."""
-
-    key: str
-    #: Bytes.
-    size: int
-    #: Where storage says it.
-    modified_at: datetime | None = None
-
-    @property
-    def is_temporary(self) -> bool:
-        """Whether it is a write or an upload on its way, or what is left of one."""
-        return any(part.startswith(TEMPORARY_PREFIX) for part in self.key.split("/"))
 
 
 class Storage:
@@ -134,15 +117,27 @@ class Storage:
             return False
         return True
 
-    async def chunks(self, key: str) -> AsyncGenerator[bytes, None]:
-        """The bytes of a file, piece by piece. Raises ``Missing``."""
+    async def chunks(self, key: str, start: int = 0, byte_count: int | None = None) -> AsyncGenerator[bytes, None]:
+        """The bytes of a file, piece by piece: from ``start``, ``byte_count`` of them or all. Raises ``Missing``."""
         file = await self._on_key("reading", key, self._files.open, key, seconds=_ANSWER_SECONDS)
         seconds = _seconds_for(getattr(file, "blocksize", None) or _CHUNK_BYTES)  # so much S3's client reads at once
         try:
-            while chunk := await self._on_key("reading", key, file.read, _CHUNK_BYTES, seconds=seconds):
+            if start:
+                file.seek(start)  # reads nothing
+            left = inf if byte_count is None else byte_count
+            while wanted := int(min(left, _CHUNK_BYTES)):
+                if not (chunk := await self._on_key("reading", key, file.read, wanted, seconds=seconds)):
+                    break
+                left -= len(chunk)
                 yield chunk
         finally:
             await self._on_key("reading", key, file.close, seconds=_ANSWER_SECONDS)
+
+    async def presigned_url(self, key: str, seconds: int, *, content_type: str, disposition: str | None) -> str:
+        """A URL of S3 that gives the file, for ``seconds``, without a key of ours; of S3 storage only."""
+        sign = partial(self._files.presigned_url, key, seconds, content_type, disposition)
+        url: str = await self._on_key("reading", key, sign, seconds=_ANSWER_SECONDS)
+        return url
 
     @asynccontextmanager
     async def local_copy(self, stored: StoredFile) -> AsyncIterator[Path]:
@@ -261,20 +256,7 @@ class Storage:
         except StorageUnavailable:
             raise
         except Exception as error:  # each fsspec backend has errors of its own
-            raise await self._fault_of(error, act, key) from error
-
-    async def _fault_of(self, error: Exception, act: str, key: str) -> Fault:
-        reason = reason_of(error, self._root)
-        scope = scope_of(error)
-        if act == "writing" and scope is Scope.ABSENT:
-            scope = Scope.UNCLEAR  # where even the root cannot be written, it says nothing about one key
-        if scope is Scope.STORAGE or (scope is Scope.UNCLEAR and await self._check.is_away(act)):
-            return StorageUnavailable(f"{act} {key} failed: {reason}")
-        if act == "reading":
-            if isinstance(error, FileNotFoundError) and error.errno in (None, errno.ENOENT):
-                return Missing(f"nothing lies at the storage key {key}")
-            return Missing(f"nothing can be read at the storage key {key}: {reason}")
-        return KeyRefused(f"storage refuses the storage key {key}: {reason}")
+            raise await self._check.fault_of(error, act, key) from error
 
     async def _call_check(self, function: Callable[..., Any], *arguments: Any) -> Any:
         return await self._call(function, *arguments, what="checking", seconds=_ANSWER_SECONDS)

@@ -42,6 +42,7 @@ def _s3_options(settings: Settings) -> dict[str, Any]:
         "use_listings_cache": False,
         "config_kwargs": {
             "retries": {"max_attempts": 2},
+            "signature_version": "s3v4",  # else presigned URLs have the old one, which newer regions refuse
             "connect_timeout": 5,
             "read_timeout": 30,
             # Some servers send the checksum of the whole file with a part of it, which the client would refuse.

@@ -60,15 +60,18 @@ class RenderPool:
         max_pixels: int,
         limits: TimeLimits = _DEFAULT_LIMITS,
         photos_per_process: int = _PHOTOS_PER_PROCESS,
+        on_replace: Callable[[str], object] = lambda reason: None,
     ) -> None:
         """``processes`` photos are rendered at once; none may have more than ``max_pixels`` px.
 
-        A process is replaced after ``photos_per_process`` at most.
+        A process is replaced after ``photos_per_process`` at most. ``on_replace`` is told each time why one is:
+        ``recycled``, ``timeout``, ``crashed``, ``out_of_memory`` or ``cancelled``.
         """
         self._limits = limits
         self._photos_per_process = photos_per_process
         self._max_pixels = max_pixels
         self._process_count = processes
+        self._on_replace = on_replace
         self._idle: asyncio.LifoQueue[_Renderer] = asyncio.LifoQueue()
         self._alive: set[_Renderer] = set()
         self._restarts: set[asyncio.Task[None]] = set()
@@ -82,6 +85,15 @@ class RenderPool:
     def process_ids(self) -> frozenset[int]:
         """Of the processes that live now."""
         return frozenset(renderer.process.pid for renderer in tuple(self._alive) if renderer.process.pid is not None)
+
+    async def check(self) -> None:
+        """Raise unless a process lives.
+
+        Raises:
+            Internal: none does.
+        """
+        if not self._alive:  # one that has died is replaced, and a process must not be asked while a thread joins it
+            raise Internal("no render process is alive")
 
     async def start(self) -> None:
         """Start the processes; when it returns, each has every decoder loaded and waits for a photo."""
@@ -128,16 +140,22 @@ class RenderPool:
     async def _order(self, order: Order) -> Answer | None:
         """What the next free process says; None where it was dead before it took the order up."""
         renderer = await self._idle.get()
-        is_well = False
+        fate = "cancelled"
         try:
             answer = await self._ask(renderer, order)
-            is_well = answer is not None and not isinstance(answer, OutOfMemory)
+            fate = _fate_after(answer)
+        except (RenderStalled, RenderTimeout):
+            fate = "timeout"
+            raise
+        except RenderCrashed:
+            fate = "crashed"
+            raise
         finally:
             renderer.photos_left -= 1
-            if is_well and renderer.photos_left > 0:
+            if not fate and renderer.photos_left > 0:
                 self._idle.put_nowait(renderer)
             else:
-                self._replace(renderer)
+                self._replace(renderer, fate or "recycled")
         return answer
 
     async def _ask(self, renderer: _Renderer, order: Order) -> Answer | None:
@@ -196,10 +214,11 @@ class RenderPool:
         orders.recv()  # it is ready
         return renderer
 
-    def _replace(self, renderer: _Renderer) -> None:
+    def _replace(self, renderer: _Renderer, reason: str) -> None:
         renderer.process.kill()
         if self._is_closed:
             return
+        self._on_replace(reason)
         restart = asyncio.get_running_loop().create_task(self._restart(renderer))
         self._restarts.add(restart)
         restart.add_done_callback(self._restarts.discard)
@@ -241,6 +260,13 @@ def _exchange(orders: Connection, order: Order, on_pixels: Callable[[int], objec
         answer: Answer = orders.recv()
         return answer
     return said
+
+
+def _fate_after(answer: Answer | None) -> str:
+    """Why the process that gave ``answer`` must go; "" where it may go on."""
+    if answer is None:
+        return "crashed"
+    return "out_of_memory" if isinstance(answer, OutOfMemory) else ""
 
 
 def _in_words(seconds: float) -> str:

@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.documents import openapi
+from api.http.documents.openapi import openapi
 from api.http.routes import ALL
 from infra.kafka import clients, dead_letter_admin
 from infra.kafka.dead_letter_admin import Found, open_dead_letters

@@ -84,3 +84,39 @@ def test_no_line_holds_what_steers_a_terminal(form: str) -> None:
     assert [line for line in text.split("\n") if not line.isprintable()] == []
     if form != "console":
         assert len(text.splitlines()) == 5
+
+
+_KAFKA_PROGRAM = """
+import asyncio
+from infra.logs import configure_logs
+configure_logs({form!r})
+from pipeline.record_handler import RecordHandler
+from pipeline.retries import Backoff
+from pipeline.breaker import StorageBreaker
+from schemas import topics
+from schemas.records import Record
+hostile = {hostile!r}
+async def deliver(topic, key, value, headers):
+    pass
+async def main():
+    handler = RecordHandler(None, deliver, deliver, breaker=StorageBreaker(None), backoff=Backoff(1, 1, 1), at_once=1)
+    import json
+    raw = hostile.encode(errors="surrogatepass")
+    for value in (raw, json.dumps({{hostile: hostile, "photo_id": hostile, "workspace_id": hostile}}).encode()):
+        record = Record(topics.UPLOADED, 0, 1, 0, raw, value, ((hostile, raw), ("ce_id", raw)))
+        await handler.upload(record)
+        await handler.retry(record)
+        await handler.deletion(Record(topics.DELETED, 0, 1, 0, raw, value))
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("form", ["console", "logfmt", "json"])
+def test_no_field_of_a_record_gets_a_control_character_into_the_log(form: str) -> None:
+    program = _KAFKA_PROGRAM.format(form=form, hostile=_HOSTILE)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, check=True
+    )
+    lines = done.stderr.decode().split("\n")
+    assert sum("dead letter" in line for line in lines) == 6
+    assert [line for line in lines if not line.isprintable()] == []

@@ -9,6 +9,7 @@ from uuid import UUID
 import pytest
 
 from infra.kafka.dead_letters import RecordTooLarge
+from infra.metrics import WORKER
 from infra.storage.faults import KeyRefused
 from pipeline.breaker import StorageBreaker
 from pipeline.record_handler import RecordHandler
@@ -364,3 +365,39 @@ def test_every_fault_says_its_code_and_how_often_it_is_worth_an_attempt():
     kinds = [kind for kind in Fault.__subclasses__() if kind.__module__ == "schemas.faults"]
     assert len({kind.code for kind in kinds}) == len(kinds) == 10
     assert all(kind.attempts >= 1 for kind in kinds)
+
+
+def sample(name: str, **labels: str) -> float:
+    return WORKER.get_sample_value(f"thumbstream_{name}", labels) or 0
+
+
+async def test_results_are_counted_once_kafka_has_them_with_their_codes():
+    ready, failed = {"result": "ready", "code": ""}, {"result": "failed", "code": "unreadable"}
+    before = sample("results_total", **ready), sample("results_total", **failed)
+    timed = sample("upload_to_ready_seconds_count")
+    handled = Handled()
+    handled.send_faults = [OSError("Kafka is away")]
+    await handled.deliver(upload_record())
+    await Handled(Unreadable("it is cut off")).deliver(upload_record())
+    assert (sample("results_total", **ready), sample("results_total", **failed)) == (before[0] + 1, before[1] + 1)
+    assert sample("upload_to_ready_seconds_count") == timed + 1
+
+
+async def test_retries_and_dead_letters_are_counted_and_nothing_stays_in_flight():
+    retries, dead = {"code": "storage_unavailable"}, {"topic": topics.UPLOADED}
+    before = sample("retries_total", **retries), sample("dead_letters_total", **dead)
+    handled = Handled(StorageUnavailable("away"), None)
+    await handled.deliver(upload_record())
+    await handled.deliver(upload_record(b"no event"))
+    assert (sample("retries_total", **retries), sample("dead_letters_total", **dead)) == (before[0] + 1, before[1] + 1)
+    assert sample("photos_in_flight") == 0
+    assert sample("retries_waiting") == 0
+
+
+async def test_the_gauge_of_storage_follows_the_breaker():
+    handled = Handled(*[StorageUnavailable("away")] * 5, None)
+    work = [asyncio.create_task(handled.deliver(upload_record())) for _ in range(5)]
+    await poll_async(lambda: asyncio.sleep(0, sample("storage_up") == 0), what="the gauge says that storage is away")
+    handled.storage_is_back.set()
+    await asyncio.gather(*work)
+    assert sample("storage_up") == 1

@@ -18,6 +18,7 @@ from PIL import Image
 import imaging.render
 from imaging.hashes import fingerprint_rendition
 from imaging.render import RenderedPhoto, render
+from infra.metrics import WORKER
 from infra.settings import Settings
 from infra.storage import client as storage_module
 from infra.storage.client import Storage, open_storage
@@ -441,3 +442,22 @@ def test_results_of_one_upload_have_ids_of_their_own_that_never_change():
     assert failed(upload, 1, fault).error.message == "broken in two lines"
     assert started(upload, 1).uploaded_at == upload.occurred_at
     assert UUID(failed(upload, 1, fault).event_id).version == 5
+
+
+async def test_renders_are_timed_by_format_and_rendition_and_what_exists_is_not(storage):
+    def counts() -> list[float]:
+        whole = WORKER.get_sample_value("thumbstream_render_seconds_count", {"format": "jpg"})
+        parts = [
+            WORKER.get_sample_value(
+                "thumbstream_rendition_seconds_count", {"format": "jpg", "rendition": rendition.name}
+            )
+            for rendition in DEFAULT_RENDITIONS
+        ]
+        return [count or 0 for count in (whole, *parts)]
+
+    await storage.write(KEY, jpeg(400, 300))
+    before, upload = counts(), upload_of()
+    for _ in range(2):  # the second time all thumbnails are there
+        await thumbnailer_on(storage, InProcess()).process(upload, 1)
+    assert counts() == [count + 1 for count in before]
+    assert WORKER.get_sample_value("thumbstream_photos_rendering") == 0

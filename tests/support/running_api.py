@@ -17,6 +17,7 @@ from api.http.server import ApiRunner, Limits
 from api.http.sessions import SESSIONS
 from api.photos.commands import upload_event_of
 from api.store.tables import PhotoRow
+from documented_answers import DocumentedAnswers
 from infra.kafka import clients
 from infra.settings import Settings
 from photos import photo
@@ -104,9 +105,10 @@ def form(content: bytes, filename: str = "cat.jpg", **fields: str) -> FormData:
 
 @asynccontextmanager
 async def running_api(settings: Settings, *, limits: Limits | None = None) -> AsyncIterator[Running]:
-    """An api instance on a free port, stopped as SIGTERM stops it."""
+    """An api instance on a free port, stopped as SIGTERM stops it. Each of its answers must be as documented."""
     async with AsyncExitStack() as stack:
         app = build_api(settings)
+        documented = DocumentedAnswers(app)
         runner = ApiRunner(app, limits or Limits(), shutdown_timeout=2)
         stack.push_async_callback(runner.cleanup)
         await runner.setup()
@@ -117,3 +119,4 @@ async def running_api(settings: Settings, *, limits: Limits | None = None) -> As
         origin = f"http://127.0.0.1:{port}"
         client = await stack.enter_async_context(ClientSession(origin, headers=headers))
         yield Running(app, settings, client, origin, runner)
+    assert not documented.faults, documented.faults

@@ -28,6 +28,8 @@ _BROKER_GRACE_SECONDS: Final = 3.0
 #: A worker or api whose broker has lost everything has nothing to finish.
 _RESTART_GRACE_SECONDS: Final = 3.0
 
+_LAST_PORT: Final = 65_535
+
 #: What an ``up`` that was killed left behind is gone after this.
 _LEFTOVERS_SECONDS: Final = 5.0
 
@@ -44,10 +46,14 @@ class Supervisor:
         if output.is_terminal:
             environment.setdefault("FORCE_COLOR", "1")
 
-        def ours(name: str, *arguments: str) -> SupervisedProcess:
-            return SupervisedProcess(name, own_command(*arguments, "--under-up"), environment, output)
+        def ours(name: str, command: str, **more: str) -> SupervisedProcess:
+            return SupervisedProcess(name, own_command(command, "--under-up"), environment | more, output)
 
-        self._workers = [ours(f"worker-{number}", "worker") for number in range(1, settings.workers + 1)]
+        ports = [{"THUMBSTREAM_WORKER_HTTP_PORT": str(port)} for port in worker_http_ports(settings)]
+        self._workers = [
+            ours(f"worker-{number}", "worker", **port)
+            for number, port in enumerate(ports or [{}] * settings.workers, start=1)
+        ]
         # The embedded broker keeps nothing on disk, so each of its starts finds the topics empty.
         self._api = ours("api", "api")
         self._broker: SupervisedProcess | None = None
@@ -125,6 +131,9 @@ def run_up(settings: Settings) -> int:
     if settings.resolved_storage_url.startswith("memory://"):
         print("thumbstream: memory:// is seen by one process only, and `up` runs several", file=sys.stderr)
         return 2
+    if fault := _fault_of_worker_ports(settings):
+        print(f"thumbstream: THUMBSTREAM_WORKER_HTTP_PORT: {fault}", file=sys.stderr)
+        return 2
     output = Output(width=max(6, len(f"worker-{settings.workers}")))
     try:
         with claim_data_dir(settings.data_dir) as last_end_was_clean:
@@ -135,11 +144,32 @@ def run_up(settings: Settings) -> int:
         return 1
 
 
+def worker_http_ports(settings: Settings) -> range:
+    """The ports of the workers' metrics, one a worker from the one that is set; none where none is."""
+    first = settings.worker_http_port
+    return range(first, first + settings.workers) if first else range(0)
+
+
+def _fault_of_worker_ports(settings: Settings) -> str:
+    """Why the workers cannot have the ports that the settings give them; "" where they can."""
+    ports = worker_http_ports(settings)
+    asked = f"{settings.workers} workers take the ports {ports.start} to {ports.stop - 1}"
+    if ports and ports[-1] > _LAST_PORT:
+        return f"{asked}, and the last port is {_LAST_PORT}"
+    if settings.http_port in ports:
+        return f"{asked}, and {settings.http_port} is THUMBSTREAM_HTTP_PORT"
+    if settings.kafka_is_embedded and settings.embedded_kafka_port in ports:
+        return f"{asked}, and {settings.embedded_kafka_port} is THUMBSTREAM_EMBEDDED_KAFKA_PORT"
+    return ""
+
+
 def _check_ports(settings: Settings, patience_seconds: float) -> None:
     deadline = time.monotonic() + patience_seconds
     while True:
         try:
             check_port_is_free(settings.http_host, settings.http_port, setting="THUMBSTREAM_HTTP_PORT")
+            for port in worker_http_ports(settings):
+                check_port_is_free(settings.http_host, port, setting="THUMBSTREAM_WORKER_HTTP_PORT")
             if settings.kafka_is_embedded:
                 port = settings.embedded_kafka_port
                 check_port_is_free("127.0.0.1", port, setting="THUMBSTREAM_EMBEDDED_KAFKA_PORT")

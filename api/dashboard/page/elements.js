@@ -34,12 +34,23 @@ export function isolated(text) {
   return make("bdi", {}, visible(text));
 }
 
-/** The path and query of `url` if it is on this origin, else `null`: data from the server never links elsewhere. */
+/** The URL of the API at `path`, which has no slash at its beginning: below the path prefix of this page, if it has one. */
+export function apiUrl(path) {
+  return new URL(path, document.baseURI).href;
+}
+
+/**
+ * The path and query of `url`, a URL of the API, on the server of this page, else `null`.
+ *
+ * Data from the server never links elsewhere, and the page may be open by another address than the public URL.
+ */
 export function localPath(url) {
   if (typeof url !== "string" || !url) return null;
   try {
-    const { origin, protocol, pathname, search } = new URL(url, window.location.origin);
-    return origin === window.location.origin && /^https?:$/.test(protocol) ? pathname + search : null;
+    const { protocol, pathname, search } = new URL(url, document.baseURI);
+    const start = pathname.lastIndexOf("/v1/workspaces/");
+    if (start < 0 || !/^https?:$/.test(protocol)) return null;
+    return new URL(apiUrl(pathname.slice(start + 1))).pathname + search;
   } catch {
     return null;
   }

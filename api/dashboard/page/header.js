@@ -1,7 +1,7 @@
 /** The header: the workspace, the state of the connection, sign-out. */
 
 import { updateAddress } from "./address.js";
-import { byId, setText } from "./elements.js";
+import { apiUrl, byId, setText } from "./elements.js";
 import { visible } from "./format.js";
 
 /** Set up the workspace field and the buttons. */
@@ -11,7 +11,7 @@ export function initHeader(workspace, { onReconnect, onSignOut }) {
   updateAddress({ workspace, key: null });
   byId("workspace-form").addEventListener("submit", (event) => {
     event.preventDefault();
-    window.location.assign(`/?${new URLSearchParams({ workspace: input.value.trim() || "default" })}`);
+    window.location.assign(`?${new URLSearchParams({ workspace: input.value.trim() || "default" })}`);
   });
   byId("reconnect").addEventListener("click", onReconnect);
   byId("sign-out").addEventListener("click", onSignOut);
@@ -52,7 +52,7 @@ function secondsText({ silentSince, retryAt }) {
 export function showWorkspace(workspace) {
   setText(byId("drop-workspace"), visible(workspace));
   setText(byId("empty-workspace"), visible(workspace));
-  const url = `${window.location.origin}/v1/workspaces/${encodeURIComponent(workspace)}/photos`;
+  const url = apiUrl(`v1/workspaces/${encodeURIComponent(workspace)}/photos`);
   setText(
     byId("example-upload"),
     [

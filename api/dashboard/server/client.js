@@ -1,5 +1,6 @@
 /** The HTTP API as this page uses it. */
 
+import { apiUrl } from "../page/elements.js";
 import { setClock, visible } from "../page/format.js";
 
 const REQUEST_TIMEOUT_SECONDS = 30;
@@ -58,7 +59,7 @@ export class Client {
   #onSignedOut;
 
   constructor(workspace, { onSignedOut }) {
-    this.#root = `/v1/workspaces/${encodeURIComponent(workspace)}`;
+    this.#root = apiUrl(`v1/workspaces/${encodeURIComponent(workspace)}`);
     this.#onSignedOut = onSignedOut;
   }
 
@@ -84,17 +85,17 @@ export class Client {
 
   /** Exchange the key for a session cookie. */
   signIn(key) {
-    return this.#request("POST", "/session", { body: new URLSearchParams({ key }) });
+    return this.#request("POST", apiUrl("session"), { body: new URLSearchParams({ key }) });
   }
 
   /** End the session; the cookie is invalid from then on. */
   signOut() {
-    return this.#request("DELETE", "/session");
+    return this.#request("DELETE", apiUrl("session"));
   }
 
   /** The URL of the feed, resumed after `cursor` if there is one. */
   feedUrl(cursor) {
-    const url = new URL(`${this.#root}/feed`, window.location.href);
+    const url = new URL(`${this.#root}/feed`);
     url.protocol = url.protocol.replace("http", "ws");
     if (cursor) url.searchParams.set("cursor", cursor);
     return url.href;

@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Final, Self
+from typing import Any, Final, Self
 
 import structlog
 from aiohttp import hdrs, web
 from aiokafka.errors import KafkaError
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from api.http.app_keys import SETTINGS
 from api.http.problems import Problem
@@ -32,10 +32,19 @@ class DeadReplay(DeadLetterFilter):
     dry_run: bool = Field(default=False, description="only say how many they are")
 
 
+def _says_that_it_is_a_choice(schema: dict[str, Any]) -> None:
+    unsaid = {name: {"type": "null"} for name in CONDITIONS}
+    schema["not"] = {"properties": {**unsaid, "all": {"const": False}, "dry_run": {"const": False}}}
+
+
 class DeadDrop(DeadReplay):
     """Which dead letters to drop: those that meet every condition that is given, or all of them if that is said."""
 
-    all: bool = Field(default=False, description="drop all there are; else at least one condition must be given")
+    model_config = ConfigDict(json_schema_extra=_says_that_it_is_a_choice)
+
+    all: bool = Field(
+        default=False, examples=[True], description="drop all there are; else at least one condition must be given"
+    )
 
     @model_validator(mode="after")
     def _is_a_choice(self) -> Self:

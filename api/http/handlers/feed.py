@@ -12,6 +12,7 @@ from pydantic import BaseModel, Field
 from api.feed.subscribers import Feed, Subscriber, TooSlow
 from api.http.app_keys import FEED, HEALTH, STATS
 from api.http.auth import COOKIE, is_same_origin
+from api.http.links.public_urls import with_public_urls
 from api.http.params import workspace_of
 from api.http.problems import Problem, away
 
@@ -120,7 +121,7 @@ async def _talk(request: web.Request, socket: web.WebSocketResponse, workspace_i
     if position is not None:
         await _send_message(socket, _hello(feed, position, resumed=True))
         async for message in feed.replay(workspace_id, position):
-            await _send_message(socket, message)
+            await _send_message(socket, _public(request, message))
     with feed.subscribed(workspace_id) as subscriber:  # nothing may be awaited between the replay's end and here
         if position is None:
             await _send_message(socket, _hello(feed, feed.position, resumed=False))
@@ -128,17 +129,22 @@ async def _talk(request: web.Request, socket: web.WebSocketResponse, workspace_i
             await _send_message(socket, figures)
         if health := request.app[HEALTH].last():
             await _send_message(socket, health)
-        await _pass_on(socket, subscriber)
+        await _pass_on(request, socket, subscriber)
 
 
-async def _pass_on(socket: web.WebSocketResponse, subscriber: Subscriber) -> None:
+async def _pass_on(request: web.Request, socket: web.WebSocketResponse, subscriber: Subscriber) -> None:
     while True:
         try:
             async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                message = await subscriber.next()
+                message = _public(request, await subscriber.next())
         except TimeoutError:
             message = {"type": "heartbeat"}
         await _send_message(socket, message)
+
+
+def _public(request: web.Request, message: dict[str, Any]) -> dict[str, Any]:
+    """The message with public URLs; others have it too, so that it stays as it is."""
+    return {**message, "photo": with_public_urls(request, message["photo"])} if message["type"] == "photo" else message
 
 
 async def _send_message(socket: web.WebSocketResponse, message: dict[str, Any]) -> None:

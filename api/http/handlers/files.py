@@ -6,16 +6,21 @@ or rendering, so it is asked for each time.
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
-from typing import Final
+from dataclasses import dataclass
+from typing import Annotated, Final
 
 import structlog
 from aiohttp import hdrs, web
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field
 
-from api.http.app_keys import DATABASE, STORAGE
+from api.http.app_keys import DATABASE, SETTINGS, STORAGE
+from api.http.byte_ranges import requested_range
+from api.http.content_disposition import format_content_disposition
+from api.http.links.signing import SIGNED_SECONDS
 from api.http.params import photo_id_of, workspace_of
 from api.http.problems import Problem, not_found
 from api.photos import commands
+from api.photos.filenames import download_name
 from api.store.photo_json import version_of, version_of_original
 from api.store.tables import PhotoRow
 from imaging.formats import SNIFF_BYTES, format_of
@@ -30,20 +35,47 @@ FOR_EVER: Final = "private, max-age=31536000, immutable"
 _ASK_EACH_TIME: Final = "private, no-cache"
 
 _LOOK_AGAIN_SECONDS: Final = 1
+#: A redirect is followed at once; a slow line begins its download within this.
+_PRESIGNED_SECONDS: Final = 300
 
 
 class FileQuery(BaseModel):
-    """How long the bytes may be kept."""
+    """How long the bytes may be kept, and the signature of a signed URL."""
 
-    v: str | None = Field(default=None, description="the version that the address names, as in the photo's own URLs")
+    v: str | None = Field(
+        default=None,
+        description="the version that the address names, as in the photo's own URLs",
+        examples=["1f6a0d3c2b4e"],
+    )
+    expires: str | None = Field(default=None, description="of a signed URL: seconds since 1970")
+    signature: str | None = Field(default=None, description="of a signed URL, which needs no key")
 
 
-async def get_original(request: web.Request, query: FileQuery) -> web.StreamResponse:
+class OriginalQuery(FileQuery):
+    """The same, and whether a browser saves the file."""
+
+    download: Annotated[bool, BeforeValidator(lambda value: value or "true")] = Field(
+        default=False, description="whether a browser saves the file instead of showing it; needs no value"
+    )
+
+
+@dataclass(frozen=True)
+class _File:
+    """What is to be sent."""
+
+    key: str
+    version: str | None
+    #: None: it is told by the bytes, and what is no image of ours is not sent.
+    content_type: str | None
+
+
+async def get_original(request: web.Request, query: OriginalQuery) -> web.StreamResponse:
     """``GET /v1/workspaces/{ws}/photos/{id}/original``."""
     row = await _find(request)
     if row.storage_key is None:
         raise _not_yet("the upload has not been seen yet")
-    return await _send(request, row, row.storage_key, None, version_of_original(row), query.v)
+    file = _File(row.storage_key, version_of_original(row), None)
+    return await _send(request, row, file, query, "attachment" if query.download else "inline")
 
 
 async def get_thumbnail(request: web.Request, query: FileQuery) -> web.StreamResponse:
@@ -53,7 +85,7 @@ async def get_thumbnail(request: web.Request, query: FileQuery) -> web.StreamRes
     if found is None:
         raise _no_thumbnail(row)
     key = found["storage_key"]
-    return await _send(request, row, key, found["content_type"], version_of(key), query.v)
+    return await _send(request, row, _File(key, version_of(key), found["content_type"]), query, None)
 
 
 async def _find(request: web.Request) -> PhotoRow:
@@ -63,29 +95,61 @@ async def _find(request: web.Request) -> PhotoRow:
 
 
 async def _send(
-    request: web.Request, row: PhotoRow, key: str, content_type: str | None, version: str | None, asked: str | None
+    request: web.Request, row: PhotoRow, file: _File, query: FileQuery, disposition: str | None
 ) -> web.StreamResponse:
-    """Send the file; without a ``content_type`` it is told by the bytes: what is no image of ours is not sent."""
-    if not is_key_of_workspace(key, row.workspace_id):
+    """Send the file, or the part of it that is asked for; ``disposition``, if given, comes with the photo's name."""
+    if not is_key_of_workspace(file.key, row.workspace_id):
         raise not_found("file")
-    kept = FOR_EVER if asked == version else _ASK_EACH_TIME
+    etag = f'"{file.version}"'
     headers = {
-        hdrs.ETAG: f'"{version}"',
-        hdrs.CACHE_CONTROL: kept,
+        hdrs.ETAG: etag,
+        hdrs.CACHE_CONTROL: _cache_control(request, is_versioned=query.v == file.version),
+        hdrs.ACCEPT_RANGES: "bytes",
         hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-    if any(etag.value in (version, "*") for etag in request.if_none_match or ()):
+    if any(each.value in (file.version, "*") for each in request.if_none_match or ()):
         return web.Response(status=304, headers=headers)
     storage = request.app[STORAGE]
     try:
-        size = (await storage.info(key)).size
-        content_type = content_type or await _image_type_of(storage, key)
+        size = (await storage.info(file.key)).size
+        content_type = file.content_type or await _image_type_of(storage, file.key)
     except Missing as error:
         raise not_found("file") from error
-    response = web.StreamResponse(headers={**headers, hdrs.CONTENT_TYPE: content_type})
-    response.content_length = size
-    return await send_pieces(request, response, storage.chunks(key))
+    headers[hdrs.CONTENT_TYPE] = content_type
+    if disposition:
+        name = download_name(row, content_type)
+        headers[hdrs.CONTENT_DISPOSITION] = format_content_disposition(disposition, name)
+    if (signed_seconds := request.get(SIGNED_SECONDS)) and request.app[SETTINGS].signed_url_redirect:
+        raise await _redirect(storage, file.key, headers, signed_seconds)
+    part = requested_range(request, size, etag)
+    if part is None:
+        response = web.StreamResponse(headers=headers)
+        response.content_length = size
+        return await send_pieces(request, response, storage.chunks(file.key))
+    headers[hdrs.CONTENT_RANGE] = part.content_range(size)
+    response = web.StreamResponse(status=206, headers=headers)
+    response.content_length = part.length
+    return await send_pieces(request, response, storage.chunks(file.key, part.start, part.length))
+
+
+def _cache_control(request: web.Request, *, is_versioned: bool) -> str:
+    signed_seconds = request.get(SIGNED_SECONDS)
+    if signed_seconds is None:
+        return FOR_EVER if is_versioned else _ASK_EACH_TIME
+    # Shared caches may keep what needs no key, but not for longer than the URL is good.
+    return f"public, max-age={signed_seconds}, immutable" if is_versioned else "public, no-cache"
+
+
+async def _redirect(storage: Storage, key: str, headers: dict[str, str], seconds: int) -> web.HTTPFound:
+    """To S3, which sends type and disposition as we would."""
+    url = await storage.presigned_url(
+        key,
+        min(seconds, _PRESIGNED_SECONDS),
+        content_type=headers[hdrs.CONTENT_TYPE],
+        disposition=headers.get(hdrs.CONTENT_DISPOSITION),
+    )
+    return web.HTTPFound(url, headers={hdrs.CACHE_CONTROL: "no-store"})
 
 
 async def send_pieces(

@@ -1,20 +1,10 @@
-"""Liveness, readiness and the metrics for Prometheus."""
+"""Liveness and readiness."""
 
-import time
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
-from sqlalchemy import func, select
-from sqlmodel import col
 
-from api.http.app_keys import DATABASE, FEED
-from api.store.engines import LONG_SECONDS
-from api.store.tables import OutboxRow, PhotoRow
-from infra.metrics import FEED_SUBSCRIBERS, OUTBOX_ROWS, PHOTOS, REQUEST_SECONDS
 from infra.readiness import Readiness
-from schemas.statuses import Status
 
 READINESS: Final = web.AppKey("readiness", Readiness)
 
@@ -28,31 +18,3 @@ async def get_readyz(request: web.Request) -> web.Response:
     """``GET /readyz``: 200, or 503 with reasons."""
     answer = await request.app[READINESS].ask()
     return web.json_response(answer, status=200 if answer["ready"] else 503, headers={"Cache-Control": "no-store"})
-
-
-async def get_metrics(request: web.Request) -> web.Response:
-    """``GET /metrics``."""
-    async with request.app[DATABASE].reading(LONG_SECONDS) as session:
-        status = col(PhotoRow.thumbnail_status)
-        found = (await session.execute(select(status, func.count()).group_by(status))).all()
-        OUTBOX_ROWS.set(await session.scalar(select(func.count()).select_from(OutboxRow)) or 0)
-    counts = {word: count for word, count in found}  # noqa: C416  a row is no pair to the type checker
-    for each in Status:
-        PHOTOS.labels(each.word).set(counts.get(each.word, 0))
-    FEED_SUBSCRIBERS.set(request.app[FEED].subscriber_count())
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-@web.middleware
-async def timed(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Count how long each answer takes, by route, never by address."""
-    began_at = time.perf_counter()
-    response = await handler(request)
-    resource = request.match_info.route.resource
-    route = resource.canonical if resource is not None else "none"
-    if not isinstance(response, web.WebSocketResponse):
-        passed = time.perf_counter() - began_at
-        REQUEST_SECONDS.labels(request.method, route, str(response.status)).observe(passed)
-    return response

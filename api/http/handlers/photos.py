@@ -1,6 +1,6 @@
 """Photos: list, one, change, delete, render again."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from aiohttp import web
@@ -8,46 +8,59 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.http.app_keys import DATABASE, SETTINGS, WAKEUPS
-from api.http.params import ItemIdParam, photo_id_of, trace_of, workspace_of
-from api.http.problems import Problem, not_found
+from api.http.links.public_urls import public_photo
+from api.http.params import (
+    ItemIdParam,
+    PhotoIds,
+    SearchText,
+    check_if_match,
+    json_with_etag,
+    photo_id_of,
+    trace_of,
+    workspace_of,
+)
+from api.http.problems import Problem, bad_field, not_found
 from api.photos import commands
+from api.photos.commands import PhotoEdit
 from api.photos.listing import MAX_LIMIT, PhotoFilter, list_photos, parse_cursor
 from api.photos.rerender import Again, RerenderFilter, count_photos, rerender
-from api.store.database import database_time
+from api.store.derived.search_words import words_of
 from api.store.locks import lock_photos, lock_photos_and_places
-from api.store.photo_json import photo_json
+from api.store.photo_json import etag_of
 from api.store.tables import PhotoRow
-from schemas.events import MAX_CAPTION
+from schemas.events import MAX_CAPTION, NO_NUL
 from schemas.renditions import recipe_of
 from schemas.statuses import StatusWord
+from schemas.times import Moment
 
-Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=r"^[^\x00]*$")]
+Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=NO_NUL)]
 
 #: How many photos one bulk request may name.
 _MAX_BULK = 500
 
 
-def _without_defaults(schema: dict[str, Any]) -> None:
-    """Generated clients send defaults, and would change what their caller has left out."""
-    for described in schema["properties"].values():
-        described.pop("default", None)
-
-
 class PhotoListQuery(BaseModel):
-    """Which photos to list, and from where."""
+    """Which photos to list, and from where: those that meet every condition that is given."""
 
     status: StatusWord | None = None
-    item_id: ItemIdParam | None = None
+    item_id: ItemIdParam | None = Field(default=None, examples=["shelf-7"])
+    ids: PhotoIds | None = Field(default=None, max_length=MAX_LIMIT, description="photo ids, with commas between")
+    q: SearchText | None = Field(
+        default=None,
+        description="words; each begins a word of the file name, the caption or the item id, in whatever case",
+    )
+    created_after: Moment | None = Field(default=None, description="at or after")
+    created_before: Moment | None = None
     limit: int = Field(default=50, ge=1, le=MAX_LIMIT)
     cursor: str | None = Field(default=None, description="the next_cursor of the page before")
 
 
 class PhotoChange(BaseModel):
-    """What to change of a photo; a field that is absent stays as it is, so no field has a default that is sent."""
+    """What to change of a photo; a field that is absent stays as it is."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra=_without_defaults)
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"minProperties": 1})
 
-    caption: Caption | None = None
+    caption: Caption | None = Field(default=None, description="null clears it", examples=["The cat on the shelf"])
     is_primary: Literal[True] = True
 
 
@@ -71,10 +84,13 @@ class BulkCaption(BaseModel):
 async def get_photos(request: web.Request, query: PhotoListQuery) -> web.Response:
     """``GET /v1/workspaces/{ws}/photos``."""
     position = None if query.cursor is None else parse_cursor(query.cursor, by_order=query.item_id is not None)
-    wanted = PhotoFilter(query.status, query.item_id, query.limit, position)
+    chosen = query.model_dump(exclude={"cursor", "q"})
+    wanted = PhotoFilter(**chosen, words=tuple(words_of(query.q)), position=position)
+    if query.q is not None and not wanted.words:
+        raise bad_field("q", "must have a letter or a digit")
     async with request.app[DATABASE].reading() as session:
         rows, cursor = await list_photos(session, workspace_of(request), wanted)
-    return web.json_response({"items": [photo_json(row) for row in rows], "next_cursor": cursor})
+    return web.json_response({"items": [public_photo(request, row) for row in rows], "next_cursor": cursor})
 
 
 async def get_photo(request: web.Request) -> web.Response:
@@ -82,7 +98,7 @@ async def get_photo(request: web.Request) -> web.Response:
     workspace_id, photo_id = workspace_of(request), photo_id_of(request)
     async with request.app[DATABASE].reading() as session:
         row = await commands.find_photo(session, workspace_id, photo_id)
-    return web.json_response(photo_json(row))
+    return json_with_etag(request, public_photo(request, row))
 
 
 async def patch_photo(request: web.Request, change: PhotoChange) -> web.Response:
@@ -90,16 +106,20 @@ async def patch_photo(request: web.Request, change: PhotoChange) -> web.Response
     workspace_id, photo_id = workspace_of(request), photo_id_of(request)
     if not change.model_fields_set:
         raise Problem(400, "nothing to change: give caption or is_primary")
-    wanted = change.model_dump(exclude_unset=True)
+    given = change.model_fields_set
+    edit = PhotoEdit(change.caption, has_caption="caption" in given, is_primary="is_primary" in given)
 
     async def work(session: AsyncSession) -> PhotoRow:
         rows = await lock_photos_and_places(session, workspace_id, [photo_id])
         if not rows:
             raise not_found()
-        await commands.change_photo(session, rows[0], **wanted)
+        check_if_match(request, etag_of(public_photo(request, rows[0])))
+        await commands.change_photos(session, rows, edit)
         return rows[0]
 
-    return web.json_response(photo_json(await request.app[DATABASE].write(work)))
+    row = await request.app[DATABASE].write(work)
+    request.app[WAKEUPS].notify()
+    return json_with_etag(request, public_photo(request, row))
 
 
 async def delete_photo(request: web.Request) -> web.Response:
@@ -137,12 +157,12 @@ async def bulk_caption(request: web.Request, body: BulkCaption) -> web.Response:
 
     async def work(session: AsyncSession) -> set[UUID]:
         rows = [row for row in await lock_photos(session, body.photo_ids) if row.workspace_id == workspace_id]
-        now = await database_time(session)
-        for row in rows:
-            await commands.change_photo(session, row, caption=body.caption, now=now)
+        await commands.change_photos(session, rows, PhotoEdit(body.caption, has_caption=True))
         return {row.id for row in rows}
 
-    return _results(body.photo_ids, await request.app[DATABASE].write(work), "changed")
+    found = await request.app[DATABASE].write(work)
+    request.app[WAKEUPS].notify()
+    return _results(body.photo_ids, found, "changed")
 
 
 async def retry_photo(request: web.Request) -> web.Response:
@@ -157,7 +177,7 @@ async def retry_photo(request: web.Request) -> web.Response:
 
     row = await request.app[DATABASE].write(work)
     request.app[WAKEUPS].notify()
-    return web.json_response(photo_json(row), status=202)
+    return web.json_response(public_photo(request, row), status=202)
 
 
 async def retry_photos(request: web.Request, body: RerenderFilter) -> web.Response:

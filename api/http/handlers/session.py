@@ -13,6 +13,7 @@ from yarl import URL
 
 from api.http.auth import AUTHENTICATOR, COOKIE, caller_of, is_same_origin
 from api.http.handlers.feed import close_feeds
+from api.http.links.public_urls import is_secure, path_prefix
 from api.http.problems import Problem
 from api.http.sessions import LASTS, SESSIONS
 
@@ -56,7 +57,10 @@ async def get_page(request: web.Request) -> web.StreamResponse:
 
 async def post_session(request: web.Request) -> web.Response:
     """``POST /session``: exchanges a key for the session cookie."""
-    form = await request.post()
+    try:
+        form = await request.post()
+    except ValueError as error:
+        raise Problem(400, "the form is malformed") from error
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
         return _sign_in_page({}, "Sign in here: the form was sent from another site.", status=403)
     if not request.app[AUTHENTICATOR].is_valid_key(str(form.get("key", "")).strip()):
@@ -71,7 +75,7 @@ async def delete_session(request: web.Request) -> web.Response:
         await request.app[SESSIONS].close(token)
         await close_feeds(request.app, WSCloseCode.POLICY_VIOLATION, b"signed out", token)
     response = web.Response(status=204)
-    response.del_cookie(COOKIE, path="/")
+    response.del_cookie(COOKIE, path=path_prefix(request) or "/")
     return response
 
 
@@ -100,22 +104,25 @@ async def _signed_in(request: web.Request, wanted: Mapping[str, Any]) -> web.Res
     except (SQLAlchemyError, OSError) as error:
         log.warning("could not open a session", reason=str(error)[:500])
         return _sign_in_page(wanted, "The database does not answer. Try again in a moment.", status=503)
-    headers = {hdrs.LOCATION: str(URL("/").with_query(_page_query(wanted))), hdrs.CACHE_CONTROL: "no-store"}
+    # Relative, so that a proxy may serve the page below a path prefix.
+    headers = {hdrs.LOCATION: str(URL("./").with_query(_page_query(wanted))), hdrs.CACHE_CONTROL: "no-store"}
     response = web.Response(status=303, headers=headers)
     response.set_cookie(
         COOKIE,
         token,
         max_age=int(LASTS.total_seconds()),
-        path="/",
+        path=path_prefix(request) or "/",
         httponly=True,
         samesite="Strict",
-        secure=request.secure,
+        secure=is_secure(request),
     )
     return response
 
 
 def _sign_in_page(wanted: Mapping[str, Any], failure: str = "", *, status: int = 401) -> web.Response:
-    headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: "no-store", hdrs.WWW_AUTHENTICATE: 'Bearer realm="thumbstream"'}
+    headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: "no-store"}
+    if status == 401:
+        headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="thumbstream"'
     kept = "".join(
         f'<input type="hidden" name="{name}" value="{escape(value)}">' for name, value in _page_query(wanted).items()
     )

@@ -1,5 +1,6 @@
 """The api as a process: how it starts, stops and dies."""
 
+import json
 import os
 import signal
 import socket
@@ -13,6 +14,7 @@ from aiohttp import ClientSession
 from kafka_servers import EmbeddedBroker
 from photos import photo
 from polling import poll, poll_async
+from raw_http import connected, head_of
 from running_api import WORKSPACE, form
 from server_process import ServerProcess, free_port
 
@@ -115,3 +117,28 @@ def test_an_api_whose_background_dies_ends_with_an_error(fresh_folder: Path) -> 
     assert api.ended_with() == 1
     assert "feed failed: TypeError" in api.log_tail(400)
     api.stop()
+
+
+@pytest.mark.parametrize("form_of_log", ["json", "logfmt", "console"])
+async def test_no_request_gets_a_control_character_into_the_log(fresh_folder: Path, form_of_log: str) -> None:
+    class Logging(ApiProcess):
+        def command(self) -> Sequence[str]:
+            *python, code = super().command()
+            return [*python, f"from infra.logs import configure_logs; configure_logs({form_of_log!r}); {code}"]
+
+    hostile = "%1b%5b31m%0d%0a%00%c2%9b%e2%80%ae%ff"
+    with Logging(fresh_folder, embedded_kafka_port=free_port()) as api:
+        for path in (f"/{hostile}", f"/v1/workspaces/{hostile}/photos", f"{PHOTOS}/{hostile}", f"/healthz?{hostile}"):
+            async with connected(f"http://127.0.0.1:{api.port}") as connection:
+                await connection.send(
+                    head_of(f"GET {path}", "X-Request-ID: \x9b31m", "User-Agent: \x9b31m", "Cookie: \x9b=1", key=KEY)
+                )
+                assert await connection.answer() is not None
+        async with connected(f"http://127.0.0.1:{api.port}") as connection:
+            await connection.send("GET /\x1b[31m HTTP/1.1\r\nHost: \x1b[31m\r\n\x1b: \x07\r\n\r\n")
+            assert await connection.answer() is not None
+        poll(lambda: api.log_file.read_bytes().count(b"31m") >= 3, 20, what="the requests are logged")
+        log = api.log_file.read_bytes().decode()
+    assert [line for line in log.split("\n") if not line.isprintable()] == []
+    if form_of_log == "json":
+        assert all(json.loads(line)["event"] for line in log.splitlines())

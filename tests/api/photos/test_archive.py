@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from io import BytesIO
-from uuid import uuid4
+from uuid import UUID, uuid4
 from zipfile import ZipFile
 
 import pytest
@@ -32,6 +32,23 @@ async def test_a_zip_has_each_original_under_its_own_name_and_only_a_taken_name_
     assert archive.testzip() is None
     assert archive.namelist() == ["cat.jpg", "dog.jpg", "cat (2).jpg", "Cat (3).jpg"]
     assert [archive.read(name) for name in archive.namelist()] == contents
+    async with lonely_api.client.post(f"{lonely_api.photos}/download", json={"ids": [*ids, ids[0]]}) as response:
+        assert (response.status, response.content_type) == (200, "application/zip")
+        assert ZipFile(BytesIO(await response.read())).namelist() == archive.namelist()
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({"ids": []}, 400), ({"ids": ["x"]}, 400), ({}, 400), ({"ids": [str(UUID(int=n)) for n in range(501)]}, 400),
+        ({"ids": [str(UUID(int=7))]}, 404), ({"ids": [str(UUID(int=n)) for n in range(500)]}, 404),
+    ],
+)  # fmt: skip
+async def test_a_zip_by_post_of_what_is_not_there_is_a_problem(
+    lonely_api: Running, body: dict[str, list[str]], status: int
+) -> None:
+    async with lonely_api.client.post(f"{lonely_api.photos}/download", json=body) as response:
+        assert (response.status, response.content_type) == (status, "application/problem+json")
 
 
 @pytest.mark.parametrize(("ids", "status"), [("", 400), ("x", 400), ("0198f0c2-0000-7000-8000-000000000000", 404)])

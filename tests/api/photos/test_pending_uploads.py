@@ -303,7 +303,7 @@ def test_in_every_order_of_steps_failures_and_deaths_a_photo_has_its_original_an
             for actor in ("first", "second"):
                 task = deployment.tasks[actor]
                 if not task.cancelled() and task.exception() is None:
-                    assert str(task.result().id) in await deployment.photos(), "accepted, and not there"
+                    assert str(task.result().row.id) in await deployment.photos(), "accepted, and not there"
             if is_same_key:
                 assert len(await deployment.photos()) <= 1
 
@@ -363,7 +363,7 @@ async def test_an_upload_that_was_given_up_is_refused_and_may_come_again(empty_d
             stopped.result()
         assert await deployment.photos() == set()
         again = await begun(deployment, *[Outcome.WORKS] * 3)
-        assert await deployment.photos() == await deployment.files() == {str(again.result().id)}
+        assert await deployment.photos() == await deployment.files() == {str(again.result().row.id)}
 
 
 @pytest.mark.parametrize("steps", range(4), ids=["nothing", "announced", "stored", "written down"])
@@ -418,7 +418,7 @@ async def test_while_storage_is_away_what_was_given_up_is_kept_in_mind(empty_dat
 async def test_the_original_of_a_photo_is_kept_whatever_the_arrivals_say(empty_database: Path) -> None:
     async with deployment_with(empty_database) as deployment:
         upload = await begun(deployment, *[Outcome.WORKS] * 3)
-        row = upload.result()
+        row = upload.result().row
         left = ArrivalRow(photo_id=ids.new_id(), storage_key=row.storage_key)
         await deployment.database.write(lambda session: add(session, left))
         await deployment.keep_house_after(timedelta(days=2))

@@ -262,3 +262,10 @@ async def test_instances_that_start_at_once_make_the_tables_once(tmp_path: Path,
     finally:
         for each in opened:
             await each.close()
+
+
+async def test_one_batch_may_have_uploads_of_a_new_photo_with_and_without_an_item(database: Database) -> None:
+    first = upload()
+    later = first.model_copy(update={"event_id": "later", "occurred_at": NOON + timedelta(seconds=1), "item_id": "box"})
+    assert await fold_all(database, first, later)
+    assert [(row.item_id, row.display_order, row.is_primary) for row in await rows(database)] == [("box", 0, True)]

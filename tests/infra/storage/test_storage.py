@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from infra.settings import Settings
-from infra.storage.client import Storage, StoredFile, open_storage
+from infra.storage.client import Storage, open_storage
 from infra.storage.faults import Missing
+from infra.storage.stored_file import StoredFile
 from schemas.faults import StorageUnavailable
 
 

@@ -14,7 +14,8 @@ from fsspec.implementations.local import LocalFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from infra.storage import client as storage_module
-from infra.storage.client import Storage, StoredFile
+from infra.storage.client import Storage
+from infra.storage.stored_file import StoredFile
 from polling import poll_async
 from schemas.faults import StorageUnavailable
 

@@ -421,7 +421,8 @@ async def test_a_process_has_a_memory_limit_and_dumps_no_core(pool: RenderPool) 
 async def test_a_photo_that_wants_too_much_memory_fails_and_the_next_gets_a_fresh_process(
     tmp_path: Path, photo: Path
 ) -> None:
-    pool = RenderPool(processes=1, max_pixels=MAX_PIXELS)
+    replaced: list[str] = []
+    pool = RenderPool(processes=1, max_pixels=MAX_PIXELS, on_replace=replaced.append)
     await pool.start()
     (pid,) = pool.process_ids
     limit = address_space_bytes(pid) + 1024 * 1024
@@ -431,7 +432,16 @@ async def test_a_photo_that_wants_too_much_memory_fails_and_the_next_gets_a_fres
         await pool.render(tmp_path / "large.png", DEFAULT_RENDITIONS)
     await pool.render(photo, DEFAULT_RENDITIONS)
     assert pid not in pool.process_ids
+    assert replaced == ["out_of_memory"]
     await pool.close()
+
+
+async def test_a_process_that_has_had_its_photos_is_recycled(photo: Path) -> None:
+    replaced: list[str] = []
+    async with running_pool(processes=1, photos_per_process=1, on_replace=replaced.append) as pool:
+        for _ in range(2):
+            await pool.render(photo, DEFAULT_RENDITIONS)
+    assert replaced == ["recycled", "recycled"]
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -15,8 +16,11 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from infra.settings import Settings
 from kafka_servers import ApacheKafka
 from polling import poll
+from server_process import free_port
+from thumbstream.supervisor.up import run_up
 from up_process import UpProcess
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="tells processes apart by /proc")
@@ -182,3 +186,56 @@ def test_a_second_ctrl_c_kills_at_once(up: UpProcess) -> None:
     assert up.wait(10) == 1
     assert time.monotonic() - before < 5
     poll(lambda: not up.family(), what="no process is left")
+
+
+def test_each_worker_serves_its_metrics_on_a_port_of_its_own(up: UpProcess, upload: Run, album: Path) -> None:
+    first = _two_free_ports()
+    up.settings |= {"THUMBSTREAM_WORKERS": "2", "THUMBSTREAM_WORKER_HTTP_PORT": str(first)}
+    up.start()
+
+    def text_of(port: int, path: str) -> str:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+                return str(answer.read().decode())
+        except OSError:
+            return ""
+
+    for port in (first, first + 1):
+        poll(lambda port=port: text_of(port, "/readyz"), 60, what="the worker is ready")  # type: ignore[misc]
+        assert text_of(port, "/healthz")
+    assert upload(str(album)).returncode == 0
+    metrics = [text_of(port, "/metrics") for port in (first, first + 1)]
+    results = re.findall(r'thumbstream_results_total{code="",result="ready"} (\S+)', "".join(metrics))
+    assert sum(map(float, results)) == 5
+    assert 'thumbstream_rendition_seconds_count{format="jpg",rendition="small"}' in "".join(metrics)
+
+
+def _two_free_ports() -> int:
+    """The lower one of two in a row."""
+    while True:
+        port = free_port()
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+@pytest.mark.unit
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"worker_http_port": 65535, "workers": 2}, "2 workers take the ports 65535 to 65536"),
+        ({"worker_http_port": 8078, "workers": 3, "http_port": 8080}, "8080 is THUMBSTREAM_HTTP_PORT"),
+        ({"worker_http_port": 9092}, "9092 is THUMBSTREAM_EMBEDDED_KAFKA_PORT"),
+    ],
+)
+def test_ports_that_the_workers_cannot_have_are_told_before_anything_starts(
+    settings: dict[str, int], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_up(Settings(data_dir=tmp_path / "data", _env_file=None, **settings)) == 2
+    said = capsys.readouterr().err
+    assert "THUMBSTREAM_WORKER_HTTP_PORT" in said
+    assert message in said
+    assert not (tmp_path / "data").exists()

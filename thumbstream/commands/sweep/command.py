@@ -20,7 +20,8 @@ from api.store.database import Database, open_database
 from api.store.engines import LONG_SECONDS, url_of_database
 from api.store.tables import PhotoRow
 from infra.settings import Settings
-from infra.storage.client import Storage, StoredFile, open_storage
+from infra.storage.client import Storage, open_storage
+from infra.storage.stored_file import StoredFile
 from schemas.faults import StorageUnavailable
 from schemas.statuses import Status
 from schemas.storage_keys import ORIGINALS, THUMBNAILS

@@ -11,8 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.store.tables import PhotoRow
-from infra.storage.client import Storage, StoredFile
+from infra.storage.client import Storage
 from infra.storage.faults import Missing
+from infra.storage.stored_file import StoredFile
 from schemas.statuses import Status
 from schemas.storage_keys import ORIGINALS, THUMBNAILS, prefix_of_thumbnails
 

@@ -1,0 +1,1 @@
+"""The documents: OpenAPI of HTTP, AsyncAPI of topics and feed, and the page that shows both."""

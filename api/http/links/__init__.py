@@ -1,0 +1,1 @@
+"""Addresses that the api gives out: public URLs, signed URLs."""

@@ -1,0 +1,1 @@
+"""Requests as they come from outside: reverse proxies, host names, pages of other origins."""

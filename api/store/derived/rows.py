@@ -1,0 +1,126 @@
+"""Writes what is derived from photos, in the transaction that changes them: a few statements for a whole batch."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+from uuid import UUID
+
+from sqlalchemy import ARRAY, Connection, Table, bindparam, delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from api.store.database import one_of
+from api.store.derived.fingerprints import bands_of, signed
+from api.store.derived.search_words import words_of
+from api.store.derived.tables import FigureChangeRow, FingerprintRow, PhotoWordRow
+from api.store.photo_json import file_size_of
+from api.store.tables import PhotoRow, PlainRow
+
+_FIGURES: Final[Table] = FigureChangeRow.__table__  # type: ignore[attr-defined]
+_WORDS: Final[Table] = PhotoWordRow.__table__  # type: ignore[attr-defined]
+_FINGERPRINTS: Final[Table] = FingerprintRow.__table__  # type: ignore[attr-defined]
+
+
+class Facts(NamedTuple):
+    """What is derived from a photo goes by these alone."""
+
+    workspace_id: str
+    thumbnail_status: str
+    #: Bytes.
+    file_size: int
+    #: File name, caption, item id.
+    texts: tuple[str | None, str | None, str | None]
+    #: 16 hex digits.
+    perceptual_hash: str | None
+    measured_checksum: str | None
+
+
+#: From so many on arrays are cheaper; asyncpg asks the server about the types of arrays once for each connection.
+_MANY_ROWS: Final = 50
+
+#: What words and fingerprints go by; a photo's workspace never changes.
+_TEXTS: Final = attrgetter("texts")
+_FINGERPRINT: Final = attrgetter("perceptual_hash", "measured_checksum")
+
+#: A photo, and its facts as they were and as they are; None: it was not there, or is gone.
+Change = tuple[UUID, Facts | None, Facts | None]
+
+
+def facts_of(row: PhotoRow | PlainRow | None) -> Facts | None:
+    """The facts of a photo; None of a row of which nothing is known, which only holds a place."""
+    if row is None or row.status_event_id is None:
+        return None
+    return Facts(
+        row.workspace_id,
+        row.thumbnail_status,
+        file_size_of(row) or 0,
+        (row.filename, row.caption, row.item_id),
+        row.perceptual_hash,
+        None if row.checksum else (row.measured or {}).get("checksum"),
+    )
+
+
+async def write(session: AsyncSession, changes: Iterable[Change]) -> None:
+    """As :func:`write_on`."""
+    await session.flush()
+    await (await session.connection()).run_sync(write_on, changes)
+
+
+def write_on(connection: Connection, changes: Iterable[Change]) -> None:
+    """Bring what is derived to what the photos are now."""
+    real = [(photo_id, before, after) for photo_id, before, after in changes if before != after]
+    _insert(connection, _FIGURES, _figures_of(real))
+    for table, rows_of, basis in ((_WORDS, _words_of, _TEXTS), (_FINGERPRINTS, _fingerprint_of, _FINGERPRINT)):
+        stale, added = [], []
+        for photo_id, before, after in real:
+            if before is not None and after is not None and basis(before) == basis(after):
+                continue
+            if before is not None and (table is _WORDS or before.perceptual_hash):
+                stale.append(photo_id)
+            if after is not None:
+                added += rows_of(photo_id, after)
+        if stale:
+            connection.execute(delete(table).where(one_of(connection, table.c.photo_id, sorted(stale))))
+        _insert(connection, table, added)
+
+
+def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert rows; on PostgreSQL as arrays, which is one small statement whatever their number."""
+    if not rows:
+        return
+    if connection.dialect.name != "postgresql" or len(rows) < _MANY_ROWS:
+        connection.execute(insert(table), rows)
+        return
+    columns = [table.c[name] for name in rows[0]]
+    arrays = [bindparam(None, [row[column.name] for row in rows], type_=ARRAY(column.type)) for column in columns]
+    unnested = func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
+    connection.execute(insert(table).from_select(columns, select(unnested)))
+
+
+def _figures_of(changes: Iterable[Change]) -> list[dict[str, Any]]:
+    sums: dict[tuple[str, str], list[int]] = defaultdict(lambda: [0, 0])
+    for _, before, after in changes:
+        for facts, sign in ((before, -1), (after, 1)):
+            if facts is not None:
+                figures = sums[facts.workspace_id, facts.thumbnail_status]
+                figures[0] += sign
+                figures[1] += sign * facts.file_size
+    return [
+        {"workspace_id": workspace_id, "thumbnail_status": status, "photo_count": count, "byte_count": size}
+        for (workspace_id, status), (count, size) in sorted(sums.items())
+        if count or size
+    ]
+
+
+def _words_of(photo_id: UUID, facts: Facts) -> list[dict[str, Any]]:
+    words = words_of(*facts.texts)
+    return [{"photo_id": photo_id, "word": word, "workspace_id": facts.workspace_id} for word in words]
+
+
+def _fingerprint_of(photo_id: UUID, facts: Facts) -> list[dict[str, Any]]:
+    if facts.perceptual_hash is None:
+        return []
+    number = int(facts.perceptual_hash, 16)
+    bands = {f"band_{place}": value for place, value in enumerate(bands_of(number))}
+    known = {"photo_id": photo_id, "workspace_id": facts.workspace_id, "perceptual_hash": signed(number)}
+    return [{**known, **bands, "checksum": facts.measured_checksum}]
