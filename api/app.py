@@ -11,9 +11,10 @@ import structlog
 from aiohttp import HttpVersion11, WSCloseCode, hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.http.access_log import add_request_id, identified, note_caller
+from api.access.admin_key import admin_key
+from api.http.access_log import add_request_id, identified
 from api.http.app_keys import SETTINGS, WAKEUPS
-from api.http.auth import AUTHENTICATOR, Authenticator, admin_key, guard
+from api.http.auth import guard
 from api.http.handlers.dead import READING
 from api.http.handlers.feed import OPEN_FEEDS, close_feeds
 from api.http.handlers.metrics import DATABASE_FIGURES, DatabaseFigures
@@ -41,11 +42,9 @@ _LEAVE_SECONDS: Final = 5.0
 
 def build_api(settings: Settings) -> web.Application:
     """The application, which opens what it needs when it starts and gives it back when it stops."""
-    app = web.Application(
-        middlewares=[identified, believe_proxies, problems, check_host, answer_preflight, guard, note_caller]
-    )
+    app = web.Application(middlewares=[identified, believe_proxies, problems, check_host, answer_preflight, guard])
     app[SETTINGS] = settings
-    app[AUTHENTICATOR] = Authenticator(admin_key(settings))
+    admin_key(settings)  # made now where it is missing: who starts an api reads it from the file
     app[URL_SIGNER] = UrlSigner(signing_keys(settings))
     app[OPEN_FEEDS] = set()
     app[READING] = asyncio.Lock()

@@ -12,13 +12,16 @@ from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
+from api.access.admin_key import admin_key
+from api.access.authenticator import Authenticator
 from api.background import Background
 from api.feed.health import Health, Workers
 from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
 from api.http.app_keys import DATABASE, FEED, HEALTH, PHOTO_HASHER, STATS, STORAGE, UPLOAD_STORE, WAKEUPS
+from api.http.auth import AUTHENTICATOR
+from api.http.handlers.feed import OPEN_FEEDS, watch_callers
 from api.http.handlers.health import READINESS
-from api.http.sessions import SESSIONS, Sessions
 from api.photos.housekeeping import Housekeeping
 from api.photos.photo_hasher import PhotoHasher
 from api.photos.uploads import UploadStore
@@ -55,7 +58,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         storage = app[STORAGE] = open_storage(settings)
         stack.push_async_callback(storage.close)
         await _migrated(database)
-        app[SESSIONS] = Sessions(database)
+        app[AUTHENTICATOR] = Authenticator(admin_key(settings), database)
         app[UPLOAD_STORE] = UploadStore(settings, database, storage, app[WAKEUPS])
         hasher = app[PHOTO_HASHER] = PhotoHasher(settings)
         stack.push_async_callback(hasher.close)
@@ -108,6 +111,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         background.start("lag", lag.run())
         background.start("stats", stats.run())
         background.start("workers", workers.run())
+        background.start("callers of feeds", watch_callers(app[OPEN_FEEDS], app[AUTHENTICATOR]))
         background.start("health", health.run())
         background.start("housekeeping", Housekeeping(settings, database, storage, lease).run())
         yield

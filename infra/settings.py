@@ -4,7 +4,6 @@ import difflib
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -22,6 +21,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 
 from infra.network_settings import NetworkSettings
 from infra.settings_checks import (
+    amount_of,
     check_bootstrap,
     check_database_url,
     check_host,
@@ -118,7 +118,7 @@ class Settings(NetworkSettings):
     #: as long to take the original.
     store_within_seconds: float = Field(default=120.0, ge=1, le=3600)
 
-    #: RecordHandler at a photo that fails for a passing reason (storage, timeouts), the first included.
+    #: Attempts at a photo that fails for a passing reason (storage, timeouts), the first included.
     retry_attempts: int = Field(default=8, ge=1, le=100)
     #: The wait before the second attempt; each further one is twice as long, up to the longest.
     retry_first_seconds: float = Field(default=1.0, gt=0, le=3600)
@@ -159,17 +159,7 @@ class Settings(NetworkSettings):
     @field_validator("max_upload_bytes", "max_pixels", mode="before")
     @classmethod
     def _with_unit(cls, value: Any) -> Any:
-        if not isinstance(value, str):
-            return value
-        number, _, unit = value.strip().replace("_", "").upper().partition(" ")
-        factor = {"": 1, "KB": 1000, "MB": _MEGABYTE, "GB": 1000 * _MEGABYTE, "MP": _MEGABYTE}.get(unit.strip())
-        if factor is None:
-            raise ValueError("expected a number, with MB or MP after it at most")
-        if not unit:
-            return number
-        if not isfinite(amount := float(number)):
-            raise ValueError("expected a finite number")
-        return str(int(amount * factor))
+        return amount_of(value) if isinstance(value, str) else value
 
     @field_validator("database_url")
     @classmethod
@@ -242,6 +232,11 @@ class Settings(NetworkSettings):
         if self.kafka_bootstrap is None:
             return [f"127.0.0.1:{self.embedded_kafka_port}"]
         return [server.strip() for server in self.kafka_bootstrap.split(",") if server.strip()]
+
+    @property
+    def admin_key_file(self) -> Path:
+        """Where the admin key is kept that is made when none is set."""
+        return self.data_dir / "admin.key"
 
     @property
     def sqlite_file(self) -> Path:

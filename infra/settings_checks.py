@@ -5,6 +5,7 @@ import re
 import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit, urlunsplit
@@ -12,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 _HOST_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _PEM: Final = b"-----BEGIN "
 _HIDDEN: Final = "***"
+_FACTORS: Final = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "MP": 10**6}
 
 
 def check_host(host: str) -> str:
@@ -215,3 +217,19 @@ _RULES: Final = (
     TogetherRule(("s3_secret_access_key", "s3_access_key_id"), _half_of_s3_keys),
     TogetherRule(("signed_url_redirect", "storage_url"), _redirect_without_s3),
 )
+
+
+def amount_of(text: str) -> str:
+    """A number of bytes or pixels without its unit: of ``50 MB`` that is 50000000.
+
+    Raises:
+        ValueError: it has another unit, or is not finite.
+    """
+    number, _, unit = text.strip().replace("_", "").upper().partition(" ")
+    if (factor := _FACTORS.get(unit.strip())) is None:
+        raise ValueError("expected a number, with MB or MP after it at most")
+    if not unit:
+        return number
+    if not isfinite(amount := float(number)):
+        raise ValueError("expected a finite number")
+    return str(int(amount * factor))

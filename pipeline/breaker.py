@@ -10,7 +10,7 @@ from infra.metrics import STORAGE_UP
 
 log = structlog.get_logger(__name__)
 
-#: RecordHandler of any photos that fail for storage in a row: one may be bad luck, so many may be an outage.
+#: Attempts of any photos that fail for storage in a row: one may be bad luck, so many may be an outage.
 _FAILURES_IN_A_ROW: Final = 5
 
 _PROBE_SECONDS: Final = 2.0

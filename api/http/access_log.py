@@ -9,7 +9,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
 
-from api.http.auth import CALLER, Caller
+from api.http.auth import CALLERS
 from api.http.problems import REQUEST_ID_FIELD
 from infra.metrics import REQUEST_SECONDS
 
@@ -17,8 +17,6 @@ log = structlog.get_logger(__name__)
 
 HEADER: Final = "X-Request-ID"
 REQUEST_ID: Final = web.RequestKey("request_id", str)
-#: Who asks, once that is known. A list, since behind a proxy handlers have a copy of the request, which shares it.
-_CALLERS: Final = web.RequestKey("callers", list[Caller])
 
 #: Ids of other systems that are taken over: UUIDs, ULIDs, trace ids. Anything else is replaced.
 _SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -26,7 +24,8 @@ _SANE: Final = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
 _PROBES: Final = frozenset({"/healthz", "/readyz", "/metrics"})
 #: A client may send any word as a method; each would be a series of its own.
 _METHODS: Final = frozenset(hdrs.METH_ALL)
-_MAX_KEY_ID: Final = 14
+#: Of a session's hash.
+_ID_CHARACTERS: Final = 8
 
 
 @web.middleware
@@ -36,19 +35,9 @@ async def identified(
     """Give the request the id of its ``X-Request-ID``, else a new one; every line logged meanwhile has it too."""
     sent = request.headers.get(HEADER, "")
     request_id = request[REQUEST_ID] = sent if _SANE.fullmatch(sent) else uuid4().hex
-    request[_CALLERS] = []
+    request[CALLERS] = []
     with structlog.contextvars.bound_contextvars(**{REQUEST_ID_FIELD: request_id}):
         return await handler(request)
-
-
-@web.middleware
-async def note_caller(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
-    """Keep for the log who was let in."""
-    if caller := request.get(CALLER):
-        request[_CALLERS].append(caller)
-    return await handler(request)
 
 
 async def add_request_id(request: web.Request, response: web.StreamResponse) -> None:
@@ -66,11 +55,11 @@ class AccessLog(AbstractAccessLogger):
         if not isinstance(response, web.WebSocketResponse):
             method = request.method if request.method in _METHODS else "other"
             REQUEST_SECONDS.labels(method, route, f"{response.status // 100}xx").observe(time)
-        caller = next(iter(request.get(_CALLERS, [])), None)
+        caller = next(iter(request.get(CALLERS, [])), None)
         values = {
             REQUEST_ID_FIELD: request.get(REQUEST_ID),
-            "key": caller.key_id[:_MAX_KEY_ID] if caller else None,
-            "session": caller.session_id if caller else None,
+            "key": caller.key_prefix if caller else None,
+            "session": (caller.session_hash or "")[:_ID_CHARACTERS] if caller else None,
             "workspace": _match_of(request).get("workspace"),
             "method": request.method,
             "route": route,

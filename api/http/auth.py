@@ -1,127 +1,118 @@
-"""Authentication: a key in the Authorization header, or the session cookie that a browser has traded it for."""
+"""Authentication and authorization of requests: by a key, a session cookie, a ticket, or a signed URL."""
 
-import hmac
+import math
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from hashlib import sha256
-from typing import Final, Literal, cast
+from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from api.access.authenticator import Authenticator, TooManyWrongKeys
+from api.access.caller import Caller, Role
 from api.http.links.signing import SIGNATURE, SIGNED_SECONDS, URL_SIGNER, BadSignature, Expired
 from api.http.network.cors import is_named_origin
 from api.http.problems import Problem
-from api.http.sessions import SESSIONS
-from infra.secret_file import read_or_make
-from infra.settings import Settings
+from api.store import audit
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Role = Literal["viewer", "editor", "admin"]
 
 COOKIE: Final = "thumbstream_session"
-#: Of a session's hash, in the log.
-_ID_CHARACTERS: Final = 8
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-
-#: What anyone may ask: whether we live, and to sign in.
-_OPEN_PATHS: Final = frozenset({"/healthz", "/readyz", "/", "/session"})
-_OPEN_PREFIX: Final = "/dashboard/"
 _SAFE_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
-
-@dataclass(frozen=True)
-class Caller:
-    """Who asks, and what they may."""
-
-    role: Role
-    #: None: every workspace.
-    workspace_id: str | None = None
-    #: For logs, no secrets: which key it is, and the start of the session's hash where one was opened with it.
-    key_id: str = ""
-    session_id: str = ""
-
-
+AUTHENTICATOR: Final = web.AppKey("authenticator", Authenticator)
 CALLER: Final = web.RequestKey("caller", Caller)
+#: The same for the access log. A list, since behind a proxy handlers have a copy of the request, which shares it.
+CALLERS: Final = web.RequestKey("callers", list[Caller])
 
 
-def admin_key(settings: Settings) -> str:
-    """The admin key: the setting, else the one in ``<data_dir>/admin.key``, made on the first call (mode 600)."""
-    if settings.admin_key is not None:
-        return settings.admin_key.get_secret_value()
-    return read_or_make(settings.data_dir / "admin.key", prefix="ts_")
+@web.middleware
+async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Tell nobody without a key which addresses there are; those that exist check their callers by their route."""
+    if request.match_info.http_exception is not None:
+        await authenticate(request)
+    return await handler(request)
 
 
-class Authenticator:
-    """Knows the admin key."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key.encode()
-        #: Names the key in the sessions that it opened: a new admin key ends them all.
-        self.key_id = f"admin-{hmac.digest(self._key, b'thumbstream session', 'sha256').hex()[:32]}"
-
-    def is_valid_key(self, key: str) -> bool:
-        """Whether this is the admin key; takes as long for a near miss as for nonsense."""
-        return hmac.compare_digest(sha256(key.encode(errors="replace")).digest(), sha256(self._key).digest())
-
-
-AUTHENTICATOR: Final = web.AppKey("gate", Authenticator)
-
-
-async def caller_of(request: web.Request) -> Caller | None:
-    """Who asks; None where nothing tells. Of Authorization only Bearer counts: a proxy may add other schemes.
+async def authenticate(request: web.Request, *, takes_ticket: bool = False, takes_signed_url: bool = False) -> Caller:
+    """The caller, who from now on is the actor of the audit log.
 
     Raises:
-        Problem: 401 for a key that is none, 403 for a change that another site's page asks for.
-        SQLAlchemyError: a session could not be looked up.
+        Problem: 401 without a valid key, session or ticket, 403 for a signature that is not valid or has expired;
+            otherwise as :func:`find_caller`.
     """
-    authenticator = request.app[AUTHENTICATOR]
-    for header in request.headers.getall(hdrs.AUTHORIZATION, ()):
-        scheme, _, key = header.strip().partition(" ")
-        if scheme.lower() == "bearer":
-            if authenticator.is_valid_key(key.strip()):
-                return Caller("admin", key_id=authenticator.key_id)
-            raise unauthorized("the key is not known")
-    token = request.cookies.get(COOKIE)
-    session = await request.app[SESSIONS].find(token) if token else None
-    if session is None or session.key_id != authenticator.key_id:
-        return None
-    if request.method not in _SAFE_METHODS and not is_same_origin(request):
-        raise Problem(403, "a session is good for requests of its own page only")
-    return Caller(cast(Role, session.role), session.workspace_id, session.key_id, session.token_hash[:_ID_CHARACTERS])
+    if takes_ticket and (ticket := request.query.get("ticket")):
+        caller = await request.app[AUTHENTICATOR].tickets.redeem(ticket)
+        if caller is None or await request.app[AUTHENTICATOR].find_ended([caller]):
+            raise unauthorized("the ticket is not valid: it opens one feed within 60 s")
+    elif takes_signed_url and SIGNATURE in request.query:
+        caller = _caller_of_signed_url(request)
+    else:
+        caller = await find_caller(request)
+    if caller is None:
+        raise unauthorized("sign in, or send a key as Authorization: Bearer <key>")
+    request[CALLER] = caller
+    request[CALLERS].append(caller)
+    audit.ACTOR.set(audit.Actor(caller.key_id, caller.key_name))
+    return caller
 
 
-def signed_caller_of(request: web.Request) -> Caller | None:
-    """Who asks by a signed URL, which is good for reading one file of its workspace; None where it is not signed.
-
-    Raises:
-        Problem: 403 for a signature that does not fit, or whose time is over.
-    """
-    if SIGNATURE not in request.query or request.method not in _SAFE_METHODS:
-        return None
+def _caller_of_signed_url(request: web.Request) -> Caller:
+    """Who asks by a signed URL, which is good for reading one file of its workspace."""
     try:
         request[SIGNED_SECONDS] = request.app[URL_SIGNER].verify(request.path, request.query)
     except BadSignature:
         raise Problem(403, "the signature of this URL is not valid") from None
     except Expired:
         raise Problem(403, "this URL has expired") from None
-    return Caller("viewer", request.match_info["workspace"])
+    return Caller("viewer", request.match_info["workspace"], "", "signed URL", "")
 
 
-def is_open(path: str) -> bool:
-    """Whether anyone may ask for ``path``."""
-    return path in _OPEN_PATHS or path.startswith(_OPEN_PREFIX)
+async def find_caller(request: web.Request) -> Caller | None:
+    """Who sends the request; None if nothing says so.
+
+    Of Authorization only Bearer counts: a proxy may add other schemes.
+
+    Raises:
+        Problem: 401 for a wrong key, 403 for a change that another site's page sends, 429 after many wrong keys.
+        SQLAlchemyError: the database is away.
+    """
+    for header in request.headers.getall(hdrs.AUTHORIZATION, ()):
+        scheme, _, key = header.strip().partition(" ")
+        if scheme.lower() == "bearer":
+            if caller := await find_caller_by_key(request, key.strip()):
+                return caller
+            raise unauthorized("the key is not known")
+    token = request.cookies.get(COOKIE)
+    caller = await request.app[AUTHENTICATOR].sessions.find(token) if token else None
+    if caller is not None and request.method not in _SAFE_METHODS and not is_same_origin(request):
+        raise Problem(403, "a session is good for requests of its own page only")
+    return caller
 
 
-@web.middleware
-async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Let nobody in without a key or a session, except to the open paths."""
-    if not is_open(request.path):
-        caller = signed_caller_of(request) or await caller_of(request)
-        if caller is None:
-            raise unauthorized("sign in, or send a key as Authorization: Bearer <key>")
-        request[CALLER] = caller
-    return await handler(request)
+async def find_caller_by_key(request: web.Request, key: str) -> Caller | None:
+    """Whose key this is; None for a wrong one.
+
+    Raises:
+        Problem: 429, this client address has sent many wrong keys.
+    """
+    try:
+        return await request.app[AUTHENTICATOR].find_by_key(key, request.remote)
+    except TooManyWrongKeys as error:
+        seconds = str(math.ceil(error.wait_seconds))
+        raise Problem(429, f"{error}; try again in {seconds} s", headers={hdrs.RETRY_AFTER: seconds}) from error
+
+
+def authorize(caller: Caller, role: Role, *, everywhere: bool) -> None:
+    """Refuse a caller whose role is too low, or whose key does not reach every workspace where that is needed.
+
+    Raises:
+        Problem: 403.
+    """
+    if not caller.has_role(role):
+        raise Problem(403, f"this takes the role {role}; the key has the role {caller.role}")
+    if everywhere and caller.workspace_id is not None:
+        raise Problem(403, "this takes a key of every workspace")
 
 
 def is_same_origin(request: web.Request) -> bool:

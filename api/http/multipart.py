@@ -19,7 +19,7 @@ from api.photos.filenames import plain_filename
 from imaging.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
 from infra.settings import Settings
 from infra.storage.client import Storage
-from schemas.events import MAX_CAPTION, MAX_ITEM_ID
+from schemas.events import MAX_CAPTION, MAX_ITEM_ID, MAX_UPLOADED_BY
 from schemas.faults import OriginalTooLarge, StorageUnavailable, TooManyPixels, Unreadable, UnsupportedFormat
 from schemas.storage_keys import TEMPORARY_PREFIX
 
@@ -30,7 +30,7 @@ _MAX_PARTS: Final = 16
 #: Longer than UTF-8 needs for the longest field.
 _MAX_FIELD_BYTES: Final = 4 * MAX_CAPTION
 
-_TEXT_FIELDS: Final = {"item_id": MAX_ITEM_ID, "caption": MAX_CAPTION}
+_TEXT_FIELDS: Final = {"item_id": MAX_ITEM_ID, "caption": MAX_CAPTION, "uploaded_by": MAX_UPLOADED_BY}
 
 
 @dataclass

@@ -49,22 +49,19 @@ def workspace_of(request: web.Request) -> str:
     workspace_id = request.match_info["workspace"]
     if not re.fullmatch(WORKSPACE_PATTERN, workspace_id):
         raise bad_field("workspace_id", "must begin with a letter or digit and have only letters, digits and . _ @ + -")
-    caller = request[CALLER]
-    if caller.workspace_id not in (None, workspace_id):
+    if not request[CALLER].reaches(workspace_id):
         raise not_found("workspace")
     return workspace_id
-
-
-def must_be_admin(request: web.Request) -> None:
-    """Refuse who may not see every workspace."""
-    caller = request[CALLER]
-    if caller.role != "admin" or caller.workspace_id is not None:
-        raise Problem(403, "this is for admins")
 
 
 def photo_id_of(request: web.Request) -> UUID:
     """The photo id in the path."""
     return parse_uuid("id", request.match_info["photo"])
+
+
+def key_id_of(request: web.Request) -> UUID:
+    """The id of an API key in the path."""
+    return parse_uuid("id", request.match_info["key"])
 
 
 def item_id_of(request: web.Request) -> str:

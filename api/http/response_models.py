@@ -9,7 +9,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, Field, RootModel
 
-from schemas.events import MAX_CAPTION, MAX_ITEM_ID, NO_NUL
+from schemas.events import MAX_CAPTION, MAX_ITEM_ID, MAX_UPLOADED_BY, NO_NUL
 from schemas.statuses import StatusWord
 
 _PHOTO_ID: Final = "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55"
@@ -232,6 +232,9 @@ class UploadForm(BaseModel):
     photo: Annotated[str, Field(json_schema_extra={"format": "binary"}, description="the file's bytes")]
     item_id: str = Field(default="", max_length=MAX_ITEM_ID, pattern=NO_NUL, description="the thing that it shows")
     caption: str = Field(default="", max_length=MAX_CAPTION, pattern=NO_NUL)
+    uploaded_by: str = Field(
+        default="", max_length=MAX_UPLOADED_BY, pattern=NO_NUL, description="the name of the key if left out"
+    )
 
 
 class DuplicateForm(BaseModel):

@@ -8,9 +8,10 @@ from typing import Any, Final
 from aiohttp import web
 from pydantic import BaseModel
 
-from api.http.auth import is_open
+from api.access.caller import Role
+from api.http.auth import CALLER, authenticate, authorize
 from api.http.documents.headers import Header
-from api.http.params import UUID_PATTERN, item_id_of, must_be_admin, parse_body, parse_query, photo_id_of, workspace_of
+from api.http.params import UUID_PATTERN, item_id_of, key_id_of, parse_body, parse_query, photo_id_of, workspace_of
 from schemas.events import MAX_ITEM_ID
 from schemas.renditions import NAME_PATTERN
 from schemas.storage_keys import WORKSPACE_PATTERN
@@ -47,6 +48,12 @@ PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
         "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55",
         photo_id_of,
     ),
+    "key": PathParameter(
+        "the key's id",
+        {"type": "string", "format": "uuid", "pattern": f"^{UUID_PATTERN}$"},
+        "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55",
+        key_id_of,
+    ),
     "item": PathParameter(
         "the item, percent-encoded",
         {"type": "string", "minLength": 1, "maxLength": MAX_ITEM_ID, "pattern": r"^[^\x00]+$"},
@@ -75,6 +82,14 @@ class Route:
     handler: Handler
     #: One line for the documents.
     summary: str
+    #: What the caller must be at least; None: anybody, without a key. No default: a new route must say it.
+    role: Role | None = field(kw_only=True)
+    #: Whether it shows or changes every workspace, so that the caller's key must reach them all.
+    everywhere: bool = field(default=False, kw_only=True)
+    #: Whether ``?ticket=`` stands in for the key.
+    takes_ticket: bool = field(default=False, kw_only=True)
+    #: Whether a signature in the query stands in for the key.
+    takes_signed_url: bool = field(default=False, kw_only=True)
     #: The status of success, and its body.
     status: int = 200
     answer: Answer = None
@@ -92,7 +107,6 @@ class Route:
     answer_headers: Sequence[Header] = ()
     #: 404 with Retry-After: what is asked for is still to come.
     may_be_early: bool = False
-    is_for_admins: bool = False
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.path_names if name not in PATH_PARAMETERS]
@@ -112,7 +126,7 @@ class Route:
     @property
     def needs_key(self) -> bool:
         """Whether only a caller with a key or a session is answered."""
-        return not is_open(self.path)
+        return self.role is not None
 
     @property
     def problem_statuses(self) -> set[int]:
@@ -126,7 +140,7 @@ class Route:
         if self.body or self.form:
             found |= {408, 413}
         if self.needs_key:
-            found |= {401, 403}
+            found |= {401, 403, 429}
         return found - {self.status, *self.others}
 
     def add_to(self, app: web.Application, routes: Sequence["Route"]) -> None:
@@ -147,11 +161,13 @@ class Route:
         return "/".join(parts)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        if self.is_for_admins:
-            must_be_admin(request)
+        if self.role is not None:
+            await authenticate(request, takes_ticket=self.takes_ticket, takes_signed_url=self.takes_signed_url)
         for name in self.path_names:
             if check := PATH_PARAMETERS[name].check:
                 check(request)
+        if self.role is not None:  # after the workspace: what the caller may not see is a 404 whatever its role
+            authorize(request[CALLER], self.role, everywhere=self.everywhere)
         parsed: list[BaseModel] = []
         if self.query is not None:
             parsed.append(parse_query(request, self.query))

@@ -1,4 +1,4 @@
-"""Commands on photos, each in one transaction: the row, the event, the journal."""
+"""Commands on photos, each in one transaction: the row, the event, the journal, the audit log."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from sqlmodel import col
 from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound
 from api.projection.photo_state import Photo, Version, fold
 from api.projection.row_states import write_photo
-from api.store import journal, originals, outbox
+from api.store import audit, journal, originals, outbox
 from api.store.database import database_time
 from api.store.derived import rows as derived
 from api.store.derived.rows import facts_of
@@ -64,15 +64,11 @@ async def add_photo(
     session.add(row)
     await derived.write(session, [(row.id, None, facts_of(row))])
     if idempotency is not None:
-        session.add(
-            IdempotencyKeyRow(
-                workspace_id=event.workspace_id,
-                key=idempotency.key,
-                photo_id=event.photo_id,
-                fingerprint=idempotency.fingerprint,
-            )
-        )
+        used = IdempotencyKeyRow(workspace_id=event.workspace_id, key=idempotency.key, photo_id=event.photo_id)
+        used.fingerprint = idempotency.fingerprint
+        session.add(used)
     outbox.enqueue(session, event, trace)
+    await audit.record(session, "photo.uploaded", _subjects([row]))
     await journal.append(session, [journal.entry(topics.UPLOADED, row)])
     return row
 
@@ -103,8 +99,9 @@ async def find_photo(session: AsyncSession, workspace_id: str, photo_id: UUID, *
     Raises:
         NotFound: it has not.
     """
-    row = await session.get(PhotoRow, photo_id, with_for_update=lock or None)
-    if row is None or row.workspace_id != workspace_id:
+    wanted = select(PhotoRow).where(col(PhotoRow.id) == photo_id, col(PhotoRow.workspace_id) == workspace_id)
+    row = (await session.scalars(wanted.with_for_update() if lock else wanted)).first()
+    if row is None:
         raise NotFound
     return row
 
@@ -138,6 +135,7 @@ async def delete_photos(session: AsyncSession, rows: Sequence[PhotoRow], trace: 
     for workspace_id, item_id in sorted({(row.workspace_id, row.item_id) for row in rows if row.item_id}):
         moved = await close_gaps(session, workspace_id, item_id, now)
         entries += [journal.entry(journal.CHANGED, each) for each in moved]
+    await audit.record(session, "photo.deleted", _subjects(rows))
     await journal.append(session, entries)
 
 
@@ -178,7 +176,7 @@ async def change_photos(session: AsyncSession, rows: Sequence[PhotoRow], edit: P
             if not row.is_primary:
                 row.is_primary, changed[row.id] = True, row
     await derived.write(session, [(row.id, before[row.id], facts_of(row)) for row in rows])
-    await _tell(session, list(changed.values()))
+    await _tell(session, "photo.changed", list(changed.values()))
 
 
 async def item_order(session: AsyncSession, workspace_id: str, item_id: str) -> list[UUID]:
@@ -219,21 +217,22 @@ async def order_item(
         if by_id[photo_id].display_order != place:
             by_id[photo_id].display_order = place
             moved.append(by_id[photo_id])
-    await _tell(session, moved)
+    await _tell(session, "photo.ordered", moved)
 
 
-async def _tell(session: AsyncSession, changed: Sequence[PhotoRow]) -> None:
-    """Have the feed tell of changes that are no events."""
+async def _tell(session: AsyncSession, action: str, changed: Sequence[PhotoRow]) -> None:
+    """Have the feed and the audit log tell of changes that are no events."""
     if changed:
         now = await database_time(session)
         for row in changed:
             row.updated_at = now
         await journal.append(session, [journal.entry(journal.CHANGED, row) for row in changed])
+        await audit.record(session, action, _subjects(changed))
 
 
 async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: Trace = ()) -> int:
     """Have photos, which must be locked, rendered anew. Returns how many: those whose upload is known."""
-    entries, now = [], await database_time(session)
+    rendered, now = [], await database_time(session)
     before = {row.id: facts_of(row) for row in rows}
     for row in rows:
         if row.storage_key is None or not is_key_of_workspace(row.storage_key, row.workspace_id):
@@ -247,10 +246,11 @@ async def render_again(session: AsyncSession, rows: Sequence[PhotoRow], trace: T
         row.error_code = row.error_message = None
         row.updated_at = now
         outbox.enqueue(session, event, trace)
-        entries.append(journal.entry(topics.UPLOADED, row))
+        rendered.append(row)
     await derived.write(session, [(row.id, before[row.id], facts_of(row)) for row in rows])
-    await journal.append(session, entries)
-    return len(entries)
+    await audit.record(session, "photo.rerendered", _subjects(rendered))
+    await journal.append(session, [journal.entry(topics.UPLOADED, row) for row in rendered])
+    return len(rendered)
 
 
 def _next_version(row: PhotoRow, now: datetime) -> Version:
@@ -279,6 +279,10 @@ def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> P
         file_size=row.file_size,
         checksum=row.checksum,
     )
+
+
+def _subjects(rows: Sequence[PhotoRow]) -> list[audit.Subject]:
+    return [audit.Subject("photo", str(row.id), row.workspace_id) for row in rows]
 
 
 def _tombstone(event: PhotoDeleted, snapshot: dict[str, Any]) -> DeletedPhotoRow:

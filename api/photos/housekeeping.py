@@ -1,4 +1,4 @@
-"""Housekeeping: folds figures; removes old journal rows, idempotency keys, sessions, originals of failed uploads."""
+"""Housekeeping: folds figures; removes old rows (journal, idempotency keys, sessions, tickets, audit) and files."""
 
 import asyncio
 import contextlib
@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos import pending_uploads
+from api.store.access_tables import AuditRow, TicketRow
 from api.store.database import Database, database_time
 from api.store.derived.figures import fold_figures
 from api.store.engines import LONG_SECONDS
@@ -34,6 +35,7 @@ JOURNAL_KEPT_ROWS: Final = 10_000
 #: A temporary file is written to at least every minute while its upload comes in.
 INCOMING_KEPT: Final = timedelta(hours=1)
 IDEMPOTENCY_KEYS_KEPT: Final = timedelta(days=7)
+AUDIT_KEPT: Final = timedelta(days=365)
 
 _PRUNE_EVERY_SECONDS: Final = 60.0
 _PENDING_EVERY_SECONDS: Final = 5.0
@@ -127,7 +129,10 @@ async def prune(session: AsyncSession, now: datetime) -> bool:
     count = len(pruned.all())
     await session.execute(keys)
     await session.execute(delete(SessionRow).where(col(SessionRow.expires_at) < now))
-    return count > 0
+    await session.execute(delete(TicketRow).where(col(TicketRow.expires_at) < now))
+    old = select(col(AuditRow.seq)).where(col(AuditRow.created_at) < now - AUDIT_KEPT).limit(_PAGE_ROWS)
+    audited = await session.scalars(delete(AuditRow).where(col(AuditRow.seq).in_(old)).returning(col(AuditRow.seq)))
+    return count + len(audited.all()) > 0
 
 
 def clear_incoming(folder: Path, older_than_seconds: float) -> int:

@@ -7,8 +7,8 @@
    Who changes the places in an item locks every row of it, since a deletion moves those behind it.
 3. Tombstones, by id.
 4. Originals, by the number of their lock: whoever decides that no photo uses one any more. All in one statement.
-5. Rows that no other transaction locks together with those above: arrivals, idempotency keys, outbox, leases. They may
-   be locked at any time.
+5. Rows that no other transaction locks together with those above: arrivals, idempotency keys, outbox, audit log,
+   leases. They may be locked at any time.
 6. The journal, last: :func:`api.store.journal.append`.
 
 SQLite has one writer at a time, so there is nothing to lock.
@@ -56,11 +56,16 @@ def _hold_numbers(connection: Connection, numbers: Collection[int]) -> None:
 
 
 async def lock_photos(
-    session: AsyncSession, photo_ids: Collection[UUID], *, items: Collection[Item] = ()
+    session: AsyncSession, photo_ids: Collection[UUID], *, workspace_id: str | None, items: Collection[Item] = ()
 ) -> list[PhotoRow]:
-    """Lock the rows of these photos and of these items, whose locks must be held. Returns the rows of ``photo_ids``."""
+    """Lock the rows of these photos and of these items, whose locks must be held. Returns the rows of ``photo_ids``.
+
+    ``workspace_id``: of no other workspace; None: of any.
+    """
     await (await session.connection()).run_sync(_hold_rows, photo_ids, items)
     found = select(PhotoRow).where(col(PhotoRow.id).in_(list(photo_ids))).order_by(col(PhotoRow.id)).with_for_update()
+    if workspace_id is not None:
+        found = found.where(col(PhotoRow.workspace_id) == workspace_id)
     return list((await session.scalars(found.execution_options(populate_existing=True))).all())
 
 
@@ -95,7 +100,7 @@ async def lock_photos_and_places(
     named = (await session.scalars(select(col(PhotoRow.item_id)).where(*mine).distinct())).all()
     items = {(workspace_id, item_id) for item_id in named if item_id is not None}
     await lock_items(session, items)
-    rows = [row for row in await lock_photos(session, photo_ids, items=items) if row.workspace_id == workspace_id]
+    rows = await lock_photos(session, photo_ids, workspace_id=workspace_id, items=items)
     if not {(row.workspace_id, row.item_id) for row in rows if row.item_id is not None} <= items:
         raise TryAgain
     return rows

@@ -269,7 +269,7 @@ class LeaseRow(SQLModel, table=True):
 
 
 class SessionRow(SQLModel, table=True):
-    """A browser that is signed in: :mod:`api.http.sessions`."""
+    """A browser that is signed in: :mod:`api.access.sessions`."""
 
     __tablename__ = "sessions"
     __table_args__ = (

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Dialog, Page, expect
 
-from api.http.auth import admin_key
+from api.access.admin_key import admin_key
 from api.http.handlers.session import DASHBOARD
 from infra.settings import Settings
 from running_api import Running, running_api

@@ -92,7 +92,7 @@ class ScriptedAnswerer:
 
 
 class Handled:
-    """An ``RecordHandler`` and all that it sent; ``deliver`` plays the retry topic."""
+    """A ``RecordHandler`` and all that it sent; ``deliver`` plays the retry topic."""
 
     def __init__(self, *script: Exception | None, backoff: Backoff = QUICK) -> None:
         self.sent: list[Record] = []

@@ -10,11 +10,12 @@ from aiohttp import ClientSession, FormData, web
 from sqlalchemy import select
 from sqlmodel import col
 
+from api.access.admin_key import admin_key
+from api.access.caller import Caller, Role
 from api.app import build_api
 from api.http.app_keys import DATABASE, STORAGE
-from api.http.auth import AUTHENTICATOR, COOKIE, admin_key
+from api.http.auth import AUTHENTICATOR, COOKIE
 from api.http.server import ApiRunner, Limits
-from api.http.sessions import SESSIONS
 from api.photos.commands import upload_event_of
 from api.store.tables import PhotoRow
 from documented_answers import DocumentedAnswers
@@ -71,9 +72,11 @@ class Running:
         assert row.uploaded_at is not None
         return upload_event_of(row, event_id=row.upload_event_id, occurred_at=row.uploaded_at)
 
-    async def signed_in_as(self, role: str, workspace_id: str | None = None) -> dict[str, str]:
+    async def signed_in_as(self, role: Role, workspace_id: str | None = None) -> dict[str, str]:
         """Headers of a page of ours in a browser that has signed in with such a key; they replace the client's own."""
-        token = await self.app[SESSIONS].open(self.app[AUTHENTICATOR].key_id, role, workspace_id)
+        authenticator = self.app[AUTHENTICATOR]
+        caller = Caller(role, workspace_id, authenticator.admin_key_id, "admin", "admin")
+        token = await authenticator.sessions.open(caller)
         return {"Authorization": "", "Cookie": f"{COOKIE}={token}", "Sec-Fetch-Site": "same-origin"}
 
     async def stored_files(self) -> list[str]:

@@ -2,14 +2,12 @@
 
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
 from dotenv import dotenv_values
 
 from infra.settings import Settings
 
-_KEY_FILE: Final = "admin.key"
 _EVERY_ADDRESS: Final = frozenset({"0.0.0.0", "::", ""})
 
 
@@ -36,7 +34,7 @@ def find_access(settings: Settings, *, url: str | None, key: str | None, workspa
     found = key or environment.get("THUMBSTREAM_KEY") or data_dir_key(settings)
     if not found:
         raise NoKey(
-            f"no key: give --key, set THUMBSTREAM_KEY, or run where `up` keeps its data (no {_key_file(settings)})"
+            f"no key: give --key, set THUMBSTREAM_KEY, or run where `up` keeps its data (no {settings.admin_key_file})"
         )
     chosen = url or environment.get("THUMBSTREAM_URL") or local_url(settings)
     return Access(chosen.rstrip("/"), workspace, found)
@@ -47,7 +45,7 @@ def data_dir_key(settings: Settings) -> str | None:
     if settings.admin_key:
         return settings.admin_key.get_secret_value()
     try:
-        return _key_file(settings).read_text().strip() or None
+        return settings.admin_key_file.read_text().strip() or None
     except OSError:
         return None
 
@@ -56,7 +54,3 @@ def local_url(settings: Settings) -> str:
     """The api of these settings, as seen from this machine."""
     host = "127.0.0.1" if settings.http_host in _EVERY_ADDRESS else settings.http_host
     return f"http://[{host}]:{settings.http_port}" if ":" in host else f"http://{host}:{settings.http_port}"
-
-
-def _key_file(settings: Settings) -> Path:
-    return settings.data_dir / _KEY_FILE

@@ -98,6 +98,27 @@ class Client:
         answer = await self._call("POST", url, json=dict(criteria))
         return int(answer["count"]), answer.get("next_cursor")
 
+    async def create_key(self, wanted: Mapping[str, Any]) -> dict[str, Any]:
+        """Make a key: its description, with the key itself, which cannot be read again."""
+        return dict(await self._call("POST", f"{self._access.url}/v1/keys", json=dict(wanted)))
+
+    async def list_keys(self) -> list[dict[str, Any]]:
+        """The keys that this one may revoke, oldest first."""
+        return list((await self._call("GET", f"{self._access.url}/v1/keys"))["items"])
+
+    async def revoke_key(self, key_id: str) -> None:
+        """End a key, its sessions and its open feeds."""
+        await self._call("DELETE", f"{self._access.url}/v1/keys/{quote(key_id, safe='')}")
+
+    async def list_audit(
+        self, *, subject_id: str | None, limit: int, cursor: str | None
+    ) -> tuple[list[dict[str, Any]], str | None]:
+        """A page of the audit log, newest first, and the cursor of the next one."""
+        wanted = {"subject_id": subject_id, "limit": str(limit), "cursor": cursor}
+        query = {name: value for name, value in wanted.items() if value is not None}
+        answer = await self._call("GET", f"{self._access.url}/v1/audit", params=query)
+        return list(answer["items"]), answer.get("next_cursor")
+
     async def feed(self, *, on_interruption: Callable[[str], None] | None = None) -> AsyncGenerator[Message, None]:
         """Everything that happens from now on. After an interruption it goes on where it was.
 
@@ -146,6 +167,8 @@ class Client:
                 body = await _json_of(answer)
                 if answer.status >= 400:
                     raise self._fault(answer.status, body, answer.headers)
+                if answer.status == 204:
+                    return {}
                 if not isinstance(body, dict):
                     raise UnknownPlace(f"what answers at {self._access.url} is no Thumbstream")
                 return body

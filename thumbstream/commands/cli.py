@@ -9,6 +9,7 @@ import typer
 from thumbstream.commands.bench import bench
 from thumbstream.commands.context import access_or_end, fail, settings_or_end
 from thumbstream.commands.dead_commands import dead
+from thumbstream.commands.keys_commands import keys
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -23,6 +24,7 @@ app = typer.Typer(
 
 app.add_typer(bench, name="bench")
 app.add_typer(dead, name="dead")
+app.add_typer(keys, name="keys")
 
 #: ``up`` starts its children so: they end when it does, and leave the warnings about settings to it.
 UnderUp = Annotated[bool, typer.Option("--under-up", hidden=True)]
@@ -183,6 +185,20 @@ def sweep(
     from thumbstream.commands.sweep.command import run_sweep
 
     raise typer.Exit(run_sweep(settings, repair=repair, older_than=age, show=show, force=force))
+
+
+@app.command()
+def audit(
+    subject: Annotated[str | None, typer.Option(help="Only of this photo or key, by its id.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each entry as a line of JSON.")] = False,
+    url: Url = None,
+    key: Key = None,
+) -> None:
+    """Show who did what to which photo, key or dead letter, newest first. Takes an admin's key."""
+    from thumbstream.commands.audit import run_audit
+
+    raise typer.Exit(run_audit(access_or_end(url, key, "default"), subject, limit=limit, as_json=as_json))
 
 
 @app.command()

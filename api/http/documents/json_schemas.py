@@ -84,7 +84,8 @@ def _example_object(schema: Schema, known: dict[str, Schema]) -> dict[str, Any]:
     if "properties" not in schema:
         keys = schema.get("propertyNames", {}).get("enum", ["name"])
         value = schema.get("additionalProperties", {})
-        return {key: example_of(value, known) for key in keys}
+        # True: any JSON may be there.
+        return {} if value is True else {key: example_of(value, known) for key in keys}
     shown = [
         name for name, field in schema["properties"].items() if name in schema.get("required", ()) or _shows(field)
     ]

@@ -10,8 +10,9 @@ from aiohttp import hdrs, web
 from aiokafka.errors import KafkaError
 from pydantic import ConfigDict, Field, model_validator
 
-from api.http.app_keys import SETTINGS
+from api.http.app_keys import DATABASE, SETTINGS
 from api.http.problems import Problem
+from api.store import audit
 from infra.kafka.dead_letter_admin import DeadLetters, open_dead_letters
 from schemas.dead_letters import CONDITIONS, DeadLetterFilter, Settlement, dead_letter_json
 
@@ -78,6 +79,9 @@ async def drop_dead(request: web.Request, body: DeadDrop) -> web.Response:
 
 
 async def _settle(request: web.Request, criteria: DeadReplay, how: Settlement) -> web.Response:
+    if not criteria.dry_run:  # before the act: Kafka has no part in our transaction, and nothing shall go unrecorded
+        subject = audit.Subject("dead_letter", criteria.dead_topic, None, criteria.model_dump(mode="json"))
+        await request.app[DATABASE].write(lambda session: audit.record(session, f"dead_letter.{how}", [subject]))
     async with _reading(request, criteria) as dead:
         settled = await dead.settle(
             criteria, how, limit=criteria.limit, newest_records=NEWEST_RECORDS, dry_run=criteria.dry_run

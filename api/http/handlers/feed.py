@@ -4,17 +4,25 @@ import asyncio
 from collections.abc import Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
+import structlog
 from aiohttp import WSCloseCode, hdrs, web
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
 
+from api.access.authenticator import Authenticator
+from api.access.caller import Caller
 from api.feed.subscribers import Feed, Subscriber, TooSlow
 from api.http.app_keys import FEED, HEALTH, STATS
-from api.http.auth import COOKIE, is_same_origin
+from api.http.auth import AUTHENTICATOR, CALLER, is_same_origin
 from api.http.links.public_urls import with_public_urls
 from api.http.params import workspace_of
 from api.http.problems import Problem, away
+from infra.trouble import Trouble
+
+log = structlog.get_logger(__name__)
 
 _PING_SECONDS: Final = 20.0
 #: Watchers take a longer silence for a lost connection.
@@ -22,6 +30,8 @@ _HEARTBEAT_SECONDS: Final = 5.0
 #: For finding out where a cursor stands; a database that takes longer is away.
 _CURSOR_SECONDS: Final = 5.0
 _SEND_SECONDS: Final = 20.0
+#: A revoked key's feeds end within 5 s: this, a look at the database, and the goodbye.
+_CHECK_CALLERS_SECONDS: Final = 2.0
 #: For the client to confirm that the feed is closed.
 _CLOSE_SECONDS: Final = 1.0
 
@@ -34,8 +44,7 @@ class OpenFeed:
     cuts the connection before the goodbye has come, and the client is left without the reason.
     """
 
-    #: Of the session that opened it; "" for a key.
-    token: str
+    caller: Caller
     _last_words: asyncio.Future[tuple[WSCloseCode, bytes]] = field(default_factory=asyncio.Future)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -72,12 +81,14 @@ class FeedQuery(BaseModel):
     """From where."""
 
     cursor: str | None = Field(default=None, description="the last one that you saw")
+    ticket: str | None = Field(default=None, description="of POST …/feed/tickets, where no header can be sent")
 
 
 async def get_feed(request: web.Request, query: FeedQuery) -> web.StreamResponse:
     """``GET /v1/workspaces/{ws}/feed?cursor=``: hello, what was missed, then all that comes."""
     workspace_id = workspace_of(request)
-    if hdrs.ORIGIN in request.headers and not is_same_origin(request):
+    has_ticket = bool(request.query.get("ticket"))  # it was given to that page, wherever it is from
+    if not has_ticket and hdrs.ORIGIN in request.headers and not is_same_origin(request):
         raise Problem(403, "the feed is open to pages of this server only")
     socket = web.WebSocketResponse(heartbeat=_PING_SECONDS, max_msg_size=4096)
     if not socket.can_prepare(request).ok:
@@ -88,7 +99,7 @@ async def get_feed(request: web.Request, query: FeedQuery) -> web.StreamResponse
     except TimeoutError:
         raise away("the database") from None
     await socket.prepare(request)
-    feed = OpenFeed(request.cookies.get(COOKIE, ""))
+    feed = OpenFeed(request[CALLER])
     request.app[OPEN_FEEDS].add(feed)
     try:
         await feed.serve(socket, _talk(request, socket, workspace_id, position))
@@ -97,10 +108,43 @@ async def get_feed(request: web.Request, query: FeedQuery) -> web.StreamResponse
     return socket
 
 
-async def close_feeds(app: web.Application, code: WSCloseCode, reason: bytes, token: str | None = None) -> None:
-    """Close the feeds of a session that has ended, or all. Those on other instances stay open until they reconnect."""
-    feeds = [feed for feed in app[OPEN_FEEDS] if token in (None, feed.token)]
-    await asyncio.gather(*(feed.close(code, reason) for feed in feeds))
+class TicketResponse(BaseModel):
+    """A ticket for one feed: append ``?ticket=`` to its address."""
+
+    ticket: str
+    expires_at: datetime
+
+
+async def post_ticket(request: web.Request) -> web.Response:
+    """``POST /v1/workspaces/{ws}/feed/tickets``: 201 with a ticket, for a page of another origin."""
+    tickets = request.app[AUTHENTICATOR].tickets
+    ticket, expires_at = await tickets.issue(request[CALLER], workspace_of(request))
+    body = TicketResponse(ticket=ticket, expires_at=expires_at)
+    return web.json_response(body.model_dump(mode="json"), status=201, headers={hdrs.CACHE_CONTROL: "no-store"})
+
+
+async def close_feeds(app: web.Application, code: WSCloseCode, reason: bytes) -> None:
+    """Close every feed."""
+    await asyncio.gather(*(feed.close(code, reason) for feed in app[OPEN_FEEDS]))
+
+
+async def close_ended_feeds(feeds: set[OpenFeed], authenticator: Authenticator) -> None:
+    """Close the feeds of sessions and keys that have ended: signed out, revoked or expired, on whatever instance."""
+    ended = await authenticator.find_ended({feed.caller for feed in feeds}) if feeds else set[Caller]()
+    closing = [feed for feed in feeds if feed.caller in ended]
+    await asyncio.gather(*(feed.close(WSCloseCode.POLICY_VIOLATION, b"signed out") for feed in closing))
+
+
+async def watch_callers(feeds: set[OpenFeed], authenticator: Authenticator) -> None:
+    """Close feeds whose session or key has ended, until cancelled."""
+    trouble = Trouble(log, "could not check who has feeds open")
+    while True:
+        await asyncio.sleep(_CHECK_CALLERS_SECONDS)
+        try:
+            await close_ended_feeds(feeds, authenticator)
+            trouble.is_over()
+        except (SQLAlchemyError, OSError) as error:
+            trouble.is_because(error)
 
 
 async def _listen(socket: web.WebSocketResponse) -> None:

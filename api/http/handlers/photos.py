@@ -156,7 +156,7 @@ async def bulk_caption(request: web.Request, body: BulkCaption) -> web.Response:
     workspace_id = workspace_of(request)
 
     async def work(session: AsyncSession) -> set[UUID]:
-        rows = [row for row in await lock_photos(session, body.photo_ids) if row.workspace_id == workspace_id]
+        rows = await lock_photos(session, body.photo_ids, workspace_id=workspace_id)
         await commands.change_photos(session, rows, PhotoEdit(body.caption, has_caption=True))
         return {row.id for row in rows}
 

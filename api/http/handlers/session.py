@@ -7,15 +7,15 @@ from string import Template
 from typing import Any, Final
 
 import structlog
-from aiohttp import WSCloseCode, hdrs, web
+from aiohttp import hdrs, web
 from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
-from api.http.auth import AUTHENTICATOR, COOKIE, caller_of, is_same_origin
-from api.http.handlers.feed import close_feeds
+from api.access.sessions import LASTS
+from api.http.auth import AUTHENTICATOR, COOKIE, find_caller, find_caller_by_key, is_same_origin
+from api.http.handlers.feed import OPEN_FEEDS, close_ended_feeds
 from api.http.links.public_urls import is_secure, path_prefix
 from api.http.problems import Problem
-from api.http.sessions import LASTS, SESSIONS
 
 log = structlog.get_logger(__name__)
 
@@ -47,9 +47,7 @@ async def get_page(request: web.Request) -> web.StreamResponse:
     """``GET /``: the dashboard, or the sign-in page. ``?key=`` signs in and redirects to an address without the key."""
     key = request.query.get("key")
     if key is not None:
-        if request.app[AUTHENTICATOR].is_valid_key(key.strip()):
-            return await _signed_in(request, request.query)
-        return _sign_in_page(request.query, _INVALID_KEY)
+        return await _sign_in(request, key, request.query)
     if await _may_see_page(request):
         return web.FileResponse(_FILES["index.html"], headers=_PAGE_HEADERS)
     return _sign_in_page(request.query)
@@ -63,17 +61,15 @@ async def post_session(request: web.Request) -> web.Response:
         raise Problem(400, "the form is malformed") from error
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
         return _sign_in_page({}, "Sign in here: the form was sent from another site.", status=403)
-    if not request.app[AUTHENTICATOR].is_valid_key(str(form.get("key", "")).strip()):
-        return _sign_in_page(form, _INVALID_KEY)
-    return await _signed_in(request, form)
+    return await _sign_in(request, str(form.get("key", "")), form)
 
 
 async def delete_session(request: web.Request) -> web.Response:
-    """``DELETE /session``: ends the session for every copy of its cookie, and closes its feeds on this instance."""
-    await caller_of(request)  # refuses requests from other sites
+    """``DELETE /session``: ends the session for every copy of its cookie, and closes its feeds."""
+    await find_caller(request)  # refuses requests from other sites
     if token := request.cookies.get(COOKIE):
-        await request.app[SESSIONS].close(token)
-        await close_feeds(request.app, WSCloseCode.POLICY_VIOLATION, b"signed out", token)
+        await request.app[AUTHENTICATOR].sessions.close(token)
+        await close_ended_feeds(request.app[OPEN_FEEDS], request.app[AUTHENTICATOR])
     response = web.Response(status=204)
     response.del_cookie(COOKIE, path=path_prefix(request) or "/")
     return response
@@ -92,18 +88,23 @@ async def _may_see_page(request: web.Request) -> bool:
     if request.headers.get("Sec-Fetch-Site") == "cross-site":
         return True  # a link on another site: the browser sends the cookie only with the page's own requests
     try:
-        return await caller_of(request) is not None
+        return await find_caller(request) is not None
     except (SQLAlchemyError, OSError) as error:
         log.warning("could not look up a session", reason=str(error)[:500])
         return True  # the page reports what is wrong
 
 
-async def _signed_in(request: web.Request, wanted: Mapping[str, Any]) -> web.Response:
+async def _sign_in(request: web.Request, key: str, wanted: Mapping[str, Any]) -> web.Response:
     try:
-        token = await request.app[SESSIONS].open(request.app[AUTHENTICATOR].key_id, "admin", None)
+        caller = await find_caller_by_key(request, key.strip())
+        if caller is None:
+            return _sign_in_page(wanted, _INVALID_KEY)
+        token = await request.app[AUTHENTICATOR].sessions.open(caller)
     except (SQLAlchemyError, OSError) as error:
         log.warning("could not open a session", reason=str(error)[:500])
         return _sign_in_page(wanted, "The database does not answer. Try again in a moment.", status=503)
+    except Problem as problem:
+        return _sign_in_page(wanted, f"{problem.detail[:1].upper()}{problem.detail[1:]}.", status=problem.status)
     # Relative, so that a proxy may serve the page below a path prefix.
     headers = {hdrs.LOCATION: str(URL("./").with_query(_page_query(wanted))), hdrs.CACHE_CONTROL: "no-store"}
     response = web.Response(status=303, headers=headers)

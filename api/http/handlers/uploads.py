@@ -7,6 +7,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, Field
 
 from api.http.app_keys import SETTINGS, STORAGE, UPLOAD_STORE
+from api.http.auth import CALLER
 from api.http.links.public_urls import public_photo, public_url
 from api.http.multipart import Received, read_upload_header, receive_upload
 from api.http.params import idempotency_key_of, trace_of, workspace_of
@@ -33,7 +34,7 @@ async def post_photo(request: web.Request, query: UploadQuery) -> web.Response:
     upload_store, settings = request.app[UPLOAD_STORE], request.app[SETTINGS]
     storage = request.app[STORAGE]
     async with receive_upload(request, settings, storage) as upload:
-        event = _event_of(workspace_id, upload, await read_upload_header(upload, settings, storage))
+        event = _event_of(request, workspace_id, upload, await read_upload_header(upload, settings, storage))
         row, how = await upload_store.store_upload(
             upload.path,
             event,
@@ -47,7 +48,7 @@ async def post_photo(request: web.Request, query: UploadQuery) -> web.Response:
     return _photo(request, row, status=200 if how == "duplicate" else 201)
 
 
-def _event_of(workspace_id: str, upload: Received, header: Header) -> PhotoUploaded:
+def _event_of(request: web.Request, workspace_id: str, upload: Received, header: Header) -> PhotoUploaded:
     photo_id = ids.new_id()
     return PhotoUploaded(
         event_id=str(ids.new_id()),
@@ -58,6 +59,7 @@ def _event_of(workspace_id: str, upload: Received, header: Header) -> PhotoUploa
         item_id=upload.fields.get("item_id"),
         filename=upload.filename,
         caption=upload.fields.get("caption"),
+        uploaded_by=upload.fields.get("uploaded_by", request[CALLER].key_name),
         content_type=header.format.content_type,
         file_size=upload.file_size,
         checksum=upload.checksum,

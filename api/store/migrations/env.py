@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from api.store import tables
+from api.store import access_tables
 
-context.configure(connection=context.config.attributes["connection"], target_metadata=tables.PhotoRow.metadata)
+context.configure(connection=context.config.attributes["connection"], target_metadata=access_tables.ApiKeyRow.metadata)
 context.run_migrations()

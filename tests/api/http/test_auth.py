@@ -15,8 +15,9 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import OperationalError
 from yarl import URL
 
+from api.access.admin_key import admin_key
 from api.http.app_keys import DATABASE, SETTINGS
-from api.http.auth import COOKIE, admin_key, is_same_origin
+from api.http.auth import COOKIE, is_same_origin
 from api.photos.housekeeping import prune
 from api.store.database import Database
 from api.store.tables import SessionRow
@@ -240,7 +241,7 @@ async def test_the_page_is_shown_and_signing_in_says_so_while_the_database_is_aw
         raise OperationalError("", {}, OSError("the database is away"))
 
     monkeypatch.setattr(Database, "insert", away)
-    monkeypatch.setattr("api.http.sessions.Sessions.find", away)
+    monkeypatch.setattr("api.access.sessions.Sessions.find", away)
     async with stranger.get("/") as response:
         assert response.status == 200
     async with stranger.post("/session", data={"key": admin_key(lonely_api.settings)}) as response:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.http.auth import admin_key
+from api.access.admin_key import admin_key
 from api.http.content_disposition import parse_content_disposition
 from api.photos.filenames import plain_filename
 from photos import photo

@@ -149,7 +149,7 @@ async def _unlisted(_request: web.Request) -> web.Response:
 
 def test_a_path_that_names_what_has_no_description_is_refused() -> None:
     with pytest.raises(ValueError, match="PATH_PARAMETERS lacks a row"):
-        Route("GET", "/v1/things/{thing}", _unlisted, "One thing")
+        Route("GET", "/v1/things/{thing}", _unlisted, "One thing", role="viewer")
 
 
 async def test_an_answer_that_is_not_documented_is_noticed() -> None:

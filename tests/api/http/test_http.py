@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from api.http.auth import admin_key
+from api.access.admin_key import admin_key
 from api.http.server import Limits
 from infra.settings import Settings
 from photos import photo
@@ -30,7 +30,14 @@ def key_of(api: Running) -> str:
 
 def routes_of(api: Running, photo_id: str) -> list[tuple[str, str]]:
     """Method and address of every route, the photo's own where it names one."""
-    values = {"workspace": WORKSPACE, "photo": photo_id, "item": "box", "rendition": "small", "file": "main.js"}
+    values = {
+        "workspace": WORKSPACE,
+        "photo": photo_id,
+        "item": "box",
+        "rendition": "small",
+        "file": "main.js",
+        "key": photo_id,
+    }
     found = []
     for route in api.app.router.routes():
         assert route.resource is not None

@@ -11,7 +11,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, inspect
 
-from api.store import tables
+from api.store import access_tables, tables
 from api.store.database import open_database
 from api.store.derived import tables as derived_tables
 from infra.settings import Settings
@@ -20,7 +20,7 @@ _FOLDER = Path(tables.__file__).with_name("migrations")
 
 
 def _differences(connection: Connection) -> list[Any]:
-    assert derived_tables.PhotoWordRow.metadata is tables.PhotoRow.metadata
+    assert derived_tables.PhotoWordRow.metadata is access_tables.ApiKeyRow.metadata is tables.PhotoRow.metadata
     return compare_metadata(MigrationContext.configure(connection), tables.PhotoRow.metadata)
 
 

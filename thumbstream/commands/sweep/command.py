@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.commands import render_again
+from api.store import audit
 from api.store.database import Database, open_database
 from api.store.engines import LONG_SECONDS, url_of_database
 from api.store.tables import PhotoRow
@@ -84,6 +85,7 @@ def run_sweep(settings: Settings, *, repair: bool, older_than: timedelta, show: 
 
 async def _sweep(settings: Settings, repair: bool, older_than: timedelta, show: int, force: bool) -> Outcome:
     check_places(settings)
+    audit.ACTOR.set(audit.Actor("sweep", "thumbstream sweep"))
     async with AsyncExitStack() as stack:
         database = open_database(settings)
         stack.push_async_callback(database.close)

@@ -10,7 +10,7 @@ from api.store.derived.rows import facts_of, write_on
 from api.store.tables import PhotoRow, PlainRow
 
 revision = "0710"
-down_revision = "0600"
+down_revision = "0700"
 branch_labels = None
 depends_on = None
 

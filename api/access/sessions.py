@@ -1,0 +1,79 @@
+"""Browser sessions are rows in the database: signing out holds for every api instance and across restarts."""
+
+import secrets
+from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
+from typing import Final, cast
+
+from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select
+from sqlmodel import col
+
+from api.access.caller import ADMIN_PREFIX, Caller, Role
+from api.access.keys import hash_of, is_current
+from api.store.access_tables import ApiKeyRow
+from api.store.database import Database
+from api.store.tables import SessionRow
+
+LASTS: Final = timedelta(days=30)
+
+_SESSIONS: Final[Table] = SessionRow.__table__  # type: ignore[attr-defined]
+_KEYS: Final[Table] = ApiKeyRow.__table__  # type: ignore[attr-defined]
+
+
+class Sessions:
+    """Who is signed in. Every call may raise ``SQLAlchemyError``: the database is away, and nothing has changed."""
+
+    def __init__(self, database: Database, admin_key_id: str) -> None:
+        """``admin_key_id`` names the admin key, which has no row."""
+        self._database = database
+        self._admin_key_id = admin_key_id
+
+    async def open(self, caller: Caller) -> str:
+        """Open a session of the caller's key and return its token, which only the browser keeps."""
+        token, now = secrets.token_urlsafe(32), datetime.now(UTC)
+        columns = {
+            "token_hash": hash_of(token),
+            "key_id": caller.key_id,
+            "role": caller.role,
+            "workspace_id": caller.workspace_id,
+            "created_at": now,
+            "expires_at": now + LASTS,
+        }
+        await self._database.insert(insert(SessionRow), [columns])
+        return token
+
+    async def find(self, token: str) -> Caller | None:
+        """The caller that is signed in under ``token``; None where session or key have expired or ended."""
+        token_hash = hash_of(token)
+        wanted = (
+            select(_SESSIONS.c.role, _SESSIONS.c.workspace_id, _SESSIONS.c.key_id, _KEYS.c.name, _KEYS.c.prefix)
+            .join_from(_SESSIONS, _KEYS, _KEYS.c.id == _SESSIONS.c.key_id, isouter=True)
+            .where(_SESSIONS.c.token_hash == token_hash, *self._is_open(datetime.now(UTC)))
+        )
+        row = await self._database.run_read(lambda connection: connection.execute(wanted).first())
+        if row is None:
+            return None
+        name, prefix = row.name or "admin", row.prefix or ADMIN_PREFIX
+        return Caller(cast(Role, row.role), row.workspace_id, row.key_id, name, prefix, token_hash)
+
+    async def find_open(self, token_hashes: Collection[str]) -> set[str]:
+        """Those of ``token_hashes`` whose session is open."""
+        wanted = (
+            select(_SESSIONS.c.token_hash)
+            .join_from(_SESSIONS, _KEYS, _KEYS.c.id == _SESSIONS.c.key_id, isouter=True)
+            .where(_SESSIONS.c.token_hash.in_(token_hashes), *self._is_open(datetime.now(UTC)))
+        )
+
+        def read(connection: Connection) -> set[str]:
+            return set(connection.scalars(wanted))
+
+        return await self._database.run_read(read)
+
+    async def close(self, token: str) -> None:
+        """Make ``token`` worthless."""
+        closed = delete(SessionRow).where(col(SessionRow.token_hash) == hash_of(token))
+        await self._database.write(lambda session: session.execute(closed))
+
+    def _is_open(self, now: datetime) -> list[ColumnElement[bool]]:
+        has_key = or_(_SESSIONS.c.key_id == self._admin_key_id, and_(_KEYS.c.id.is_not(None), is_current(now)))
+        return [_SESSIONS.c.expires_at > now, has_key]
