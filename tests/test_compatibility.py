@@ -112,7 +112,7 @@ BREAKS: Final[list[tuple[str, str, Change]]] = [
 #: What old clients do not notice.
 EXTENSIONS: Final[list[tuple[str, Change]]] = [
     ("openapi", lambda d: d["paths"].update({"/v2/photos": d["paths"][_PHOTOS]})),
-    ("openapi", lambda d: d["paths"][_PHOTOS]["get"]["responses"].update({"429": {"description": "slow down"}})),
+    ("openapi", lambda d: d["paths"][_PHOTOS]["get"]["responses"].update({"418": {"description": "a teapot"}})),
     ("openapi", lambda d: schema_of(d, "PhotoResponse")["properties"].update(colour={"type": "string"})),
     ("openapi", lambda d: schema_of(d, "PhotoChange")["properties"].update(tags={"type": "string"})),
     ("openapi", lambda d: d["paths"][_PHOTO]["get"]["parameters"].append(

@@ -1,8 +1,7 @@
 """Receives a multipart upload: streams it to a temporary file, hashes and counts it on the way."""
 
 import contextlib
-import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -10,9 +9,10 @@ from pathlib import Path
 from typing import Any, BinaryIO, Final
 from uuid import uuid4
 
-from aiohttp import BodyPartReader, MultipartReader, StreamReader, hdrs, web
+from aiohttp import BodyPartReader, hdrs, web
 
 from api.http.content_disposition import parse_content_disposition
+from api.http.form_reader import FormPart, FormReader
 from api.http.params import parse_text
 from api.http.problems import Problem, bad_field, problem_of_fault
 from api.photos.filenames import plain_filename
@@ -23,7 +23,8 @@ from schemas.events import MAX_CAPTION, MAX_ITEM_ID, MAX_UPLOADED_BY
 from schemas.faults import OriginalTooLarge, StorageUnavailable, TooManyPixels, Unreadable, UnsupportedFormat
 from schemas.storage_keys import TEMPORARY_PREFIX
 
-_CHUNK_BYTES: Final = 256 * 1024
+#: Written at once: each write is a visit to a thread, and each upload on its way holds so much in memory.
+_WRITE_BYTES: Final = 128 * 1024
 #: What the parts around the photo may take: boundaries, headers, caption.
 _ENVELOPE_BYTES: Final = 64 * 1024
 _MAX_PARTS: Final = 16
@@ -84,11 +85,11 @@ async def read_upload_header(upload: Received, settings: Settings, storage: Stor
 
 async def _read_parts(request: web.Request, upload: Received, limit: int, storage: Storage) -> None:
     try:
-        reader = _FormReader(request.headers, request.content)
+        reader = FormReader(request.headers, request.content)
         count, has_photo = 0, False
         while (part := await reader.next()) is not None:
             count += 1
-            if not isinstance(part, BodyPartReader) or count > _MAX_PARTS:
+            if not isinstance(part, FormPart) or count > _MAX_PARTS:
                 raise Problem(400, "the multipart body has parts that are not expected")
             name, filename = parse_content_disposition(part.headers.get(hdrs.CONTENT_DISPOSITION, ""))
             if name == "photo" and not has_photo:
@@ -107,37 +108,24 @@ async def _read_parts(request: web.Request, upload: Received, limit: int, storag
         raise bad_field("photo", "is empty")
 
 
-class _PartReader(BodyPartReader):
-    """A part of a form, which may not say its own length: RFC 7578, section 4.8."""
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **{**options, "subtype": "form-data"})
-
-
-class _FormReader(MultipartReader):
-    """Splits a form into its parts and leaves their names to us: aiohttp's parser refuses names with two ``;``."""
-
-    part_reader_cls = _PartReader
-    multipart_reader_cls = MultipartReader
-
-    def __init__(self, headers: Mapping[str, str], content: StreamReader) -> None:
-        # By another subtype, under which aiohttp does not look into the names of its parts.
-        kind = re.sub("(?i)^multipart/form-data", "multipart/mixed", headers[hdrs.CONTENT_TYPE].strip())
-        super().__init__({hdrs.CONTENT_TYPE: kind}, content)
-
-
-async def _read_photo(part: BodyPartReader, upload: Received, limit: int, storage: Storage) -> None:
+async def _read_photo(part: FormPart, upload: Received, limit: int, storage: Storage) -> None:
     digest = sha256()
     file = await storage.in_thread(upload.path.open, "wb", what="opening a temporary file")
+    pieces, held = list[memoryview](), 0
     try:
-        while chunk := bytes(await part.read_chunk(_CHUNK_BYTES)):
-            upload.file_size += len(chunk)
+        async for piece in part.pieces():
+            upload.file_size += len(piece)
             if upload.file_size > limit:
                 raise _too_large(limit)
             if len(upload.first_bytes) < SNIFF_BYTES:
-                upload.first_bytes += chunk[:SNIFF_BYTES]
+                upload.first_bytes += piece[:SNIFF_BYTES]
                 _refuse_what_is_no_image(upload.first_bytes)
-            await storage.in_thread(_take, digest, file, chunk, what="writing a temporary file")
+            pieces.append(piece)
+            held += len(piece)
+            if held >= _WRITE_BYTES:
+                await storage.in_thread(_take, digest, file, pieces, what="writing a temporary file")
+                pieces, held = [], 0
+        await storage.in_thread(_take, digest, file, pieces, what="writing a temporary file")
     finally:
         await storage.in_thread(file.close, what="closing a temporary file")
     _refuse_what_is_no_image(upload.first_bytes, whole=True)
@@ -166,9 +154,10 @@ async def _skip(part: BodyPartReader, name: str) -> None:
             raise bad_field(name, "is no field of an upload")
 
 
-def _take(digest: Any, file: BinaryIO, chunk: bytes) -> None:
-    digest.update(chunk)
-    file.write(chunk)
+def _take(digest: Any, file: BinaryIO, pieces: list[memoryview]) -> None:
+    for piece in pieces:
+        digest.update(piece)
+        file.write(piece)
 
 
 def _refuse_what_is_no_image(first_bytes: bytes, *, whole: bool = False) -> None:

@@ -7,7 +7,6 @@ from aiohttp import web
 from api.http.documents import headers
 from api.http.handlers import (
     archives,
-    audit,
     dead,
     documents,
     duplicates,
@@ -15,7 +14,6 @@ from api.http.handlers import (
     files,
     health,
     items,
-    keys,
     metrics,
     photos,
     session,
@@ -23,6 +21,7 @@ from api.http.handlers import (
     uploads,
     workspaces,
 )
+from api.http.handlers.access import audit, keys
 from api.http.response_models import (
     AliveResponse,
     BulkResultsResponse,

@@ -21,6 +21,7 @@ from api.http.problems import Problem, SlowBody, response_of
 log = structlog.get_logger(__name__)
 
 _MAX_CONNECTIONS: Final = 4096
+_RECEIVED_AT_ONCE_BYTES: Final = 64 * 1024
 #: Of the process: a connection may need a file or another connection beside itself.
 _MAX_OPEN_FILES: Final = 65_536
 
@@ -143,6 +144,8 @@ class _Connection(web.RequestHandler):
             return
         self._head_since = self._loop.time()
         super().connection_made(transport)
+        if hasattr(transport, "max_size"):  # asyncio's; 256 KiB by default, which many uploads at once cannot afford
+            transport.max_size = _RECEIVED_AT_ONCE_BYTES
         connected = transport.get_extra_info("socket")
         if hasattr(socket, "TCP_USER_TIMEOUT") and connected is not None:
             with contextlib.suppress(OSError):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from infra.settings import Settings
 from infra.storage.client import Storage
 from infra.trouble import Trouble
 from schemas.faults import StorageUnavailable
-from schemas.storage_keys import TEMPORARY_PREFIX
+from schemas.storage_keys import ORIGINALS, TEMPORARY_PREFIX
 
 log = structlog.get_logger(__name__)
 
@@ -73,6 +73,8 @@ class Housekeeping:
                     while await self._database.run_write(fold_figures):
                         pass
                     await self.clear_pending_uploads()
+                if is_time and is_first:  # last, since S3 may let us do the rest and not this
+                    await self._abort_uploads()
                 self._trouble.is_over()
             except (SQLAlchemyError, StorageUnavailable, OSError) as error:
                 self._trouble.is_because(error)
@@ -93,6 +95,11 @@ class Housekeeping:
         what = "erasing old temporary files"
         if count := await self._storage.in_thread(clear_incoming, folder, age.total_seconds(), what=what):
             log.warning("erased temporary files of uploads that were broken off", count=count)
+
+    async def _abort_uploads(self) -> None:
+        before = datetime.now(UTC) - self._limit - INCOMING_KEPT
+        if count := await self._storage.abort_uploads(ORIGINALS, before):
+            log.warning("aborted multipart uploads that were broken off", count=count)
 
     async def _abandon_overdue(self, session: AsyncSession) -> int:
         return await pending_uploads.abandon_overdue(session, self._limit, _PAGE_FILES)

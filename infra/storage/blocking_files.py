@@ -19,6 +19,10 @@ from schemas.storage_keys import check_storage_key
 _LISTED_AT_ONCE: Final = 1000
 
 
+#: The smallest that S3 allows for a part that is not the last.
+PART_BYTES: Final = 5 * 1024 * 1024
+
+
 class BlockingFiles:
     """Files under ``root`` of an fsspec file system. Raises whatever that raises."""
 
@@ -27,6 +31,7 @@ class BlockingFiles:
         self.filesystem = filesystem
         self.root = root.rstrip("/")
         self.is_local = isinstance(filesystem, LocalFileSystem)
+        self.is_s3 = hasattr(filesystem, "call_s3")
 
     def path_of(self, key: str) -> str:
         """Where the file system has ``key``; ``ValueError`` where it is no storage key."""
@@ -93,7 +98,9 @@ class BlockingFiles:
         if self.is_local:
             local_files.move(source, Path(self.reach(key, follow=False)))
         else:
-            self.filesystem.put_file(str(source), self.path_of(key))
+            # s3fs holds a file whole in memory, by default up to 100 MB.
+            by_parts = {"chunksize": PART_BYTES, "max_concurrency": 1} if self.is_s3 else {}
+            self.filesystem.put_file(str(source), self.path_of(key), **by_parts)
             source.unlink()
 
     def write(self, contents: Mapping[str, bytes]) -> None:

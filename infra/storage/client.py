@@ -9,7 +9,8 @@ ours are for what hangs without any: a disk of another machine, a fault inside a
 import shutil
 import tempfile
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from math import inf
@@ -25,6 +26,7 @@ from infra.storage.check import NEEDED_BY, StorageCheck, why_not
 from infra.storage.faults import Missing, Right, RightMissing, Scope, is_refusal, reason_of, scope_of
 from infra.storage.file_systems import open_filesystem
 from infra.storage.listing import Entry, list_files
+from infra.storage.s3_uploads import UploadSlots, abort, begun_before
 from infra.storage.stored_file import StoredFile
 from infra.watchdog import end_now
 from schemas.faults import Fault, StorageUnavailable
@@ -61,6 +63,7 @@ class Storage:
         self._threads = BlockingCalls(
             _THREADS, given_up_at_most=_HANGING_AT_MOST, on_exhausted=lambda hung: end_now(f"{hung} storage calls hang")
         )
+        self._upload_slots = UploadSlots()
         self._check = StorageCheck(self._files, self._call_check)
 
     async def check(self) -> None:
@@ -80,8 +83,9 @@ class Storage:
 
     async def put_file(self, source: Path, key: str) -> None:
         """Move the local file ``source`` to ``key``."""
-        stat = await self.in_thread(source.stat, what=f"looking at {source.name}")
-        await self._on_key("writing", key, self._files.put_file, source, key, seconds=_seconds_for(stat.st_size))
+        size = (await self.in_thread(source.stat, what=f"looking at {source.name}")).st_size
+        async with self._upload_slots.held(size) if self._files.is_s3 else nullcontext():
+            await self._on_key("writing", key, self._files.put_file, source, key, seconds=_seconds_for(size))
 
     async def write(self, key: str, content: bytes) -> None:
         """Write a small file."""
@@ -173,6 +177,15 @@ class Storage:
         if self._is_local:
             await self._on_key("erasing", prefix, self._files.remove_folder, prefix, seconds=_LISTING_SECONDS)
         return erased
+
+    async def abort_uploads(self, prefix: str, before: datetime) -> int:
+        """Abort uploads in parts below ``prefix`` that were begun ``before`` and not ended. Returns how many."""
+        found = await self._listing(prefix, begun_before, self._files, prefix, before)
+        for key, upload_id in found:
+            await self._on_key(
+                "aborting an upload of", key, abort, self._files, key, upload_id, seconds=_ANSWER_SECONDS
+            )
+        return len(found)
 
     async def list_under(self, prefix: str) -> list[StoredFile]:
         """Every whole file below the folder ``prefix``; none where there is no such folder. Follows no link."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Browser, Page, expect
 
-from api.http.auth import admin_key
+from api.access.admin_key import admin_key
 from api.http.documents.openapi import openapi
 from api.http.routes import ALL
 from infra.settings import Settings

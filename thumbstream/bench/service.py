@@ -92,7 +92,7 @@ async def own_broker(stack: AsyncExitStack, log_file: Path) -> int:
 async def _start_broker(stack: AsyncExitStack, output: Output) -> int:
     port = free_port()
     try:
-        broker = await _start(stack, "broker", broker_command(port), os.environ, output)
+        broker = await start_child(stack, "broker", broker_command(port), os.environ, output)
         await wait_until_broker_answers(broker, port)
     except BrokerFailed as error:
         raise CannotMeasure(str(error)) from error
@@ -102,12 +102,13 @@ async def _start_broker(stack: AsyncExitStack, output: Output) -> int:
 async def _start_worker(stack: AsyncExitStack, output: Output, own: Mapping[str, str]) -> None:
     environment = own_environment() | {f"THUMBSTREAM_{name}": value for name, value in own.items()}
     command = own_command("worker", "--under-up")
-    await _start(stack, "worker", command, environment | {"THUMBSTREAM_LOG_FORMAT": "logfmt"}, output)
+    await start_child(stack, "worker", command, environment | {"THUMBSTREAM_LOG_FORMAT": "logfmt"}, output)
 
 
-async def _start(
+async def start_child(
     stack: AsyncExitStack, name: str, command: Sequence[str], environment: Mapping[str, str], output: Output
 ) -> Child:
+    """Start a process that ends with ``stack``."""
     child = await Child.start(name, command, environment, output)
     stack.push_async_callback(_end, child)
     return child

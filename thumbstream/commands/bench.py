@@ -9,6 +9,8 @@ from thumbstream.commands.context import fail, settings_or_end
 
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure this machine.")
 
+_AT_ONCE = [1, 8, 64]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")]
 
 
@@ -136,6 +138,26 @@ def projector(
     from thumbstream.bench.projector import run_projector
 
     raise typer.Exit(run_projector(settings, events, database_url, as_json=as_json))
+
+
+@bench.command()
+def uploads(
+    megabytes: Annotated[float, typer.Option(min=0.01, help="Of each photo.")] = 3.5,
+    uploads: Annotated[int, typer.Option(min=1, help="Uploads in each round.")] = 192,
+    at_once: Annotated[list[int], typer.Option(min=1, help="Uploads at once; several make several rounds.")] = _AT_ONCE,
+    as_json: AsJson = False,
+) -> None:
+    """Measure uploads: how many a second, how long each takes, CPU and memory of the api. Linux only.
+
+    Starts an api for each round, on a free port with an embedded broker and a data directory of its own, no worker; and
+    beside it a plain aiohttp handler that writes the body of a request to a file. THUMBSTREAM_STORAGE_URL chooses
+    another storage, from which the originals are erased at the end, and THUMBSTREAM_DATABASE_URL another database,
+    which keeps the rows: name one for the bench alone.
+    """
+    settings = settings_or_end()
+    from thumbstream.bench.uploads.run import run_uploads
+
+    raise typer.Exit(run_uploads(settings, round(megabytes * 1e6), uploads, at_once, as_json=as_json))
 
 
 def _concurrency() -> int:

@@ -1,0 +1,1 @@
+"""Who may, and who did: API keys and the audit log."""
