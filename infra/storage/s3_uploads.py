@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from infra.storage.blocking_files import PART_BYTES, BlockingFiles
 
-#: Parts that are in memory at once, over all uploads: 40 MiB.
-_PARTS_AT_ONCE: Final = 8
+#: Parts that are in memory at once, over all uploads: 20 MiB, and as much again in the buffers of connections.
+_PARTS_AT_ONCE: Final = 4
 #: A file below two parts is sent whole, a larger one a part after the other.
 _MOST_OF_ONE: Final = 2
 

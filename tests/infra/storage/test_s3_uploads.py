@@ -53,7 +53,7 @@ def test_what_is_in_memory_is_bounded_and_each_gets_its_turn(files: list[tuple[i
         async with slots.held(byte_count):
             taken = min(byte_count, 2 * PART_BYTES)
             held += taken
-            assert held <= 8 * PART_BYTES
+            assert held <= 4 * PART_BYTES
             await asyncio.sleep(0)
             held -= taken
             done.append(number)
@@ -71,7 +71,7 @@ def test_what_is_in_memory_is_bounded_and_each_gets_its_turn(files: list[tuple[i
 
 async def test_one_that_gives_up_waiting_leaves_the_room_to_others() -> None:
     slots = UploadSlots()
-    async with slots.held(2 * PART_BYTES), slots.held(2 * PART_BYTES), slots.held(2 * PART_BYTES), slots.held(1):
+    async with slots.held(2 * PART_BYTES), slots.held(1):
         waiting = asyncio.create_task(slots.held(2 * PART_BYTES).__aenter__())
         await asyncio.sleep(0)
         waiting.cancel()
