@@ -25,6 +25,7 @@ from api.http.network.forwarded import believe_proxies
 from api.http.problems import problems
 from api.http.routes import add_routes
 from api.http.server import ApiRunner, limits_of_this_process
+from api.http.usage_limits import add_rate_limit_fields
 from api.lifespan import BACKGROUND, lifespan
 from api.store.wakeups import Wakeups
 from infra.listener import CannotListen, bound_socket, url_of
@@ -58,7 +59,7 @@ def build_api(settings: Settings) -> web.Application:
 
     app.cleanup_ctx.append(live)
     app.on_response_prepare.extend((add_request_id, _complete_head))
-    app.on_response_prepare.append(add_cors_headers)
+    app.on_response_prepare.extend((add_rate_limit_fields, add_cors_headers))
     app.on_shutdown.append(_close_feeds)
     return app
 

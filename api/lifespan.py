@@ -14,6 +14,8 @@ from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
 
 from api.access.admin_key import admin_key
 from api.access.authenticator import Authenticator
+from api.access.rate_limits import RateLimits
+from api.access.uploads_at_once import UploadsAtOnce
 from api.background import Background
 from api.feed.health import Health, Workers
 from api.feed.stats import Lag, Stats
@@ -22,6 +24,7 @@ from api.http.app_keys import DATABASE, FEED, HEALTH, PHOTO_HASHER, STATS, STORA
 from api.http.auth import AUTHENTICATOR
 from api.http.handlers.feed import OPEN_FEEDS, watch_callers
 from api.http.handlers.health import READINESS
+from api.http.usage_limits import RATE_LIMITS, UPLOADS_AT_ONCE
 from api.photos.housekeeping import Housekeeping
 from api.photos.photo_hasher import PhotoHasher
 from api.photos.uploads import UploadStore
@@ -59,6 +62,8 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         stack.push_async_callback(storage.close)
         await _migrated(database)
         app[AUTHENTICATOR] = Authenticator(admin_key(settings), database)
+        app[RATE_LIMITS] = RateLimits(database)
+        uploads_at_once = app[UPLOADS_AT_ONCE] = UploadsAtOnce(database)
         app[UPLOAD_STORE] = UploadStore(settings, database, storage, app[WAKEUPS])
         hasher = app[PHOTO_HASHER] = PhotoHasher(settings)
         stack.push_async_callback(hasher.close)
@@ -112,6 +117,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         background.start("stats", stats.run())
         background.start("workers", workers.run())
         background.start("callers of feeds", watch_callers(app[OPEN_FEEDS], app[AUTHENTICATOR]))
+        background.start("uploads at once", uploads_at_once.run())
         background.start("health", health.run())
         background.start("housekeeping", Housekeeping(settings, database, storage, lease).run())
         yield

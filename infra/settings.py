@@ -19,6 +19,7 @@ from pydantic import (
 from pydantic_core import InitErrorDetails, PydanticCustomError
 from pydantic_settings import NoDecode, SettingsConfigDict
 
+from infra.limit_settings import LimitSettings
 from infra.network_settings import NetworkSettings
 from infra.settings_checks import (
     amount_of,
@@ -55,7 +56,7 @@ class UnknownSetting(UserWarning):
     """A ``THUMBSTREAM_…`` name that means nothing, probably misspelt."""
 
 
-class Settings(NetworkSettings):
+class Settings(NetworkSettings, LimitSettings):
     """Everything that a deployment can choose. Limits are the same in api and worker since both read them here."""
 
     model_config = SettingsConfigDict(

@@ -11,6 +11,7 @@ from aiohttp.abc import AbstractAccessLogger
 
 from api.http.auth import CALLERS
 from api.http.problems import REQUEST_ID_FIELD
+from api.http.usage_limits import STANDINGS
 from infra.metrics import REQUEST_SECONDS
 
 log = structlog.get_logger(__name__)
@@ -35,7 +36,7 @@ async def identified(
     """Give the request the id of its ``X-Request-ID``, else a new one; every line logged meanwhile has it too."""
     sent = request.headers.get(HEADER, "")
     request_id = request[REQUEST_ID] = sent if _SANE.fullmatch(sent) else uuid4().hex
-    request[CALLERS] = []
+    request[CALLERS], request[STANDINGS] = [], []
     with structlog.contextvars.bound_contextvars(**{REQUEST_ID_FIELD: request_id}):
         return await handler(request)
 

@@ -13,8 +13,9 @@ from aiohttp import BodyPartReader, hdrs, web
 
 from api.http.content_disposition import parse_content_disposition
 from api.http.form_reader import FormPart, FormReader
-from api.http.params import parse_text
+from api.http.params import parse_text, send_continue
 from api.http.problems import Problem, bad_field, problem_of_fault
+from api.http.usage_limits import counted_upload
 from api.photos.filenames import plain_filename
 from imaging.formats import SNIFF_BYTES, Header, format_of, read_header, unsupported
 from infra.settings import Settings
@@ -52,16 +53,25 @@ async def receive_upload(request: web.Request, settings: Settings, storage: Stor
     """The upload in a temporary file, which is gone when the context ends.
 
     Raises:
-        Problem: 400 without a photo, 413 over the limit (as soon as it shows), 415 when it is no image.
+        Problem: 400 without a photo, 413 over the limit (as soon as it shows), 415 when it is no image, 429 with too
+            many uploads at once.
     """
     limit = settings.max_upload_bytes
     if (request.content_length or 0) > limit + _ENVELOPE_BYTES:
         raise _too_large(limit)
     if request.content_type != "multipart/form-data":
         raise bad_field("photo", "must be sent as multipart/form-data")
+    with counted_upload(request):
+        await send_continue(request)
+        async with _received(request, settings, storage) as upload:
+            yield upload
+
+
+@contextlib.asynccontextmanager
+async def _received(request: web.Request, settings: Settings, storage: Storage) -> AsyncIterator[Received]:
     upload = Received(await storage.incoming_folder() / f"{TEMPORARY_PREFIX}{uuid4().hex}")
     try:
-        await _read_parts(request, upload, limit, storage)
+        await _read_parts(request, upload, settings.max_upload_bytes, storage)
         yield upload
     finally:
         with contextlib.suppress(StorageUnavailable):  # housekeeping erases it later

@@ -5,7 +5,7 @@ import re
 from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
 from pydantic_core import ErrorDetails
 
@@ -85,6 +85,13 @@ def parse_text(field: str, text: str, max_length: int) -> str:
     if not _is_plain(text):
         raise bad_field(field, "must be plain text")
     return text
+
+
+async def send_continue(request: web.Request) -> None:
+    """Let a client that has asked (``Expect: 100-continue``) send the body: key, address and size have been checked."""
+    if request.headers.get(hdrs.EXPECT, "").lower() == "100-continue" and request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # of the answer nothing has been sent
 
 
 def parse_query(request: web.Request, model: type[Model]) -> Model:

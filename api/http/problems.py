@@ -10,7 +10,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
-from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound, Refused, Unavailable
+from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound, OverQuota, Refused, Unavailable
 from infra.metrics import REJECTED_REQUESTS
 from schemas.faults import Fault, StorageUnavailable
 
@@ -26,6 +26,7 @@ _STATUS_OF: Final[dict[type[Refused], int]] = {
     Conflict: 409,
     KeyReused: 422,
     Unavailable: 503,
+    OverQuota: 507,
 }
 #: Reasons of the metric, for problems without a code of their own.
 _REASON_OF_STATUS: Final = {

@@ -5,13 +5,23 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from api.access.caller import Role
 from api.http.auth import CALLER, authenticate, authorize
 from api.http.documents.headers import Header
-from api.http.params import UUID_PATTERN, item_id_of, key_id_of, parse_body, parse_query, photo_id_of, workspace_of
+from api.http.params import (
+    UUID_PATTERN,
+    item_id_of,
+    key_id_of,
+    parse_body,
+    parse_query,
+    photo_id_of,
+    send_continue,
+    workspace_of,
+)
+from api.http.usage_limits import count_request
 from schemas.events import MAX_ITEM_ID
 from schemas.renditions import NAME_PATTERN
 from schemas.storage_keys import WORKSPACE_PATTERN
@@ -146,7 +156,11 @@ class Route:
     def add_to(self, app: web.Application, routes: Sequence["Route"]) -> None:
         """Have ``app`` answer this route; HEAD comes with GET. ``routes``: all there are."""
         path = self._router_path(routes)
-        route = web.get(path, self._handle) if self.method == "GET" else web.route(self.method, path, self._handle)
+        route = (
+            web.get(path, self._handle)
+            if self.method == "GET"
+            else web.route(self.method, path, self._handle, expect_handler=_send_no_continue_yet)
+        )
         app.add_routes([route])
 
     def _router_path(self, routes: Sequence["Route"]) -> str:
@@ -168,12 +182,21 @@ class Route:
                 check(request)
         if self.role is not None:  # after the workspace: what the caller may not see is a 404 whatever its role
             authorize(request[CALLER], self.role, everywhere=self.everywhere)
+            await count_request(request)
+        if self.form_type != FORM_DATA or self.form is None:  # who receives an upload looks at its size first
+            await send_continue(request)
         parsed: list[BaseModel] = []
         if self.query is not None:
             parsed.append(parse_query(request, self.query))
         if self.body is not None:
             parsed.append(await parse_body(request, self.body))
         return await self.handler(request, *parsed)
+
+
+async def _send_no_continue_yet(request: web.Request) -> None:
+    """In place of aiohttp's handler, which has the body sent before anything was checked."""
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        raise web.HTTPExpectationFailed(text=f"Unknown Expect: {request.headers[hdrs.EXPECT]}")
 
 
 ROUTES: Final = web.AppKey("routes", tuple[Route, ...])

@@ -56,7 +56,7 @@ ALL: Final = (
         "POST", _PHOTOS, uploads.post_photo,
         "Upload a photo; with an Idempotency-Key header the same request again returns the first one, another is a 422",
         role="editor", status=201, answer=PhotoResponse, form=UploadForm, query=uploads.UploadQuery,
-        problems=(409, 415, 422), request_headers=(headers.IDEMPOTENCY_KEY,),
+        problems=(409, 415, 422, 507), request_headers=(headers.IDEMPOTENCY_KEY,),
         answer_headers=(headers.LOCATION, headers.ETAG), others={200: PhotoResponse},
     ),
     Route("GET", _PHOTOS, photos.get_photos, "List photos, newest first; with item_id by display order",

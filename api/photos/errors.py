@@ -4,6 +4,7 @@ Refused
 ├── NotFound         no such photo or item in this workspace
 ├── InvalidField     a field has a value that is not possible
 ├── Conflict         not possible as the photo is now
+├── OverQuota        the workspace has as much as it may
 ├── KeyReused        the idempotency key belongs to another request
 └── Unavailable      a part of the system does not answer; the same request may succeed later
 """
@@ -36,6 +37,10 @@ class InvalidField(Refused):
 
 class Conflict(Refused):
     """Not possible as the photo is now."""
+
+
+class OverQuota(Refused):
+    """The workspace has as much as it may."""
 
 
 class KeyReused(Refused):

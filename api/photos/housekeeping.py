@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos import pending_uploads
-from api.store.access_tables import AuditRow, TicketRow
+from api.store.access_tables import AuditRow, RateBucketRow, TicketRow
 from api.store.database import Database, database_time
 from api.store.derived.figures import fold_figures
 from api.store.engines import LONG_SECONDS
@@ -36,6 +36,8 @@ JOURNAL_KEPT_ROWS: Final = 10_000
 INCOMING_KEPT: Final = timedelta(hours=1)
 IDEMPOTENCY_KEYS_KEPT: Final = timedelta(days=7)
 AUDIT_KEPT: Final = timedelta(days=365)
+#: One that nobody has taken from for so long is full, which a missing one is too.
+RATE_BUCKETS_KEPT: Final = timedelta(hours=1)
 
 _PRUNE_EVERY_SECONDS: Final = 60.0
 _PENDING_EVERY_SECONDS: Final = 5.0
@@ -137,6 +139,7 @@ async def prune(session: AsyncSession, now: datetime) -> bool:
     await session.execute(keys)
     await session.execute(delete(SessionRow).where(col(SessionRow.expires_at) < now))
     await session.execute(delete(TicketRow).where(col(TicketRow.expires_at) < now))
+    await session.execute(delete(RateBucketRow).where(col(RateBucketRow.filled_at) < now - RATE_BUCKETS_KEPT))
     old = select(col(AuditRow.seq)).where(col(AuditRow.created_at) < now - AUDIT_KEPT).limit(_PAGE_ROWS)
     audited = await session.scalars(delete(AuditRow).where(col(AuditRow.seq).in_(old)).returning(col(AuditRow.seq)))
     return count + len(audited.all()) > 0

@@ -14,6 +14,7 @@ from api.photos.commands import Idempotency, Trace
 from api.photos.duplicates import find_by_checksum
 from api.photos.errors import Unavailable
 from api.photos.pending_uploads import Abandoned
+from api.photos.quotas import Quotas
 from api.store.database import Database
 from api.store.locks import lock_checksum
 from api.store.tables import PhotoRow
@@ -53,6 +54,7 @@ class UploadStore:
         self._database = database
         self._storage = storage
         self._wakeups = wakeups
+        self.quotas = Quotas(settings, database)
 
     async def find_by_idempotency_key(self, workspace_id: str, idempotency: Idempotency) -> PhotoRow | None:
         """The photo that the first upload with this idempotency key made, if there was one.
@@ -78,6 +80,7 @@ class UploadStore:
         ``returns_duplicate`` it is the workspace's first photo of the same bytes, where there is one.
 
         Raises:
+            OverQuota: the workspace has as much as it may.
             Unavailable: it took longer than the settings allow.
             KeyReused, Conflict: as :meth:`find_by_idempotency_key`.
             StorageUnavailable, SQLAlchemyError: a part of the system is away.
@@ -89,6 +92,7 @@ class UploadStore:
             async with self._database.reading() as session:
                 if first := await find_by_checksum(session, event.workspace_id, event.checksum or ""):
                     return StoredUpload(first, "duplicate")
+        await self.quotas.check(event.workspace_id, event.file_size or 0)
         await pending_uploads.register(self._database, event.photo_id, event.storage_key)
         await self._put(file, event)
 

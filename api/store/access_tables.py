@@ -1,4 +1,4 @@
-"""The tables of who may do what, and who did what: keys, feed tickets, the audit log."""
+"""The tables of who may do what, and who did what: keys, feed tickets, limits, the audit log."""
 
 from datetime import datetime
 from typing import Any
@@ -56,6 +56,30 @@ class TicketRow(SQLModel, table=True):
     #: The session that asked for it, where one did.
     session_hash: str | None = None
     expires_at: datetime = _time()
+
+
+class RateBucketRow(SQLModel, table=True):
+    """The requests that a key or a workspace has left: :mod:`api.access.rate_limits`."""
+
+    __tablename__ = "rate_buckets"
+    __table_args__ = (Index("rate_buckets_by_age", "filled_at"),)
+
+    #: ``key`` and its id, or ``workspace`` and its name.
+    subject: str = Field(primary_key=True)
+    tokens: float
+    filled_at: datetime = _time()
+
+
+class UploadCountRow(SQLModel, table=True):
+    """How many uploads one instance has on their way for a key or a workspace: :mod:`api.access.uploads_at_once`."""
+
+    __tablename__ = "upload_counts"
+
+    instance: str = Field(primary_key=True)
+    #: ``key`` and its id, or ``workspace`` and its name.
+    subject: str = Field(primary_key=True)
+    upload_count: int
+    written_at: datetime = _time()
 
 
 class AuditRow(SQLModel, table=True):

@@ -16,7 +16,8 @@ from api.http.route import ROUTES, Route
 _OF_ALL: Final = frozenset(
     {"content-type", "content-length", "transfer-encoding", "date", "server", "connection", "upgrade", "vary"}
     | {"x-content-type-options", "content-security-policy", "referrer-policy", "last-modified", "accept-ranges"}
-    | {"x-request-id", "access-control-allow-origin", "access-control-expose-headers"}
+    | {"x-request-id", "ratelimit", "ratelimit-policy"}
+    | {"access-control-allow-origin", "access-control-expose-headers"}
     | {"sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions", "keep-alive"}
 )
 

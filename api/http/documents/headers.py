@@ -60,6 +60,14 @@ CONTENT_DISPOSITION: Final = Header(
 ACCEPT_RANGES: Final = Header(hdrs.ACCEPT_RANGES, "that ranges may be asked for", "bytes")
 CONTENT_RANGE: Final = Header(hdrs.CONTENT_RANGE, "which bytes of how many", "bytes 0-1023/4183922")
 RETRY_AFTER: Final = Header(hdrs.RETRY_AFTER, "seconds after which it is worth to ask again", "2", r"^[0-9]+$")
+RATE_LIMIT: Final = Header(
+    "RateLimit",
+    "requests left, and seconds until all of the quota is there again; on every answer to a key, where limits are set",
+    '"key";r=73;t=3',
+)
+RATE_LIMIT_POLICY: Final = Header(
+    "RateLimit-Policy", "how many requests in how many seconds; where RateLimit is", '"key";q=100;w=10'
+)
 WWW_AUTHENTICATE: Final = Header(hdrs.WWW_AUTHENTICATE, "how to show a key: as a bearer", 'Bearer realm="thumbstream"')
 UPGRADE: Final = Header(hdrs.UPGRADE, "the protocol that is spoken here", "websocket")
 SET_COOKIE: Final = Header(
@@ -75,6 +83,6 @@ OF_STATUS: Final[dict[int, tuple[Header, ...]]] = {
     412: (ETAG,),
     416: (CONTENT_RANGE,),
     426: (UPGRADE,),
-    429: (RETRY_AFTER,),
+    429: (RETRY_AFTER, RATE_LIMIT, RATE_LIMIT_POLICY),
     503: (RETRY_AFTER,),
 }

@@ -36,9 +36,10 @@ _WHEN: Final = {
     421: "the host name is none that is served here",
     422: "the photo is broken or out of a limit, or the Idempotency-Key belongs to another request",
     426: "this is spoken over a WebSocket only",
-    429: "too many requests",
+    429: "too many requests a second, uploads at once, or wrong keys",
     500: "a fault of ours; the detail has the id under which it is logged",
     503: "a part of the system does not answer: the same request may succeed later",
+    507: "the workspace has as many photos or bytes as it may",
 }
 
 

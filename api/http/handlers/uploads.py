@@ -33,6 +33,8 @@ async def post_photo(request: web.Request, query: UploadQuery) -> web.Response:
     workspace_id, key = workspace_of(request), idempotency_key_of(request)
     upload_store, settings = request.app[UPLOAD_STORE], request.app[SETTINGS]
     storage = request.app[STORAGE]
+    if key is None and query.on_duplicate != "return":  # else the photo may be there already
+        await upload_store.quotas.check(workspace_id, 1)  # before all of it is sent in vain
     async with receive_upload(request, settings, storage) as upload:
         event = _event_of(request, workspace_id, upload, await read_upload_header(upload, settings, storage))
         row, how = await upload_store.store_upload(

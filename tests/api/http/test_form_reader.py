@@ -6,7 +6,7 @@ from unittest import mock
 
 import pytest
 from aiohttp import StreamReader
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.http.form_reader import FormPart, FormReader
@@ -54,12 +54,14 @@ async def read(body: bytes, cuts: list[int], *, ends: bool = True) -> list[bytes
     return found
 
 
+@settings(deadline=None)
 @given(st.lists(_CONTENT, min_size=1, max_size=3), st.lists(st.integers(0, 600), max_size=40))
 def test_every_part_is_read_as_it_was_written(contents: list[bytes], cuts: list[int]) -> None:
     contents = [content for content in contents if b"\r\n--" + _BOUNDARY not in b"\r\n" + content] or [b""]
     assert asyncio.run(read(body_of(contents), cuts)) == contents
 
 
+@settings(deadline=None)
 @given(_CONTENT, st.integers(1, 30))
 def test_a_body_that_ends_within_a_part_is_refused(content: bytes, missing: int) -> None:
     content = content.replace(b"--" + _BOUNDARY, b"")

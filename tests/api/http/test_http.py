@@ -106,7 +106,7 @@ async def hurried_api(no_kafka: Settings) -> AsyncIterator[Running]:
 async def test_what_is_sent_by_half_is_gone_within_the_limits_and_leaves_nothing(hurried_api: Running) -> None:
     async with AsyncExitStack() as stack:
         halves: list[tuple[str, Connection]] = []
-        for name, sent in list(HALF_SENT.items()) * 10:
+        for name, sent in list(HALF_SENT.items()) * 30:
             connection = await stack.enter_async_context(connected(hurried_api.origin))
             await connection.send(sent.replace("{key}", key_of(hurried_api)))
             halves.append((name, connection))

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from infra.settings import Settings
@@ -44,6 +44,7 @@ async def test_only_what_was_begun_long_ago_and_not_ended_is_aborted(s3_storage:
         await storage.close()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10 * PART_BYTES), st.booleans()), max_size=30))
 def test_what_is_in_memory_is_bounded_and_each_gets_its_turn(files: list[tuple[int, bool]]) -> None:
     slots, held, done = UploadSlots(), 0, list[int]()

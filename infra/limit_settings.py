@@ -1,0 +1,30 @@
+"""Settings of how much one key and one workspace may use."""
+
+from typing import Any
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings
+
+from infra.settings_checks import amount_of
+
+
+class LimitSettings(BaseSettings):
+    """How much one key and one workspace may use, over all instances of the api together. Unset: any amount."""
+
+    #: A burst may take what ten seconds allow.
+    key_requests_per_second: float | None = Field(default=None, ge=0.1, le=1_000_000)
+    workspace_requests_per_second: float | None = Field(default=None, ge=0.1, le=1_000_000)
+
+    #: Uploads whose photo is on its way.
+    key_uploads_at_once: int | None = Field(default=None, ge=1)
+    workspace_uploads_at_once: int | None = Field(default=None, ge=1)
+
+    #: Photos that a workspace may have, and the bytes of their originals (``100 GB`` is understood too). What arrives
+    #: by Kafka counts, and is not refused.
+    workspace_max_photos: int | None = Field(default=None, ge=1)
+    workspace_max_bytes: int | None = Field(default=None, ge=1)
+
+    @field_validator("workspace_max_bytes", mode="before")
+    @classmethod
+    def _with_unit_of_bytes(cls, value: Any) -> Any:
+        return amount_of(value) if isinstance(value, str) else value
