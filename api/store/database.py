@@ -14,8 +14,6 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import structlog
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import (
     ARRAY,
     Column,
@@ -27,6 +25,7 @@ from sqlalchemy import (
     bindparam,
     event,
     func,
+    inspect,
     select,
     text,
     type_coerce,
@@ -274,6 +273,14 @@ def _is_conflict(error: DBAPIError) -> bool:
 
 
 def _upgrade(connection: Connection) -> None:
+    newest = max(file.name.partition("_")[0] for file in (MIGRATIONS / "versions").glob("*_*.py"))
+    is_new = not inspect(connection).has_table("alembic_version")
+    if not is_new and connection.scalar(text("SELECT version_num FROM alembic_version")) == newest:
+        return
+    # Here, since this takes a tenth of an api's start and is of use only after an update.
+    from alembic import command
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")

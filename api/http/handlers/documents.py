@@ -1,10 +1,7 @@
-"""Serves the generated documents, and a page that shows them."""
+"""Serves the generated documents, and a page that shows them. What makes them is imported once somebody asks."""
 
 from aiohttp import hdrs, web
 
-from api.http.documents.asyncapi import asyncapi
-from api.http.documents.openapi import openapi
-from api.http.documents.page import page_of
 from api.http.route import ROUTES
 
 #: The page has no script, and loads nothing but its style and icon.
@@ -18,15 +15,23 @@ _PAGE_HEADERS = {
 
 async def get_openapi(request: web.Request) -> web.Response:
     """``GET /openapi.json``."""
+    from api.http.documents.openapi import openapi
+
     return web.json_response(openapi(request.app[ROUTES]))
 
 
 async def get_asyncapi(_request: web.Request) -> web.Response:
     """``GET /asyncapi.json``."""
+    from api.http.documents.asyncapi import asyncapi
+
     return web.json_response(asyncapi())
 
 
 async def get_docs(request: web.Request) -> web.Response:
     """``GET /docs``: a page made of both documents, without a script."""
+    from api.http.documents.asyncapi import asyncapi
+    from api.http.documents.openapi import openapi
+    from api.http.documents.page import page_of
+
     text = page_of(openapi(request.app[ROUTES]), asyncapi())
     return web.Response(text=text, content_type="text/html", headers=_PAGE_HEADERS)
