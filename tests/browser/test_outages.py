@@ -16,7 +16,9 @@ pytestmark = pytest.mark.browser
 
 Open = Callable[..., Awaitable[Any]]
 
-CONNECTION_ERRORS = "WebSocket connection to|ERR_CONNECTION|ERR_EMPTY_RESPONSE|ERR_TIMED_OUT|status of 50[0-9]"
+CONNECTION_ERRORS = (
+    "WebSocket connection to|ERR_CONNECTION|ERR_SOCKET|ERR_EMPTY_RESPONSE|ERR_TIMED_OUT|status of 50[0-9]"
+)
 
 
 def port_of(deployment: Deployment) -> int:
