@@ -19,12 +19,16 @@ class LimitSettings(BaseSettings):
     key_uploads_at_once: int | None = Field(default=None, ge=1)
     workspace_uploads_at_once: int | None = Field(default=None, ge=1)
 
-    #: Photos that a workspace may have, and the bytes of their originals (``100 GB`` is understood too). What arrives
-    #: by Kafka counts, and is not refused.
+    #: Photos that may be uploaded with one key in all, and their bytes (``100 GB`` is understood too).
+    key_max_photos: int | None = Field(default=None, ge=1)
+    key_max_bytes: int | None = Field(default=None, ge=1)
+
+    #: Photos that a workspace may have, and the bytes of their originals . What arrives by Kafka counts, and is not
+    #: refused.
     workspace_max_photos: int | None = Field(default=None, ge=1)
     workspace_max_bytes: int | None = Field(default=None, ge=1)
 
-    @field_validator("workspace_max_bytes", mode="before")
+    @field_validator("key_max_bytes", "workspace_max_bytes", mode="before")
     @classmethod
     def _with_unit_of_bytes(cls, value: Any) -> Any:
         return amount_of(value) if isinstance(value, str) else value

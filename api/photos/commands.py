@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.errors import Conflict, InvalidField, KeyReused, NotFound
+from api.photos.quotas import count_upload
 from api.projection.photo_state import Photo, Version, fold
 from api.projection.row_states import write_photo
 from api.store import audit, journal, originals, outbox
@@ -69,6 +70,7 @@ async def add_photo(
         session.add(used)
     outbox.enqueue(session, event, trace)
     await audit.record(session, "photo.uploaded", _subjects([row]))
+    await count_upload(session, event.file_size or 0)
     await journal.append(session, [journal.entry(topics.UPLOADED, row)])
     return row
 

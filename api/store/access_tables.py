@@ -38,6 +38,9 @@ class ApiKeyRow(SQLModel, table=True):
     #: To the minute.
     last_used_at: datetime | None = _time_or_none()
     created_at: datetime = _time()
+    #: What was uploaded with it, also what was deleted since: photos, and bytes of originals.
+    photo_count: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
+    byte_count: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
 
 
 class TicketRow(SQLModel, table=True):

@@ -46,7 +46,7 @@ def run_list(access: Access, *, as_json: bool) -> int:
             for each in found:
                 print(json.dumps(each))
         else:
-            columns = ("id", "prefix", "name", "workspace_id", "role", "expires_at", "last_used_at")
+            columns = ("id", "prefix", "name", "workspace_id", "role", "expires_at", "last_used_at", "photos", "bytes")
             print_table(
                 found, columns, if_none={"workspace_id": "(all)", "expires_at": "never", "last_used_at": "never"}
             )

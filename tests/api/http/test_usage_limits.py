@@ -105,7 +105,7 @@ async def test_a_workspace_that_has_all_it_may_is_told_the_figure(limited: Limit
                 assert response.status == 201
         async with api.client.post(api.photos, data=form(photo())) as response:
             assert response.status == 507
-            assert "has 2 photos and may have 2" in (await response.json())["detail"]
+            assert "the workspace has 2 photos, of 2 that it may" in (await response.json())["detail"]
         for key, status in (("a", 201), ("c", 507)):  # what was stored is told, however full it is
             async with api.client.post(api.photos, data=form(photo()), headers={"Idempotency-Key": key}) as response:
                 assert response.status == status
@@ -114,9 +114,30 @@ async def test_a_workspace_that_has_all_it_may_is_told_the_figure(limited: Limit
         async with api.client.post(api.photos, data=form(photo() + b"\0" * (size + 1))) as response:
             assert response.status == 507
             detail = (await response.json())["detail"]
-            assert f"has {2 * size} bytes and may have {3 * size}: {2 * size + 1} more" in detail
+            assert f"has {2 * size} bytes, of {3 * size} that it may: {2 * size + 1} more" in detail
         async with api.client.post(api.photos, data=form(photo())) as response:
             assert response.status == 201
+
+
+async def test_a_key_that_has_uploaded_all_it_may_is_told_and_others_go_on(limited: Limited) -> None:
+    size = len(photo())
+    async with limited(key_max_photos=2, key_max_bytes=10 * size) as api:
+        first, second = await make_key(api, "acme"), await make_key(api, "acme")
+        statuses = []
+        for key in (first, first, first, second):
+            async with api.client.post(api.photos, data=form(photo()), headers=key) as response:
+                statuses.append(response.status)
+                body = await response.json()
+            if response.status == 507:
+                assert "the key has uploaded 2 photos, of 2 that it may" in body["detail"]
+            else:
+                await api.client.delete(f"{api.photos}/{body['id']}")  # gives nothing back
+        assert statuses == [201, 201, 507, 201]
+        async with api.client.get("/v1/keys") as response:
+            listed = [(key["photos"], key["bytes"]) for key in (await response.json())["items"]]
+        assert listed == [(2, 2 * size), (1, size)]
+        async with api.client.post(api.photos, data=form(photo() + b"\0" * 9 * size), headers=second) as response:
+            assert response.status == 507
 
 
 @pytest.mark.parametrize(

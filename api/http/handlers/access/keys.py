@@ -50,11 +50,14 @@ class KeyResponse(BaseModel):
     expires_at: datetime | None
     last_used_at: datetime | None = Field(description="to the minute")
     created_at: datetime
+    photos: int = Field(description="uploaded with it, also those deleted since")
+    bytes: int = Field(description="of the originals that were uploaded with it")
 
     @classmethod
     def of(cls, row: ApiKeyRow) -> Self:
         """What is shown of a row."""
-        return cls.model_validate(row.model_dump(exclude={"key_hash"}))
+        shown = row.model_dump(exclude={"key_hash", "photo_count", "byte_count"})
+        return cls.model_validate({**shown, "photos": row.photo_count, "bytes": row.byte_count})
 
 
 class NewKeyResponse(KeyResponse):
