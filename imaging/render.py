@@ -1,7 +1,6 @@
 """One original in, encoded thumbnails out. Pure: knows neither storage nor Kafka."""
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
 
@@ -10,33 +9,8 @@ from imaging.downscale import Downscaler
 from imaging.encode import encode, size_of_whole
 from imaging.formats import Header, read_header
 from imaging.hashes import fingerprint_rendition, fingerprints_of
+from imaging.rendered_photo import Rendered, RenderedPhoto
 from schemas.renditions import Rendition
-
-
-@dataclass(frozen=True)
-class Rendered:
-    """One thumbnail."""
-
-    rendition: Rendition
-    content: bytes
-    #: px
-    width: int
-    height: int
-    #: To scale and encode it; None for one that was taken as it was.
-    seconds: float | None = field(default=None, compare=False)
-
-
-@dataclass(frozen=True)
-class RenderedPhoto:
-    """All that is made of one original."""
-
-    header: Header
-    #: In the order of the renditions.
-    thumbnails: tuple[Rendered, ...]
-    #: Base64.
-    thumbhash: str
-    #: 16 hex digits: dHash of the upright photo.
-    perceptual_hash: str
 
 
 def render(

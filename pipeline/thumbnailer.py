@@ -10,7 +10,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Protocol
 
-from imaging.render import RenderedPhoto
+from imaging.rendered_photo import RenderedPhoto
 from infra.blocking_calls import all_of
 from infra.metrics import PHOTOS_RENDERING, RENDER_SECONDS, RENDITION_SECONDS
 from infra.storage.client import Storage

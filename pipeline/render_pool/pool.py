@@ -17,10 +17,19 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Final
 
-from imaging.render import RenderedPhoto
+from imaging.rendered_photo import RenderedPhoto
 from pipeline.render_pool.deadline import TimeLimits
 from pipeline.render_pool.fork_server import start_fork_server
-from pipeline.render_pool.render_process import OUT_OF_CPU_TIME, Answer, HeaderRead, Order, OurFault, OutOfMemory, serve
+from pipeline.render_pool.messages import (
+    OUT_OF_CPU_TIME,
+    RENDER_PROCESS,
+    Answer,
+    HeaderRead,
+    Order,
+    OurFault,
+    OutOfMemory,
+    run_render_process,
+)
 from schemas.faults import Fault, Internal, RenderCrashed, RenderStalled, RenderTimeout
 from schemas.renditions import Rendition
 
@@ -78,7 +87,7 @@ class RenderPool:
         # One waits for each process's answer, one more may be starting or burying each.
         self._threads = ThreadPoolExecutor(2 * processes, thread_name_prefix="render-pool")
         self._context: ForkServerContext = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["__main__", serve.__module__])
+        self._context.set_forkserver_preload(["__main__", RENDER_PROCESS])
         self._is_closed = False
 
     @property
@@ -200,7 +209,7 @@ class RenderPool:
         orders, their_orders = self._context.Pipe()
         their_lifeline, lifeline = self._context.Pipe(duplex=False)
         process = self._context.Process(
-            target=serve,
+            target=run_render_process,
             args=(their_orders, their_lifeline, self._max_pixels, self._limits),
             name="render",
             daemon=True,

@@ -11,8 +11,7 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from time import process_time
@@ -23,9 +22,10 @@ from PIL import AvifImagePlugin, Image
 
 from imaging.formats import Header
 from imaging.geometry import size_of_thumbnail
-from imaging.render import RenderedPhoto, render
+from imaging.render import render
 from pipeline.render_pool.deadline import TimeLimits
 from pipeline.render_pool.malloc_tuning import keep_freed_memory
+from pipeline.render_pool.messages import OUT_OF_CPU_TIME, Answer, HeaderRead, Order, OurFault, OutOfMemory
 from schemas.faults import Fault
 from schemas.renditions import Rendition
 
@@ -43,48 +43,10 @@ else:
 _BYTES_PER_PIXEL: Final = 24
 _LEAST_MEMORY_BYTES: Final = 1536 * 1024 * 1024
 
-#: The signal that ends a process whose photo has used up its CPU time: that of ``ITIMER_PROF``, which counts the work
-#: of all threads, in the decoder and in the kernel, and no waiting. Source: setitimer(2).
-OUT_OF_CPU_TIME: Final = signal.SIGPROF
-
 #: A timer of 0 would be none.
 _LEAST_TIMER_SECONDS: Final = 0.001
 
 Image.init()
-
-
-@dataclass(frozen=True)
-class Order:
-    """One photo to render."""
-
-    original: Path
-    renditions: tuple[Rendition, ...]
-    max_pixels: int
-    #: What lies in storage at the thumbnails' keys.
-    existing: Mapping[Rendition, bytes]
-
-
-@dataclass(frozen=True)
-class OutOfMemory:
-    """The photo wanted more memory than a process is given."""
-
-
-@dataclass(frozen=True)
-class OurFault:
-    """Something went wrong that is no fault of the photo's: the traceback."""
-
-    traceback: str
-
-
-@dataclass(frozen=True)
-class HeaderRead:
-    """The photo's header is read, and the work on its pixels begins."""
-
-    #: Of the photo and of all thumbnails together: what has to be decoded and encoded, px.
-    pixels: int
-
-
-Answer = RenderedPhoto | Fault | OutOfMemory | OurFault
 
 
 def serve(orders: Connection, lifeline: Connection, max_pixels: int, limits: TimeLimits) -> None:

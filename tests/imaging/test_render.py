@@ -10,7 +10,8 @@ from imaging import resize
 from imaging.formats import CAN_READ_JXL
 from imaging.geometry import centre_square, scale_of, size_of_thumbnail, size_to_decode
 from imaging.hashes import fingerprint_rendition, fingerprints_of
-from imaging.render import RenderedPhoto, render
+from imaging.render import render
+from imaging.rendered_photo import RenderedPhoto
 from pictures import (
     GREEN,
     RED,

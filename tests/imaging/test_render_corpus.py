@@ -7,7 +7,8 @@ import pytest
 from PIL import Image
 
 from corpus import MAX_PIXELS, Shown, Specimen, corpus, written_as
-from imaging.render import Rendered, RenderedPhoto, render
+from imaging.render import render
+from imaging.rendered_photo import Rendered, RenderedPhoto
 from pictures import decoded, is_near
 from schemas.faults import Fault
 from schemas.renditions import Rendition

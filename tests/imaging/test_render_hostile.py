@@ -11,7 +11,8 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from imaging.formats import CAN_READ_JXL
-from imaging.render import RenderedPhoto, render
+from imaging.render import render
+from imaging.rendered_photo import RenderedPhoto
 from pictures import encoded, picture, png_chunk, written
 from schemas.faults import Fault, FaultCode, TooManyPixels, Unreadable, UnsupportedFormat
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition

@@ -17,7 +17,8 @@ from PIL import Image
 
 import imaging.render
 from imaging.hashes import fingerprint_rendition
-from imaging.render import RenderedPhoto, render
+from imaging.render import render
+from imaging.rendered_photo import RenderedPhoto
 from infra.metrics import WORKER
 from infra.settings import Settings
 from infra.storage import client as storage_module

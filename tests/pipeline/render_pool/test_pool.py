@@ -23,8 +23,8 @@ from pictures import encoded, picture, written
 from pipeline.render_pool import pool as pool_module
 from pipeline.render_pool import render_process
 from pipeline.render_pool.deadline import TimeLimits
+from pipeline.render_pool.messages import HeaderRead, Order
 from pipeline.render_pool.pool import RenderPool
-from pipeline.render_pool.render_process import HeaderRead, Order
 from polling import poll, poll_async
 from schemas.faults import (
     Internal,
