@@ -7,6 +7,12 @@ from typing import Final, Protocol
 _START_SECONDS: Final = 10.0
 _POLL_SECONDS: Final = 0.01
 
+#: For an answer to ``_API_VERSIONS``; what does not speak Kafka gives none.
+_ANSWER_SECONDS: Final = 1.0
+#: The request of Kafka's protocol that any broker answers (key 18, version 0), under the number 1.
+_NUMBER: Final = b"\x00\x00\x00\x01"
+_API_VERSIONS: Final = b"\x00\x00\x00\x0a\x00\x12\x00\x00" + _NUMBER + b"\xff\xff"
+
 #: A broker whose port is taken ends within this, with exit code 0.
 _SETTLE_SECONDS: Final = 0.1
 
@@ -69,12 +75,12 @@ def check_port_is_free(host: str, port: int, *, setting: str) -> None:
 
 
 async def wait_until_broker_answers(process: Running, port: int) -> None:
-    """Return once ``process`` listens on ``port``.
+    """Return once ``process`` answers on ``port``.
 
     A broker whose port is taken ends with code 0 while another answers there: so the process must outlive the answer.
 
     Raises:
-        BrokerFailed: it ended, or does not listen within 10 s.
+        BrokerFailed: it ended, or does not answer within 10 s.
     """
     deadline = asyncio.get_running_loop().time() + _START_SECONDS
     while asyncio.get_running_loop().time() < deadline:
@@ -91,9 +97,15 @@ async def wait_until_broker_answers(process: Running, port: int) -> None:
 
 
 async def _answers(port: int) -> bool:
+    """Whether a broker answers there: what merely accepts connections may be anything."""
     try:
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-    except OSError:
+        async with asyncio.timeout(_ANSWER_SECONDS):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            try:
+                writer.write(_API_VERSIONS)
+                _length, number = await reader.readexactly(4), await reader.readexactly(4)
+            finally:
+                writer.close()
+    except (OSError, EOFError, TimeoutError):
         return False
-    writer.close()
-    return True
+    return number == _NUMBER
