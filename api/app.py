@@ -15,8 +15,8 @@ from api.access.admin_key import admin_key
 from api.http.access_log import add_request_id, identified
 from api.http.app_keys import SETTINGS, WAKEUPS
 from api.http.auth import guard
+from api.http.feeds.open_feeds import OPEN_FEEDS, close_feeds
 from api.http.handlers.dead import READING
-from api.http.handlers.feed import OPEN_FEEDS, close_feeds
 from api.http.handlers.metrics import DATABASE_FIGURES, DatabaseFigures
 from api.http.links.signing import URL_SIGNER, UrlSigner, signing_keys
 from api.http.network.allowed_hosts import check_host
@@ -124,4 +124,4 @@ async def _complete_head(request: web.Request, response: web.StreamResponse) -> 
 async def _close_feeds(app: web.Application) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_REQUESTS_AT_STOP_SECONDS):
-            await close_feeds(app, WSCloseCode.GOING_AWAY, b"the api stops")
+            await close_feeds(app, WSCloseCode.GOING_AWAY, "the api stops")

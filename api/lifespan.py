@@ -22,7 +22,7 @@ from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
 from api.http.app_keys import DATABASE, FEED, HEALTH, PHOTO_HASHER, STATS, STORAGE, UPLOAD_STORE, WAKEUPS
 from api.http.auth import AUTHENTICATOR
-from api.http.handlers.feed import OPEN_FEEDS, watch_callers
+from api.http.feeds.open_feeds import OPEN_FEEDS, watch_callers
 from api.http.handlers.health import READINESS
 from api.http.usage_limits import RATE_LIMITS, UPLOADS_AT_ONCE
 from api.photos.housekeeping import Housekeeping
@@ -67,7 +67,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         app[UPLOAD_STORE] = UploadStore(settings, database, storage, app[WAKEUPS])
         hasher = app[PHOTO_HASHER] = PhotoHasher(settings)
         stack.push_async_callback(hasher.close)
-        feed = app[FEED] = Feed(database, app[WAKEUPS].journal)
+        feed = app[FEED] = Feed(database, app[WAKEUPS].journal, settings.public_url or "")
         await feed.start()
         lease = Lease(database, "relay")
         memory = TopicLossDetector(settings, database)

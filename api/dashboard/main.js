@@ -1,5 +1,6 @@
 /** The dashboard of one workspace. This module connects the parts of the page; the parts do not import each other's state. */
 
+import { Feed } from "./feed.js";
 import { readAddress, updateAddress } from "./page/address.js";
 import { Announcer } from "./page/announcer.js";
 import { byId } from "./page/elements.js";
@@ -16,7 +17,6 @@ import { PhotoList } from "./photos/photo_list.js";
 import { PhotoStore } from "./photos/photo_store.js";
 import { VirtualGrid } from "./photos/virtual_grid.js";
 import { Client } from "./server/client.js";
-import { Feed } from "./server/feed.js";
 import { listenForFiles } from "./uploads/file_input.js";
 import { UploadQueue } from "./uploads/upload_queue.js";
 
@@ -54,32 +54,29 @@ const uploads = new UploadQueue({
   onRefused: (name, problem) => announcer.say(`${isolatedName(name)} was refused: ${problem.message}`),
   onWaiting: (sentence) => announcer.say(sentence),
 });
-const feed = new Feed(
-  (cursor) => client.feedUrl(cursor),
-  () => client.list({ limit: 1, timeoutSeconds: 8 }),
-  {
-    onHello: ({ resumed }) => {
-      uploads.resume();
-      if (!resumed || !list.isLoaded) list.reload();
-      else list.retry();
-    },
-    onPhoto: showPhoto,
-    onStats: (message) => {
-      stats.show(message);
-      verdict.setStats(message);
-    },
-    onHealth: (message) => {
-      health.show(message);
-      verdict.setParts(message.parts);
-      drawConnection();
-    },
-    onState: (state, details = {}) => {
-      setConnection(state, details);
-      // Photos may still load by HTTP when the WebSocket does not connect.
-      if (state === "waiting" && !list.isLoaded) list.reload();
-    },
+const feed = new Feed(client.workspaceUrl, {
+  probe: () => client.list({ limit: 1, timeoutSeconds: 8 }),
+  onHello: ({ resumed }) => {
+    uploads.resume();
+    if (!resumed || !list.isLoaded) list.reload();
+    else list.retry();
   },
-);
+  onPhoto: showPhoto,
+  onStats: (message) => {
+    stats.show(message);
+    verdict.setStats(message);
+  },
+  onHealth: (message) => {
+    health.show(message);
+    verdict.setParts(message.parts);
+    drawConnection();
+  },
+  onState: (state, details = {}) => {
+    setConnection(state, details);
+    // Photos may still load by HTTP when the WebSocket does not connect.
+    if (state === "waiting" && !list.isLoaded) list.reload();
+  },
+});
 
 function setConnection(...state) {
   connection = state;

@@ -1,19 +1,21 @@
-"""The feed: sends journal rows to every WebSocket of their workspace as they appear. Knows no HTTP."""
+"""The feed: hands journal rows to every subscriber of their workspace as they appear. Knows no HTTP."""
 
 import asyncio
 import contextlib
 import time
 from collections import defaultdict, deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import structlog
 from sqlalchemy import Connection, Table, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
+from api.feed.batches import Batch, Message
 from api.store.database import Database
+from api.store.photo_json import with_public_urls
 from api.store.tables import JournalIdentityRow, JournalRow, PlainRow
 from api.store.wakeups import wait_for_wakeup
 from infra.trouble import Trouble
@@ -21,15 +23,18 @@ from schemas import topics
 
 log = structlog.get_logger(__name__)
 
-Message = dict[str, Any]
-
 #: What other instances have committed is seen after this at the latest.
 _LOOK_AGAIN_SECONDS: Final = 0.25
 #: The same while nobody watches: the position is kept near the journal's end, and who comes then brings it there.
 _UNWATCHED_LOOK_SECONDS: Final = 2.0
 #: A client without a cursor is not kept waiting for a database that is away.
 _CATCH_UP_SECONDS: Final = 1.0
+#: After each hand-out, for each subscriber: what comes meanwhile goes out together, in one write for each of them.
+_REST_SECONDS_A_SUBSCRIBER: Final = 0.000_05
+_LONGEST_REST_SECONDS: Final = 0.1
 _PAGE_ROWS: Final = 500
+#: Sent in one piece, for which a slow connection must have time enough.
+_BATCH_MESSAGES: Final = 100
 _QUEUE_MESSAGES: Final = 1000
 _RATE_WINDOW_SECONDS: Final = 5.0
 #: It looks every two seconds at least, so that this is no matter of load.
@@ -48,23 +53,25 @@ class FeedStandsStill(Exception):
 
 
 class Subscriber:
-    """One WebSocket's bounded queue."""
+    """One client's bounded queue."""
 
     def __init__(self) -> None:
-        self._queue: deque[Message] = deque()
+        self._queue: deque[Batch] = deque()
+        self._queued_messages = 0
         self._filled = asyncio.Event()
         self._overflowed = False
 
-    def offer(self, message: Message) -> None:
-        """Queue a message; the one that does not fit ends the subscription."""
-        if len(self._queue) >= _QUEUE_MESSAGES:
+    def offer(self, batch: Batch) -> None:
+        """Queue messages; those that do not fit end the subscription."""
+        if self._queued_messages + len(batch) > _QUEUE_MESSAGES:
             self._overflowed = True
         else:
-            self._queue.append(message)
+            self._queue.append(batch)
+            self._queued_messages += len(batch)
         self._filled.set()
 
-    async def next(self) -> Message:
-        """The next message.
+    async def next(self) -> Batch:
+        """The next messages.
 
         Raises:
             TooSlow: some did not fit.
@@ -74,15 +81,19 @@ class Subscriber:
             await self._filled.wait()
         if self._overflowed:
             raise TooSlow
-        return self._queue.popleft()
+        batch = self._queue.popleft()
+        self._queued_messages -= len(batch)
+        return batch
 
 
 class Feed:
     """Tails the journal and hands each row to the subscribers of its workspace."""
 
-    def __init__(self, database: Database, wakeup: asyncio.Event) -> None:
+    def __init__(self, database: Database, wakeup: asyncio.Event, public_url: str) -> None:
+        """``public_url`` precedes the URLs in photos; "" leaves them relative to the server."""
         self._database = database
         self._wakeup = wakeup
+        self._public_url = public_url
         self._subscribers: dict[str, set[Subscriber]] = defaultdict(set)
         self._done_at: dict[str, deque[float]] = defaultdict(deque)
         self._is_watched = asyncio.Event()
@@ -110,6 +121,7 @@ class Feed:
             try:
                 await self.catch_up()
                 trouble.is_over()
+                await asyncio.sleep(min(self.subscriber_count() * _REST_SECONDS_A_SUBSCRIBER, _LONGEST_REST_SECONDS))
             except (SQLAlchemyError, OSError) as error:
                 trouble.is_because(error)
 
@@ -121,8 +133,7 @@ class Feed:
                 is_watched = bool(self._subscribers)
                 if is_watched:
                     page = await self._database.run_read(partial(_page, after=self.position))
-                    for row in page:
-                        self._hand_out(row)
+                    self._hand_out(page)
                     more = len(page) == _PAGE_ROWS
                 else:
                     last = await self._database.run_read(_last)
@@ -156,8 +167,7 @@ class Feed:
 
     def publish(self, workspace_id: str, message: Message) -> None:
         """Hand a message that is no journal row to every subscriber of a workspace."""
-        for subscriber in self._subscribers.get(workspace_id, ()):
-            subscriber.offer(message)
+        self._offer(workspace_id, Batch([message]))
 
     def cursor_at(self, position: int) -> str:
         """Names a position in this journal; opaque to clients."""
@@ -186,13 +196,13 @@ class Feed:
         oldest = first - 1 if first is not None else self.position
         return position if oldest <= position <= self.position else None
 
-    async def replay(self, workspace_id: str, position: int) -> AsyncIterator[Message]:
+    async def replay(self, workspace_id: str, position: int) -> AsyncIterator[Batch]:
         """What the workspace missed since ``position``. When it ends, nothing lies between it and a subscription."""
         while position < self.position:
             until = self.position
             page = await self._database.run_read(partial(_page, after=position, until=until, workspace_id=workspace_id))
-            for row in page:
-                yield self._message(row)
+            for batch in self._batches(page):
+                yield batch
             position = page[-1].seq if len(page) == _PAGE_ROWS else until
 
     def watched(self) -> list[str]:
@@ -204,7 +214,7 @@ class Feed:
         await self._is_watched.wait()
 
     def subscriber_count(self) -> int:
-        """How many WebSockets there are."""
+        """How many clients there are."""
         return sum(map(len, self._subscribers.values()))
 
     def photos_per_second(self, workspace_id: str) -> float:
@@ -216,15 +226,29 @@ class Feed:
             del self._done_at[workspace_id]
         return round(len(done_at) / _RATE_WINDOW_SECONDS, 1)
 
-    def _hand_out(self, row: PlainRow) -> None:
-        self.position = row.seq
-        if row.event in (topics.READY, topics.FAILED) and row.workspace_id in self._subscribers:
-            self._done_at[row.workspace_id].append(time.monotonic())
-        if row.workspace_id in self._subscribers:
-            self.publish(row.workspace_id, self._message(row))
+    def _hand_out(self, page: Sequence[PlainRow]) -> None:
+        rows: dict[str, list[PlainRow]] = defaultdict(list)
+        for row in page:
+            self.position = row.seq
+            if row.workspace_id in self._subscribers:
+                rows[row.workspace_id].append(row)
+                if row.event in (topics.READY, topics.FAILED):
+                    self._done_at[row.workspace_id].append(time.monotonic())
+        for workspace_id, its_rows in rows.items():
+            for batch in self._batches(its_rows):
+                self._offer(workspace_id, batch)
+
+    def _offer(self, workspace_id: str, batch: Batch) -> None:
+        for subscriber in self._subscribers.get(workspace_id, ()):
+            subscriber.offer(batch)
+
+    def _batches(self, rows: Sequence[PlainRow]) -> Iterator[Batch]:
+        for start in range(0, len(rows), _BATCH_MESSAGES):
+            yield Batch([self._message(row) for row in rows[start : start + _BATCH_MESSAGES]])
 
     def _message(self, row: PlainRow) -> Message:
-        return {"type": "photo", "event": row.event, "cursor": self.cursor_at(row.seq), "photo": row.photo}
+        photo = with_public_urls(self._public_url, row.photo)
+        return {"type": "photo", "event": row.event, "cursor": self.cursor_at(row.seq), "photo": photo}
 
 
 def _page(

@@ -5,6 +5,7 @@ from typing import Final
 from aiohttp import web
 
 from api.http.documents import headers
+from api.http.feeds.forms import EVENT_STREAM
 from api.http.handlers import (
     archives,
     dead,
@@ -110,6 +111,11 @@ ALL: Final = (
     Route("GET", "/v1/workspaces/{workspace}/feed", feed.get_feed,
           "The feed: a WebSocket; asyncapi.json describes its messages",
           role="viewer", takes_ticket=True, status=101, query=feed.FeedQuery, problems=(426,)),
+    Route("GET", "/v1/workspaces/{workspace}/feed/events", feed.get_feed_events,
+          "The feed as server-sent events: the same messages, with the cursor as id, for clients without WebSocket",
+          role="viewer", takes_ticket=True, answer=EVENT_STREAM, query=feed.FeedQuery,
+          request_headers=(headers.LAST_EVENT_ID,),
+          answer_headers=(headers.CACHE_CONTROL, headers.X_ACCEL_BUFFERING)),
     Route("POST", "/v1/workspaces/{workspace}/feed/tickets", feed.post_ticket,
           "A ticket that opens the feed once within 60 s, for a page that can send neither header nor cookie",
           role="viewer", status=201, answer=feed.TicketResponse, answer_headers=(headers.CACHE_CONTROL,)),

@@ -54,6 +54,14 @@ def photo_json(row: PhotoRow | PlainRow) -> dict[str, Any]:
     }
 
 
+def with_public_urls(public_url: str, photo: dict[str, Any]) -> dict[str, Any]:
+    """A photo's JSON with its URLs below ``public_url``; "" leaves it as it is."""
+    if not public_url:
+        return photo
+    thumbnails = {name: {**found, "url": public_url + found["url"]} for name, found in photo["thumbnails"].items()}
+    return {**photo, "original_url": public_url + photo["original_url"], "thumbnails": thumbnails}
+
+
 def etag_of(shown: Any) -> str:
     """Names what is shown, a photo or an order: another one after every change."""
     return sha256(json.dumps(shown, sort_keys=True, default=str).encode()).hexdigest()[:20]

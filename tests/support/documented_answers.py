@@ -17,7 +17,7 @@ _OF_ALL: Final = frozenset(
     {"content-type", "content-length", "transfer-encoding", "date", "server", "connection", "upgrade", "vary"}
     | {"x-content-type-options", "content-security-policy", "referrer-policy", "last-modified", "accept-ranges"}
     | {"x-request-id", "ratelimit", "ratelimit-policy"}
-    | {"access-control-allow-origin", "access-control-expose-headers"}
+    | {"access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"}
     | {"sec-websocket-accept", "sec-websocket-protocol", "sec-websocket-extensions", "keep-alive"}
 )
 

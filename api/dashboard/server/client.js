@@ -93,12 +93,9 @@ export class Client {
     return this.#request("DELETE", apiUrl("session"));
   }
 
-  /** The URL of the feed, resumed after `cursor` if there is one. */
-  feedUrl(cursor) {
-    const url = new URL(`${this.#root}/feed`);
-    url.protocol = url.protocol.replace("http", "ws");
-    if (cursor) url.searchParams.set("cursor", cursor);
-    return url.href;
+  /** The URL of the workspace, below which the feed is. */
+  get workspaceUrl() {
+    return this.#root;
   }
 
   /**

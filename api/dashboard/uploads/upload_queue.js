@@ -5,7 +5,7 @@
 
 import { byId, setText } from "../page/elements.js";
 import { photos, visible } from "../page/format.js";
-import { backoffMs } from "../server/backoff.js";
+import { backoffMs } from "../feed.js";
 import { Problem } from "../server/client.js";
 import { UploadRow } from "./upload_row.js";
 

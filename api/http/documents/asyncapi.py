@@ -189,7 +189,8 @@ def _feed_channel() -> _Json:
     return {
         "address": _FEED,
         "description": "every change of a workspace's photos, as it comes; hello is first, and a client that comes "
-        "back with the last cursor that it saw gets what it missed, in order, once",
+        "back with the last cursor that it saw gets what it missed, in order, once. GET …/feed/events has the same "
+        "messages as server-sent events (openapi.json)",
         "servers": [_to("servers/api")],
         "parameters": {"workspace": {"description": workspace.description, "examples": [workspace.example]}},
         "messages": {name: _to(f"components/messages/{model.__name__}") for name, model in _FEED_MESSAGES.items()},

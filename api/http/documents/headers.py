@@ -45,6 +45,9 @@ IF_RANGE: Final = Header(
 IF_MATCH: Final = Header(
     hdrs.IF_MATCH, "the ETag that the client has seen: 412 where something has changed since", '"1f6a0d3c2b4e"'
 )
+LAST_EVENT_ID: Final = Header(
+    "Last-Event-ID", "the last cursor that the client saw; browsers send it by themselves", "j184467-7f3a9c01"
+)
 
 #: Of answers.
 LOCATION: Final = Header(
@@ -70,6 +73,7 @@ RATE_LIMIT_POLICY: Final = Header(
 )
 WWW_AUTHENTICATE: Final = Header(hdrs.WWW_AUTHENTICATE, "how to show a key: as a bearer", 'Bearer realm="thumbstream"')
 UPGRADE: Final = Header(hdrs.UPGRADE, "the protocol that is spoken here", "websocket")
+X_ACCEL_BUFFERING: Final = Header("X-Accel-Buffering", "that a proxy passes on each message as it comes", "no")
 SET_COOKIE: Final = Header(
     hdrs.SET_COOKIE, "the session cookie", "thumbstream_session=…; HttpOnly; Path=/; SameSite=Strict"
 )

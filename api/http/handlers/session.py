@@ -13,7 +13,7 @@ from yarl import URL
 
 from api.access.sessions import LASTS
 from api.http.auth import AUTHENTICATOR, COOKIE, find_caller, find_caller_by_key, is_same_origin
-from api.http.handlers.feed import OPEN_FEEDS, close_ended_feeds
+from api.http.feeds.open_feeds import OPEN_FEEDS, close_ended_feeds
 from api.http.links.public_urls import is_secure, path_prefix
 from api.http.problems import Problem
 

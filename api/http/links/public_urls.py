@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from api.http.app_keys import SETTINGS
-from api.store.photo_json import photo_json
+from api.store.photo_json import photo_json, with_public_urls
 from api.store.tables import PhotoRow
 from infra.network_settings import DEFAULT_PORTS
 
@@ -18,17 +18,7 @@ def public_url(request: web.Request, path: str) -> str:
 
 def public_photo(request: web.Request, row: PhotoRow) -> dict[str, Any]:
     """The photo's JSON, with public URLs."""
-    return with_public_urls(request, photo_json(row))
-
-
-def with_public_urls(request: web.Request, photo: dict[str, Any]) -> dict[str, Any]:
-    """A photo's JSON as the database has it, with public URLs."""
-    if not request.app[SETTINGS].public_url:
-        return photo
-    thumbnails = {
-        name: {**found, "url": public_url(request, found["url"])} for name, found in photo["thumbnails"].items()
-    }
-    return {**photo, "original_url": public_url(request, photo["original_url"]), "thumbnails": thumbnails}
+    return with_public_urls(request.app[SETTINGS].public_url or "", photo_json(row))
 
 
 def path_prefix(request: web.Request) -> str:

@@ -13,6 +13,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from api.feed import subscribers as feed_module
+from api.feed.batches import Batch
 from api.feed.subscribers import Subscriber, TooSlow
 from api.http.app_keys import DATABASE, FEED, WAKEUPS
 from api.photos import housekeeping
@@ -156,11 +157,12 @@ async def test_a_workspace_hears_nothing_of_another(lonely_api: Running) -> None
 
 async def test_a_subscriber_that_is_too_slow_is_told_so_after_its_queue_is_full() -> None:
     subscriber = Subscriber()
-    for number in range(feed_module._QUEUE_MESSAGES):
-        subscriber.offer({"n": number})
-    assert await subscriber.next() == {"n": 0}
-    subscriber.offer({"n": "fits"})
-    subscriber.offer({"n": "does not"})
+    batches = [Batch([{"n": number}] * 10) for number in range(feed_module._QUEUE_MESSAGES // 10)]
+    for batch in batches:
+        subscriber.offer(batch)
+    assert await subscriber.next() is batches[0]
+    subscriber.offer(Batch([{"n": "fits"}] * 10))
+    subscriber.offer(Batch([{"n": "does not"}]))
     with pytest.raises(TooSlow):
         await subscriber.next()
 

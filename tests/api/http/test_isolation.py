@@ -9,6 +9,7 @@ import pytest
 from aiohttp import ClientSession, WSServerHandshakeError
 
 from api.http.routes import ALL
+from event_stream import next_event
 from photos import photo
 from running_api import Running, form
 
@@ -60,6 +61,7 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ("PUT", ITEM + "/photo-order"): Row("editor", 204, body={"photo_ids": ["PHOTO"]}),
     ("DELETE", ITEM): Row("editor", 204),
     ("GET", WS + "/feed"): Row("viewer", 426, crossed=426),
+    ("GET", WS + "/feed/events"): Row("viewer", 200, crossed=200),
     ("POST", WS + "/feed/tickets"): Row("viewer", 201, crossed=201),
     ("POST", "/v1/keys"): Row(
         "admin", 201, crossed=404, body={"name": "acme-key", "role": "viewer", "workspace_id": "acme"}
@@ -107,7 +109,10 @@ class Tenants:
             options["json"] = json.loads(json.dumps(row.body).replace("PHOTO", photo_id))
         url = self.running.origin + path + row.query.replace("PHOTO", photo_id)
         async with ClientSession() as session, session.request(method, url, **options) as response:
-            body = (await response.read()).decode(errors="replace")
+            if response.content_type == "text/event-stream":  # which never ends
+                body = str(await next_event(response))
+            else:
+                body = (await response.read()).decode(errors="replace")
             return response.status, body.replace(response.headers["X-Request-ID"], "")
 
     async def photo_of_acme(self) -> str:

@@ -1,0 +1,1 @@
+"""Open feeds: how they are sent, and why they end."""
