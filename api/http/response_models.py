@@ -128,6 +128,8 @@ class WorkspaceResponse(BaseModel):
     photos: int
     counts: dict[StatusWord, int] = Field(description="photos by status")
     bytes: int = Field(description="of the originals")
+    max_photos: int | None = Field(description="its quota; null: none")
+    max_bytes: int | None = Field(description="its quota; null: none")
 
 
 class WorkspacesResponse(BaseModel):
