@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Table, TextClause, func, select
+from sqlalchemy import ColumnElement, Connection, Select, Table, TextClause, func, select
 
 from api.store.tables import FAILED, PhotoRow
 
@@ -20,6 +20,8 @@ Condition = ColumnElement[bool] | TextClause
 
 _PHOTOS: Final[Table] = PhotoRow.__table__  # type: ignore[attr-defined]
 _FAILED_AT: Final = _PHOTOS.c.status_changed_at
+#: As in the index behind the code, or a database without statistics would walk along another one.
+_IN_ORDER: Final = (_PHOTOS.c.content_type, _FAILED_AT, _PHOTOS.c.id)
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ def failure_groups(connection: Connection, workspace_id: str) -> list[FailureGro
     for code in _next_values(connection, _PHOTOS.c.error_code, *mine):
         with_code = (*mine, _PHOTOS.c.error_code == code)
         untyped = (*with_code, _PHOTOS.c.content_type.is_(None))
-        if connection.scalar(select(_PHOTOS.c.id).where(*untyped).limit(1)) is not None:
+        if connection.scalar(_ids(*untyped).limit(1)) is not None:
             groups.append(_group(connection, code, None, *untyped))
         for content_type in _next_values(connection, _PHOTOS.c.content_type, *with_code):
             groups.append(_group(connection, code, content_type, *with_code, _PHOTOS.c.content_type == content_type))
@@ -68,13 +70,16 @@ def _next_values(connection: Connection, column: ColumnElement[str | None], *con
         value = connection.scalar(first.where(column > value))
 
 
+def _ids(*conditions: Condition) -> Select[tuple[UUID]]:
+    return select(_PHOTOS.c.id).where(*conditions).order_by(*_IN_ORDER)
+
+
 def _group(connection: Connection, code: str, content_type: str | None, *conditions: Condition) -> FailureGroup:
-    found = select(_PHOTOS.c.id).where(*conditions).limit(MAX_COUNT + 1)
-    count = connection.scalar(select(func.count()).select_from(found.subquery())) or 0
+    count = connection.scalar(select(func.count()).select_from(_ids(*conditions).limit(MAX_COUNT + 1).subquery())) or 0
     timed = select(_PHOTOS.c.id, _FAILED_AT).where(*conditions, _FAILED_AT.is_not(None))
-    last = connection.execute(timed.order_by(_FAILED_AT.desc(), _PHOTOS.c.id.desc()).limit(SAMPLES)).all()
-    first = connection.execute(timed.order_by(_FAILED_AT).limit(1)).first()
-    samples = [row[0] for row in last] or list(connection.scalars(found.limit(SAMPLES)))
+    first = connection.execute(timed.order_by(*_IN_ORDER).limit(1)).first()
+    last = connection.execute(timed.order_by(*(each.desc() for each in _IN_ORDER)).limit(SAMPLES)).all()
+    samples = [row[0] for row in last] or list(connection.scalars(_ids(*conditions).limit(SAMPLES)))
     return FailureGroup(
         code=code,
         content_type=content_type,

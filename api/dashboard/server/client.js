@@ -83,6 +83,21 @@ export class Client {
     return this.#photos("POST", `/${encodeURIComponent(id)}/retry`);
   }
 
+  /** Failed photos by error code and content type: `{failed, groups}`. */
+  failures(options) {
+    return this.#json("GET", `${this.#root}/failures`, options);
+  }
+
+  /** Render all photos again that meet `criteria`: `{count, next_cursor}`. */
+  retryAll(criteria) {
+    return this.#json("POST", `${this.#root}/photos/retry`, { body: JSON.stringify(criteria) });
+  }
+
+  /** Who is signed in: `{name, role, workspace_id}`. */
+  session() {
+    return this.#json("GET", apiUrl("session"));
+  }
+
   /** Exchange the key for a session cookie. */
   signIn(key) {
     return this.#request("POST", apiUrl("session"), { body: new URLSearchParams({ key }) });
@@ -140,8 +155,12 @@ export class Client {
     });
   }
 
-  async #photos(method, path, options) {
-    const body = await this.#request(method, `${this.#root}/photos${path}`, options);
+  #photos(method, path, options) {
+    return this.#json(method, `${this.#root}/photos${path}`, options);
+  }
+
+  async #json(method, url, options) {
+    const body = await this.#request(method, url, options);
     return body ? JSON.parse(body) : null;
   }
 
