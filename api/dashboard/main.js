@@ -1,5 +1,6 @@
 /** The dashboard of one workspace. This module connects the parts of the page; the parts do not import each other's state. */
 
+import { DeadPlace } from "./dead/dead_place.js";
 import { FailuresPlace } from "./failures/failures_place.js";
 import { readAddress, updateAddress } from "./page/address.js";
 import { Announcer } from "./page/announcer.js";
@@ -22,6 +23,7 @@ import { Client } from "./server/client.js";
 import { Feed } from "./server/feed.js";
 import { listenForFiles } from "./uploads/file_input.js";
 import { UploadQueue } from "./uploads/upload_queue.js";
+import { WorkspacesPlace } from "./workspaces/workspaces_place.js";
 
 const { workspace, status, photo: linkedPhoto } = readAddress();
 const filters = [...byId("filters").children];
@@ -59,6 +61,14 @@ const uploads = new UploadQueue({
   onWaiting: (sentence) => announcer.say(sentence),
 });
 const failures = new FailuresPlace(workspace, { client, onOpen: openPhoto });
+const dead = new DeadPlace({
+  client,
+  onCount: (number) => places.setCount("dead", number),
+  onFilter: (filters) => places.go("dead", filters),
+});
+/** Beside the photos, which are always up to date. */
+const others = { failures, dead, workspaces: new WorkspacesPlace(workspace, { client }) };
+const FOR_ADMINS_OF_ALL = ["dead", "workspaces"];
 const places = new Places(workspace, { onShow: showPlace });
 const feed = new Feed(
   (cursor) => client.feedUrl(cursor),
@@ -120,15 +130,28 @@ function openPhoto(photo) {
 
 function showPlace(place, { filters, title }) {
   verdict.setPlace(title);
-  if (place === "failures") failures.show(filters);
-  else failures.hide();
+  for (const [name, other] of Object.entries(others)) {
+    if (name === place) other.show(filters);
+    else other.hide();
+  }
+}
+
+function refresh() {
+  if (places.shown in others) others[places.shown].refresh();
+  else list.reload();
 }
 
 /** Offer what the signed-in key may do. */
 async function showRights() {
   try {
-    const { role } = await client.session();
+    const { role, workspace_id: onlyIn } = await client.session();
     failures.setMayRetry(role !== "viewer");
+    const isAdminOfAll = role === "admin" && onlyIn === null;
+    for (const place of FOR_ADMINS_OF_ALL) {
+      places.offer(place, isAdminOfAll);
+      others[place].setOffered(isAdminOfAll);
+    }
+    if (!isAdminOfAll && FOR_ADMINS_OF_ALL.includes(places.shown)) places.go("photos");
   } catch {
     // Signed out, or no answer: the feed says so, and asks again when it is back.
   }
@@ -194,7 +217,13 @@ listenForFiles({
 initKeyboard([
   { keys: "g p", text: "Go to the photos", act: () => places.go("photos") },
   { keys: "g f", text: "Go to the failures", act: () => places.go("failures") },
-  { keys: "r", text: "Load again what is shown", act: () => (places.shown === "failures" ? failures.refresh() : list.reload()) },
+  ...FOR_ADMINS_OF_ALL.map((place) => ({
+    keys: `g ${place[0]}`,
+    text: `Go to the ${place === "dead" ? "dead letters" : place}`,
+    act: () => places.go(place),
+    isOffered: () => places.isOffered(place),
+  })),
+  { keys: "r", text: "Load again what is shown", act: refresh },
 ]);
 window.addEventListener("online", () => feed.connect());
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && feed.connect());

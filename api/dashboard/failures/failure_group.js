@@ -31,7 +31,8 @@ export class FailureGroup {
           make("a", { href: addressOf({ workspace, place: "failures", code }), "data-place": "failures" }, isolated(code))),
         part("count", make("b", { class: "failure-count" })),
         make("p", { class: "failure-since" },
-          "first ", part("first", make("time")), part("lastWord", make("span", {}, ", last ")), part("last", make("time")))),
+          part("firstWord", make("span", {}, "first ")), part("first", make("time")),
+          part("lastWord", make("span", {}, ", last ")), part("last", make("time")))),
       part("message", make("p", { class: "failure-message", dir: "auto" })),
       part("samples", make("ul", { class: "samples", "aria-label": `The last photos that failed with ${code}` })),
       make("p", { class: "failure-advice" }, advice),
@@ -66,7 +67,8 @@ export class FailureGroup {
       time.dateTime = at ?? "";
       time.title = at ? dateAndTime(at) : "";
     }
-    this.#parts.lastWord.hidden = this.#parts.last.hidden = this.#parts.first.textContent === this.#parts.last.textContent;
+    const isOneTime = this.#parts.first.textContent === this.#parts.last.textContent;
+    for (const name of ["firstWord", "lastWord", "last"]) this.#parts[name].hidden = isOneTime;
   }
 
   #showSamples(samples) {

@@ -32,11 +32,21 @@ export class Places {
 
   /** Go to a place, with these filters. Does nothing for one that is not offered. */
   go(place, filters = {}) {
-    if (this.#links.find((link) => link.dataset.place === place)?.hidden) return;
+    if (!this.isOffered(place)) return;
     window.history.pushState(null, "", addressOf({ workspace: this.#workspace, place, ...filters }));
     this.#show();
     window.scrollTo(0, 0);
     this.#titleOf(place)?.focus({ preventScroll: true });
+  }
+
+  /** Offer a place, or no longer. */
+  offer(place, isOffered) {
+    this.#links.find((link) => link.dataset.place === place).hidden = !isOffered;
+  }
+
+  /** Whether there is a link to this place. */
+  isOffered(place) {
+    return !this.#links.find((link) => link.dataset.place === place).hidden;
   }
 
   /** Show a number at the link to a place; `null`: not known. */

@@ -93,6 +93,21 @@ export class Client {
     return this.#json("POST", `${this.#root}/photos/retry`, { body: JSON.stringify(criteria) });
   }
 
+  /** Dead letters, newest first: `{items, matched, truncated}`. `filter`: the conditions of the API. */
+  deadLetters(filter) {
+    return this.#json("GET", apiUrl(`v1/dead?${new URLSearchParams(filter)}`));
+  }
+
+  /** "replay" or "drop" dead letters: `{matched, done, skipped, more, skipped_because}`. */
+  settleDeadLetters(how, criteria) {
+    return this.#json("POST", apiUrl(`v1/dead/${how}`), { body: JSON.stringify(criteria) });
+  }
+
+  /** One page of workspaces, by name: `{items, next_cursor}`. */
+  workspaces(cursor) {
+    return this.#json("GET", apiUrl(`v1/workspaces?${new URLSearchParams({ limit: "100", cursor })}`));
+  }
+
   /** Who is signed in: `{name, role, workspace_id}`. */
   session() {
     return this.#json("GET", apiUrl("session"));
