@@ -4,6 +4,7 @@ Kafka cannot delete one record, so a dead letter that was replayed or dropped st
 partition, says so: a record without a value whose headers name the offset of the dead letter. It lives as long as it.
 """
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -251,6 +252,7 @@ def dead_letter_json(dead_letter: DeadLetter, how: Settlement | None) -> dict[st
         "reason": dead_letter.reason,
         "key": None if record.key is None else record.key[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
         "value": None if value is None else value[:_VALUE_SHOWN_BYTES].decode(errors="replace"),
+        "value_base64": None if value is None else base64.b64encode(value[:_VALUE_SHOWN_BYTES]).decode(),
         "value_size": dead_letter.value_bytes,
         "value_left_out": dead_letter.left_out_bytes is not None,
         "settled": how,

@@ -1,5 +1,7 @@
 /** The dashboard of one workspace. This module connects the parts of the page; the parts do not import each other's state. */
 
+import { DeadPlace } from "./dead/dead_place.js";
+import { FailuresPlace } from "./failures/failures_place.js";
 import { Feed } from "./feed.js";
 import { readAddress, updateAddress } from "./page/address.js";
 import { Announcer } from "./page/announcer.js";
@@ -7,7 +9,9 @@ import { byId } from "./page/elements.js";
 import { isolatedName, nameOf, photos, visible } from "./page/format.js";
 import { initHeader, showConnection, showWorkspace } from "./page/header.js";
 import { HealthPanel } from "./page/health_panel.js";
+import { initKeyboard } from "./page/keyboard.js";
 import { PageNotice } from "./page/page_notice.js";
+import { Places } from "./page/places.js";
 import { initSignInDialog, showSignInDialog } from "./page/sign_in_dialog.js";
 import { StatsPanel } from "./page/stats_panel.js";
 import { Verdict } from "./page/verdict.js";
@@ -19,6 +23,7 @@ import { VirtualGrid } from "./photos/virtual_grid.js";
 import { Client } from "./server/client.js";
 import { listenForFiles } from "./uploads/file_input.js";
 import { UploadQueue } from "./uploads/upload_queue.js";
+import { WorkspacesPlace } from "./workspaces/workspaces_place.js";
 
 const { workspace, status, photo: linkedPhoto } = readAddress();
 const filters = [...byId("filters").children];
@@ -43,7 +48,8 @@ const detail = new DetailDialog(byId("detail"), {
   onShow: (id) => updateAddress({ photo: id }),
   onClose: (entry) => {
     updateAddress({ photo: null });
-    if (entry) grid.focusOn(entry);
+    // In the other places the browser gives the focus back to what has opened the dialog.
+    if (entry && places.shown === "photos") grid.focusOn(entry);
   },
   onDeleted: ({ photo }) => notice.show(`${isolatedName(nameOf(photo))} was deleted.`),
 });
@@ -54,10 +60,21 @@ const uploads = new UploadQueue({
   onRefused: (name, problem) => announcer.say(`${isolatedName(name)} was refused: ${problem.message}`),
   onWaiting: (sentence) => announcer.say(sentence),
 });
+const failures = new FailuresPlace(workspace, { client, onOpen: openPhoto });
+const dead = new DeadPlace({
+  client,
+  onCount: (number) => places.setCount("dead", number),
+  onFilter: (filters) => places.go("dead", filters),
+});
+/** Beside the photos, which are always up to date. */
+const others = { failures, dead, workspaces: new WorkspacesPlace(workspace, { client }) };
+const FOR_ADMINS_OF_ALL = ["dead", "workspaces"];
+const places = new Places(workspace, { onShow: showPlace });
 const feed = new Feed(client.workspaceUrl, {
   probe: () => client.list({ limit: 1, timeoutSeconds: 8 }),
   onHello: ({ resumed }) => {
     uploads.resume();
+    showRights();
     if (!resumed || !list.isLoaded) list.reload();
     else list.retry();
   },
@@ -65,6 +82,8 @@ const feed = new Feed(client.workspaceUrl, {
   onStats: (message) => {
     stats.show(message);
     verdict.setStats(message);
+    places.setCount("failures", message.counts?.failed ?? null);
+    failures.setFailed(message.counts?.failed);
   },
   onHealth: (message) => {
     health.show(message);
@@ -96,7 +115,43 @@ function showPhoto(message) {
   const entry = store.applyMessage(message);
   const now = entry?.photo.thumbnail_status;
   if (now !== before && (now === "ready" || now === "failed")) announcer.addChange(now, nameOf(entry.photo));
+  failures.notePhoto(message.photo);
   list.trim();
+}
+
+/** Open a photo that may not be in the list. */
+function openPhoto(photo) {
+  store.applySnapshot([photo], -1);
+  detail.open(photo.id);
+}
+
+function showPlace(place, { filters, title }) {
+  verdict.setPlace(title);
+  for (const [name, other] of Object.entries(others)) {
+    if (name === place) other.show(filters);
+    else other.hide();
+  }
+}
+
+function refresh() {
+  if (places.shown in others) others[places.shown].refresh();
+  else list.reload();
+}
+
+/** Offer what the signed-in key may do. */
+async function showRights() {
+  try {
+    const { role, workspace_id: onlyIn } = await client.session();
+    failures.setMayRetry(role !== "viewer");
+    const isAdminOfAll = role === "admin" && onlyIn === null;
+    for (const place of FOR_ADMINS_OF_ALL) {
+      places.offer(place, isAdminOfAll);
+      others[place].setOffered(isAdminOfAll);
+    }
+    if (!isAdminOfAll && FOR_ADMINS_OF_ALL.includes(places.shown)) places.go("photos");
+  } catch {
+    // Signed out, or no answer: the feed says so, and asks again when it is back.
+  }
 }
 
 /** The server has answered 401: the session has ended. */
@@ -128,8 +183,7 @@ function markFilter(chosen) {
 /** Open the photo in the page's address. It stays in the address unless the photo does not exist. */
 async function openLinked(id) {
   try {
-    store.applySnapshot([await client.photo(id)], -1);
-    detail.open(id);
+    openPhoto(await client.photo(id));
   } catch (problem) {
     if ([400, 404, 422].includes(problem.status)) {
       notice.show(`The photo in this link is not in workspace ${isolatedName(visible(workspace))}: it was deleted, or the link is incomplete.`);
@@ -157,6 +211,17 @@ listenForFiles({
   onFiles: (files) => uploads.add(files),
   onDrag: (isOver) => (byId("drop-overlay").hidden = !isOver),
 });
+initKeyboard([
+  { keys: "g p", text: "Go to the photos", act: () => places.go("photos") },
+  { keys: "g f", text: "Go to the failures", act: () => places.go("failures") },
+  ...FOR_ADMINS_OF_ALL.map((place) => ({
+    keys: `g ${place[0]}`,
+    text: `Go to the ${place === "dead" ? "dead letters" : place}`,
+    act: () => places.go(place),
+    isOffered: () => places.isOffered(place),
+  })),
+  { keys: "r", text: "Load again what is shown", act: refresh },
+]);
 window.addEventListener("online", () => feed.connect());
 document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && feed.connect());
 setInterval(() => {
@@ -165,6 +230,8 @@ setInterval(() => {
   stats.tick();
   health.tick();
   grid.tick();
+  failures.tick();
 }, 1000);
+places.start();
 feed.connect();
 if (linkedPhoto) openLinked(linkedPhoto);

@@ -128,6 +128,8 @@ class WorkspaceResponse(BaseModel):
     photos: int
     counts: dict[StatusWord, int] = Field(description="photos by status")
     bytes: int = Field(description="of the originals")
+    max_photos: int | None = Field(description="its quota; null: none")
+    max_bytes: int | None = Field(description="its quota; null: none")
 
 
 class WorkspacesResponse(BaseModel):
@@ -195,6 +197,7 @@ class DeadLetterResponse(BaseModel):
     reason: str = Field(examples=["storage_key: Field required"])
     key: str | None
     value: str | None = Field(description="its beginning, as text")
+    value_base64: str | None = Field(description="the same, as its bytes are")
     value_size: int = Field(description="bytes")
     value_left_out: bool = Field(description="the record was too large to keep its value: it cannot be replayed")
     settled: Literal["replayed", "dropped"] | None

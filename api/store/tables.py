@@ -60,10 +60,11 @@ class PlainRow(SimpleNamespace):
 #: As the partial indexes have it, word for word: only so does a query find them.
 UNFINISHED = text("thumbnail_status IN ('pending', 'processing')")
 LOST = text("is_lost")
+FAILED = text("thumbnail_status = 'failed'")
 
 
-def _partial_index(name: str, column: str, where: Any) -> Index:
-    return Index(name, column, postgresql_where=where, sqlite_where=where)
+def _partial_index(name: str, *columns: str, where: Any) -> Index:
+    return Index(name, *columns, postgresql_where=where, sqlite_where=where)
 
 
 def _time(*, nullable: bool = False) -> Any:
@@ -102,8 +103,11 @@ class PhotoRow(SQLModel, table=True):
         Index("photos_by_item", "workspace_id", "item_id", "display_order", "id"),
         Index("photos_by_storage_key", "storage_key"),
         Index("photos_by_checksum", "workspace_id", "checksum", "created_at", "id"),
-        _partial_index("photos_unfinished", "updated_at", UNFINISHED),
-        _partial_index("photos_lost", "id", LOST),
+        _partial_index("photos_unfinished", "updated_at", where=UNFINISHED),
+        _partial_index("photos_lost", "id", where=LOST),
+        _partial_index(
+            "photos_failed", "workspace_id", "error_code", "content_type", "status_changed_at", "id", where=FAILED
+        ),
     )
 
     id: UUID = Field(primary_key=True)
@@ -167,7 +171,7 @@ class DeletedPhotoRow(SQLModel, table=True):
     __tablename__ = "deleted_photos"
     __table_args__ = (
         Index("deleted_photos_unfinished", "files_deleted_at"),
-        _partial_index("deleted_photos_lost", "photo_id", LOST),
+        _partial_index("deleted_photos_lost", "photo_id", where=LOST),
     )
 
     photo_id: UUID = Field(primary_key=True)

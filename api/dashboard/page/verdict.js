@@ -20,6 +20,7 @@ export class Verdict {
   #connection = { state: "connecting", since: Date.now() };
   #parts = {};
   #stats = null;
+  #place = "";
 
   constructor(workspace) {
     this.#workspace = workspace;
@@ -48,13 +49,19 @@ export class Verdict {
     this.tick();
   }
 
+  /** The name of the place that is shown, for the tab's title; empty for the photos. */
+  setPlace(name) {
+    this.#place = name;
+    this.tick();
+  }
+
   /** Draw; once a second, since the sentence tells how long something lasts. */
   tick() {
     const { tone, sentence, title: prefix = "" } = this.#verdict();
     byId("verdict").dataset.tone = tone;
     setText(byId("verdict"), sentence);
     const name = this.#workspace === "default" ? "Thumbstream" : `${isolatedName(visible(this.#workspace))} · Thumbstream`;
-    const title = prefix + name;
+    const title = prefix + (this.#place ? `${this.#place} · ` : "") + name;
     if (document.title !== title) document.title = title;
     const icon = byId("icon");
     const file = tone === "well" ? "logo.svg" : `logo_${tone}.svg`;

@@ -83,6 +83,36 @@ export class Client {
     return this.#photos("POST", `/${encodeURIComponent(id)}/retry`);
   }
 
+  /** Failed photos by error code and content type: `{failed, groups}`. */
+  failures(options) {
+    return this.#json("GET", `${this.#root}/failures`, options);
+  }
+
+  /** Render all photos again that meet `criteria`: `{count, next_cursor}`. */
+  retryAll(criteria) {
+    return this.#json("POST", `${this.#root}/photos/retry`, { body: JSON.stringify(criteria) });
+  }
+
+  /** Dead letters, newest first: `{items, matched, truncated}`. `filter`: the conditions of the API. */
+  deadLetters(filter) {
+    return this.#json("GET", apiUrl(`v1/dead?${new URLSearchParams(filter)}`));
+  }
+
+  /** "replay" or "drop" dead letters: `{matched, done, skipped, more, skipped_because}`. */
+  settleDeadLetters(how, criteria) {
+    return this.#json("POST", apiUrl(`v1/dead/${how}`), { body: JSON.stringify(criteria) });
+  }
+
+  /** One page of workspaces, by name: `{items, next_cursor}`. */
+  workspaces(cursor) {
+    return this.#json("GET", apiUrl(`v1/workspaces?${new URLSearchParams({ limit: "100", cursor })}`));
+  }
+
+  /** Who is signed in: `{name, role, workspace_id}`. */
+  session() {
+    return this.#json("GET", apiUrl("session"));
+  }
+
   /** Exchange the key for a session cookie. */
   signIn(key) {
     return this.#request("POST", apiUrl("session"), { body: new URLSearchParams({ key }) });
@@ -137,8 +167,12 @@ export class Client {
     });
   }
 
-  async #photos(method, path, options) {
-    const body = await this.#request(method, `${this.#root}/photos${path}`, options);
+  #photos(method, path, options) {
+    return this.#json(method, `${this.#root}/photos${path}`, options);
+  }
+
+  async #json(method, url, options) {
+    const body = await this.#request(method, url, options);
     return body ? JSON.parse(body) : null;
   }
 

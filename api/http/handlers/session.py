@@ -8,11 +8,13 @@ from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
+from pydantic import BaseModel, Field
 from sqlalchemy.exc import SQLAlchemyError
 from yarl import URL
 
+from api.access.caller import Role
 from api.access.sessions import LASTS
-from api.http.auth import AUTHENTICATOR, COOKIE, find_caller, find_caller_by_key, is_same_origin
+from api.http.auth import AUTHENTICATOR, CALLER, COOKIE, find_caller, find_caller_by_key, is_same_origin
 from api.http.feeds.open_feeds import OPEN_FEEDS, close_ended_feeds
 from api.http.links.public_urls import is_secure, path_prefix
 from api.http.problems import Problem
@@ -37,10 +39,18 @@ _PAGE_HEADERS: Final = {
 }
 
 #: Query parameters of the page that are kept when the user signs in.
-_PAGE_QUERY: Final = ("workspace", "status", "photo")
+_PAGE_QUERY: Final = ("workspace", "place", "status", "q", "code", "type", "photo")
 _MAX_QUERY_VALUE: Final = 255
 
 _INVALID_KEY: Final = "This key is not valid."
+
+
+class SessionResponse(BaseModel):
+    """The caller's key."""
+
+    name: str = Field(examples=["camera 3"])
+    role: Role = Field(examples=["viewer"])
+    workspace_id: str | None = Field(description="null: every workspace", examples=["acme"])
 
 
 async def get_page(request: web.Request) -> web.StreamResponse:
@@ -62,6 +72,12 @@ async def post_session(request: web.Request) -> web.Response:
     if hdrs.ORIGIN in request.headers and not is_same_origin(request):
         return _sign_in_page({}, "Sign in here: the form was sent from another site.", status=403)
     return await _sign_in(request, str(form.get("key", "")), form)
+
+
+async def get_session(request: web.Request) -> web.Response:
+    """``GET /session``: who is signed in, so that the page offers only what this key may do."""
+    caller = request[CALLER]
+    return web.json_response({"name": caller.key_name, "role": caller.role, "workspace_id": caller.workspace_id})
 
 
 async def delete_session(request: web.Request) -> web.Response:

@@ -1,10 +1,21 @@
-"""Workspaces: how many photos and bytes each has."""
+"""Workspaces: how many photos and bytes each has, and what fails in one."""
+
+from datetime import datetime
 
 from aiohttp import web
 from pydantic import BaseModel, Field
+from sqlalchemy import select
+from sqlmodel import col
 
-from api.http.app_keys import DATABASE
-from api.store.derived.figures import figures_after
+from api.http.app_keys import DATABASE, SETTINGS
+from api.http.links.public_urls import public_photo
+from api.http.params import workspace_of
+from api.http.response_models import PhotoResponse
+from api.photos.failures import MAX_COUNT, SAMPLES, failure_groups
+from api.store.derived.figures import figures_after, figures_of
+from api.store.tables import PhotoRow
+from schemas.statuses import Status
+from schemas.times import time_json
 
 _MAX_WORKSPACES = 200
 
@@ -18,14 +29,60 @@ class WorkspaceListQuery(BaseModel):
     )
 
 
+class FailureGroupResponse(BaseModel):
+    """The failed photos of one error code and one content type."""
+
+    code: str = Field(description="more codes may be added", examples=["unreadable"])
+    content_type: str | None = Field(description="null where the upload named none", examples=["image/jpeg"])
+    count: int = Field(description=f"{MAX_COUNT} at most")
+    has_more: bool = Field(description="there are more than count")
+    first_at: datetime | None = Field(description="when the first of them failed; null: before this was kept")
+    last_at: datetime | None = Field(description="when the last of them failed; null: before this was kept")
+    samples: list[PhotoResponse] = Field(max_length=SAMPLES, description="the last to fail, newest first")
+
+
+class FailuresResponse(BaseModel):
+    """What fails in a workspace."""
+
+    failed: int = Field(description="failed photos in all")
+    groups: list[FailureGroupResponse] = Field(description="by code and content type; 100 at most")
+
+
 async def get_workspaces(request: web.Request, query: WorkspaceListQuery) -> web.Response:
     """``GET /v1/workspaces``: by name."""
     found = await request.app[DATABASE].run_read(
         lambda connection: figures_after(connection, query.cursor, query.limit)
     )
+    settings = request.app[SETTINGS]
+    quota = {"max_photos": settings.workspace_max_photos, "max_bytes": settings.workspace_max_bytes}
     items = [
-        {"id": name, "photos": sum(each.counts.values()), "counts": each.counts, "bytes": each.byte_count}
+        {"id": name, "photos": sum(each.counts.values()), "counts": each.counts, "bytes": each.byte_count, **quota}
         for name, each in found.items()
     ]
     cursor = list(found)[-1] if len(found) == query.limit else None
     return web.json_response({"items": items, "next_cursor": cursor})
+
+
+async def get_failures(request: web.Request) -> web.Response:
+    """``GET /v1/workspaces/{ws}/failures``."""
+    workspace_id, database = workspace_of(request), request.app[DATABASE]
+    figures, groups = await database.run_read(
+        lambda connection: (figures_of(connection, workspace_id), failure_groups(connection, workspace_id))
+    )
+    wanted = [photo_id for group in groups for photo_id in group.samples]
+    async with database.reading() as session:
+        rows = await session.scalars(select(PhotoRow).where(col(PhotoRow.id).in_(wanted)))
+        photos = {row.id: public_photo(request, row) for row in rows}
+    shown = [
+        {
+            "code": group.code,
+            "content_type": group.content_type,
+            "count": group.count,
+            "has_more": group.has_more,
+            "first_at": group.first_at and time_json(group.first_at),
+            "last_at": group.last_at and time_json(group.last_at),
+            "samples": [photos[each] for each in group.samples if each in photos],  # else deleted meanwhile
+        }
+        for group in groups
+    ]
+    return web.json_response({"failed": figures.counts[Status.FAILED.word], "groups": shown})

@@ -63,6 +63,7 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ("GET", WS + "/feed"): Row("viewer", 426, crossed=426),
     ("GET", WS + "/feed/events"): Row("viewer", 200, crossed=200),
     ("POST", WS + "/feed/tickets"): Row("viewer", 201, crossed=201),
+    ("GET", WS + "/failures"): Row("viewer", 200, crossed=200),
     ("POST", "/v1/keys"): Row(
         "admin", 201, crossed=404, body={"name": "acme-key", "role": "viewer", "workspace_id": "acme"}
     ),
@@ -82,6 +83,7 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ("GET", "/docs"): Row("viewer", 200, crossed=200),
     ("GET", "/"): Row(None, 200, crossed=200),
     ("POST", "/session"): Row(None, 401, crossed=401),
+    ("GET", "/session"): Row("viewer", 200, crossed=200),
     ("DELETE", "/session"): Row(None, 204, crossed=204),
     ("GET", "/dashboard/{file:.+}"): Row(None, 200, crossed=200),
 }
