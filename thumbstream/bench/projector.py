@@ -74,7 +74,7 @@ async def _measured(settings: Settings, events: int, database_url: str | None) -
         if settings.kafka_is_embedded:
             chosen["embedded_kafka_port"] = await own_broker(stack, folder / "log")
         settings = settings.model_copy(update=chosen)
-        database = await stack.enter_async_context(_empty_database(settings))
+        database = await stack.enter_async_context(empty_database(settings))
         await create_topics(settings)
         await _check_empty(settings)
         photos = -(-events // _EVENTS_OF_A_PHOTO)
@@ -124,7 +124,12 @@ async def _more_than(projector: Projector, count: int) -> int:
 
 
 @asynccontextmanager
-async def _empty_database(settings: Settings) -> AsyncIterator[Database]:
+async def empty_database(settings: Settings) -> AsyncIterator[Database]:
+    """The database of the settings, with its tables.
+
+    Raises:
+        CannotMeasure: it has photos.
+    """
     database = open_database(settings)
     try:
         await database.migrate()
@@ -154,9 +159,7 @@ async def _produce(settings: Settings, photos: int) -> None:
     try:
         under_way: list[asyncio.Future[object]] = []
         for _ in range(photos):
-            under_way += [
-                await producer.send(each.topic, value_of(each), key_of(each)) for each in _events_of_a_photo()
-            ]
+            under_way += [await producer.send(each.topic, value_of(each), key_of(each)) for each in events_of_a_photo()]
             if len(under_way) >= _UNDER_WAY:
                 await asyncio.gather(*under_way)
                 under_way.clear()
@@ -165,7 +168,8 @@ async def _produce(settings: Settings, photos: int) -> None:
         await producer.stop()
 
 
-def _events_of_a_photo() -> Iterator[Event]:
+def events_of_a_photo() -> Iterator[Event]:
+    """Upload, start and result of a new photo."""
     photo_id, now = ids.new_id(), datetime.now(UTC)
     folder = f"thumbnails/{WORKSPACE}/{photo_id}"
     upload = PhotoUploaded(

@@ -160,5 +160,24 @@ def uploads(
     raise typer.Exit(run_uploads(settings, round(megabytes * 1e6), uploads, at_once, as_json=as_json))
 
 
+@bench.command()
+def feed(
+    clients: Annotated[int, typer.Option(min=1, help="WebSockets that are open.")] = 1000,
+    rate: Annotated[int, typer.Option(min=1, help="Changes a second.")] = 100,
+    seconds: Annotated[int, typer.Option(min=1, help="For so long.")] = 30,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the feed: the delay from an event to every client, CPU and memory of the api. Linux only.
+
+    Starts an api on a free port with an embedded broker and a data directory of its own, no worker; the changes are
+    results that this process sends to Kafka. Ends with 1 if a client lacks a change. THUMBSTREAM_DATABASE_URL chooses
+    another database, which must have no photos and keeps the rows.
+    """
+    settings = settings_or_end()
+    from thumbstream.bench.feed.run import run_feed
+
+    raise typer.Exit(run_feed(settings, clients, rate, seconds, as_json=as_json))
+
+
 def _concurrency() -> int:
     return settings_or_end().concurrency

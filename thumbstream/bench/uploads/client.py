@@ -76,7 +76,7 @@ async def measured(session: ClientSession, pid: int, upload: Upload, *, uploads:
         CannotMeasure: one was not taken.
     """
     _reset_peak(pid)
-    memory, cpu, began = _memory_kb(pid, "VmRSS"), _cpu_seconds(pid), perf_counter()
+    memory, cpu, began = _memory_kb(pid, "VmRSS"), cpu_seconds(pid), perf_counter()
     seconds: list[float] = []
     numbers = iter(range(uploads))
 
@@ -92,7 +92,7 @@ async def measured(session: ClientSession, pid: int, upload: Upload, *, uploads:
         uploads_per_second=round(uploads / took, 1),
         p50_ms=round(1000 * percentile(seconds, 50), 1),
         p99_ms=round(1000 * percentile(seconds, 99), 1),
-        cpu_ms=round(1000 * (_cpu_seconds(pid) - cpu) / uploads, 1),
+        cpu_ms=round(1000 * (cpu_seconds(pid) - cpu) / uploads, 1),
         rss_growth_mb=round((_memory_kb(pid, "VmHWM") - memory) * 1024 / 1e6, 1),
     )
 
@@ -146,6 +146,7 @@ def _memory_kb(pid: int, name: str) -> int:
     raise CannotMeasure(f"the system does not tell {name}")
 
 
-def _cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far, user and system."""
     fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     return sum(int(field) for field in fields[11:13]) / _TICKS_PER_SECOND
