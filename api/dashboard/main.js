@@ -25,9 +25,15 @@ import { listenForFiles } from "./uploads/file_input.js";
 import { UploadQueue } from "./uploads/upload_queue.js";
 import { WorkspacesPlace } from "./workspaces/workspaces_place.js";
 
-const { workspace, status, photo: linkedPhoto } = readAddress();
+/** A search starts when nothing was typed for this long. */
+const SEARCH_AFTER_MS = 250;
+
+const { workspace, status, filters: { q: query }, photo: linkedPhoto } = readAddress();
 const filters = [...byId("filters").children];
 let connection = ["connecting", {}];
+/** Which photos the list shows. */
+let shown = { status, query };
+let searchTimer = 0;
 
 const client = new Client(workspace, { onSignedOut: showSignedOut });
 const announcer = new Announcer(byId("announcer"));
@@ -40,7 +46,7 @@ const store = new PhotoStore((id) => {
   if (id === detail.id) detail.draw();
 });
 const grid = new VirtualGrid(byId("photo-grid"), { onOpen: (id) => detail.open(id), onEnd: () => list.loadMore() });
-const list = new PhotoList({ store, grid, pager: new Pager(client, store, status) });
+const list = new PhotoList({ store, grid, pager: new Pager(client, store, shown) });
 const detail = new DetailDialog(byId("detail"), {
   store,
   client,
@@ -125,12 +131,35 @@ function openPhoto(photo) {
   detail.open(photo.id);
 }
 
-function showPlace(place, { filters, title }) {
+function showPlace(place, { status: wanted, filters: found, title }) {
   verdict.setPlace(title);
+  detail.close();
+  if (place === "photos") filterPhotos({ status: wanted, query: found.q });
   for (const [name, other] of Object.entries(others)) {
-    if (name === place) other.show(filters);
+    if (name === place) other.show(found);
     else other.hide();
   }
+}
+
+/** Show the photos with this status and these words; empty: all. */
+function filterPhotos(wanted) {
+  markFilter(wanted.status);
+  if (document.activeElement !== byId("q")) byId("q").value = wanted.query;
+  if (wanted.status === shown.status && wanted.query === shown.query) return;
+  shown = wanted;
+  list.filter(shown);
+}
+
+function search() {
+  clearTimeout(searchTimer);
+  const words = byId("q").value.trim();
+  updateAddress({ q: words });
+  filterPhotos({ ...shown, query: words });
+}
+
+function focusSearch() {
+  if (places.shown !== "photos") places.go("photos");
+  byId("q").focus();
 }
 
 function refresh() {
@@ -196,12 +225,18 @@ async function openLinked(id) {
 
 for (const filter of filters) {
   filter.addEventListener("click", () => {
-    markFilter(filter.dataset.status);
     updateAddress({ status: filter.dataset.status });
-    list.filter(filter.dataset.status);
+    filterPhotos({ ...shown, status: filter.dataset.status });
   });
 }
-markFilter(status);
+byId("q").addEventListener("input", () => {
+  clearTimeout(searchTimer);
+  searchTimer = setTimeout(search, SEARCH_AFTER_MS);
+});
+byId("search").addEventListener("submit", (event) => {
+  event.preventDefault();
+  search();
+});
 initHeader(workspace, { onReconnect: () => feed.connect(), onSignOut: signOut });
 initSignInDialog(client);
 showWorkspace(workspace);
@@ -220,6 +255,7 @@ initKeyboard([
     act: () => places.go(place),
     isOffered: () => places.isOffered(place),
   })),
+  { keys: "/", text: "Search the photos", act: focusSearch },
   { keys: "r", text: "Load again what is shown", act: refresh },
 ]);
 window.addEventListener("online", () => feed.connect());

@@ -105,8 +105,11 @@ class PhotoRow(SQLModel, table=True):
         Index("photos_by_checksum", "workspace_id", "checksum", "created_at", "id"),
         _partial_index("photos_unfinished", "updated_at", where=UNFINISHED),
         _partial_index("photos_lost", "id", where=LOST),
+        # With the status, which SQLite would else look up in each row though all are failed.
         _partial_index(
-            "photos_failed", "workspace_id", "error_code", "content_type", "status_changed_at", "id", where=FAILED
+            "photos_failed",
+            *("workspace_id", "error_code", "content_type", "status_changed_at", "id", "thumbnail_status"),
+            where=FAILED,
         ),
     )
 

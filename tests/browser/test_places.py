@@ -253,3 +253,33 @@ async def test_only_admins_of_every_workspace_are_offered_dead_letters_and_works
     await expect(places.get_by_role("link")).to_have_count(2)
     await page.keyboard.type("gw")
     await expect(page.locator("#workspaces")).to_be_hidden()
+
+
+async def test_a_search_is_in_the_address_and_shows_what_the_server_finds(open_dashboard: Open) -> None:
+    dashboard = await open_dashboard()
+    page = dashboard.page
+    await dashboard.choose(cat_jpg=photo(seed=1), dog_jpg=photo(seed=2), catalogue_jpg=truncated_photo())
+    await expect(page.locator('.filter[data-status="ready"] .value')).to_have_text("2")
+    await expect(dashboard.cards).to_have_count(3)
+    await page.keyboard.press("/")
+    await expect(page.get_by_label("Search photos")).to_be_focused()
+    await page.keyboard.type("cat")
+    await expect(dashboard.cards).to_have_count(2)
+    await expect(page).to_have_url(f"{dashboard.url}/?workspace={dashboard.workspace}&q=cat")
+    await page.locator('.filter[data-status="failed"]').click()
+    await expect(dashboard.cards).to_have_count(1)
+    await dashboard.choose(catfish_jpg=photo(seed=3))
+    await page.locator('.filter[data-status="ready"]').click()
+    await expect(page.locator('.filter[data-status="ready"] .value')).to_have_text("3")
+    await page.locator("#verdict").click()
+    await page.keyboard.press("r")
+    await expect(dashboard.cards).to_have_count(2)
+    await page.reload()
+    await expect(page.get_by_label("Search photos")).to_have_value("cat")
+    await expect(dashboard.cards).to_have_count(2)
+    await page.get_by_label("Search photos").fill("zebra")
+    await expect(page.locator("#list-note")).to_have_text(
+        "No ready photo has a name, caption or item with \u2068zebra\u2069."
+    )
+    await page.get_by_role("navigation", name="Places").get_by_role("link", name="Photos").click()
+    await expect(dashboard.cards).to_have_count(4)

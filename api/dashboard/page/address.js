@@ -4,7 +4,7 @@
 export const STATUSES = ["pending", "processing", "ready", "failed"];
 
 /** The filters of the places but status, by their name in the address. */
-const FILTERS = ["code", "type", "of", "reason", "from"];
+const FILTERS = ["q", "code", "type", "of", "reason", "from"];
 
 /** The places of the page, by their name in the address. */
 export const PLACES = ["photos", "failures", "dead", "workspaces"];

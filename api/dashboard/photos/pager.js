@@ -18,13 +18,16 @@ export class Pager {
   #loading = null;
   #abort = new AbortController();
 
-  /** The status of the photos to load; empty: all. */
-  status;
+  /** The photos that the server has found for the words of the filter. */
+  #found = new Set();
 
-  constructor(client, store, status) {
+  /** Which photos to load: those with this status, and these words. Empty: all. */
+  filter;
+
+  constructor(client, store, filter) {
     this.#client = client;
     this.#store = store;
-    this.status = status;
+    this.filter = filter;
   }
 
   /** Whether the last page has been loaded. */
@@ -38,15 +41,18 @@ export class Pager {
 
   /** Whether this entry matches the filter and is not older than what is loaded. */
   includes(entry) {
-    if (this.status && entry.photo.thumbnail_status !== this.status) return false;
+    const { status, query } = this.filter;
+    if (status && entry.photo.thumbnail_status !== status) return false;
+    if (query && !this.#found.has(entry.id)) return false;
     return this.#isComplete || this.#oldest === null || newestFirst(entry, this.#oldest) <= 0;
   }
 
-  /** Start again with photos of `status` (empty: all). The store keeps its photos until the first page arrives. */
-  start(status) {
+  /** Start again with photos of `filter`. The store keeps its photos until the first page arrives. */
+  start(filter) {
     this.#abort.abort();
     this.#abort = new AbortController();
-    this.status = status;
+    this.filter = filter;
+    this.#found = new Set();
     this.#cursor = null;
     this.#oldest = null;
     this.#isComplete = false;
@@ -57,7 +63,7 @@ export class Pager {
   /** Load the first page again, and remove what the server no longer lists. Resolves like `loadMore`. */
   async reload() {
     const version = this.#store.version;
-    const items = await this.start(this.status);
+    const items = await this.start(this.filter);
     if (items) this.#store.keepOnly(new Set(items.map((photo) => photo.id)), version);
     return items;
   }
@@ -80,8 +86,9 @@ export class Pager {
   async #load(signal) {
     const version = this.#store.version;
     try {
-      const page = await this.#client.list({ status: this.status, cursor: this.#cursor, limit: PAGE_SIZE, signal });
+      const page = await this.#client.list({ ...this.filter, cursor: this.#cursor, limit: PAGE_SIZE, signal });
       if (signal.aborted) return null;
+      for (const { id } of page.items) this.#found.add(id);
       const last = page.items.at(-1);
       if (last && (this.#oldest === null || newestFirst({ photo: last }, this.#oldest) > 0)) {
         this.#oldest = { photo: last };

@@ -1,7 +1,7 @@
 /** Which photos the grid shows: the loaded ones that match the filter. New photos are added in batches. */
 
 import { byId } from "../page/elements.js";
-import { count, photos } from "../page/format.js";
+import { count, isolatedName, photos, visible } from "../page/format.js";
 import { newestFirst } from "./photo_store.js";
 
 /** A new photo moves all others, so new photos are added at most once in this time. */
@@ -36,11 +36,11 @@ export class PhotoList {
     return this.#isLoaded;
   }
 
-  /** Show photos with `status` (empty: all). */
-  filter(status) {
+  /** Show photos with this status and these words (empty: all). */
+  filter(filter) {
     this.#shown = [];
     this.#shownIds = new Set();
-    this.#drawWhile(this.#pager.start(status));
+    this.#drawWhile(this.#pager.start(filter));
   }
 
   /** Load the shown photos again, because events may have been missed. */
@@ -120,14 +120,16 @@ export class PhotoList {
   }
 
   #drawNotes(number) {
-    const { status, isComplete } = this.#pager;
-    byId("empty").hidden = !(isComplete && !number && !status && !this.#problem);
+    const { filter, isComplete } = this.#pager;
+    const isFiltered = Boolean(filter.status || filter.query);
+    byId("empty").hidden = !(isComplete && !number && !isFiltered && !this.#problem);
     byId("list-retry").hidden = !this.#problem;
-    byId("list-note").textContent = this.#problem ? this.#problem.message : this.#noteText(number, status, isComplete);
+    byId("list-note").textContent = this.#problem ? this.#problem.message : this.#noteText(number, filter, isComplete);
   }
 
-  #noteText(number, status, isComplete) {
+  #noteText(number, { status, query }, isComplete) {
     if (!isComplete) return number && this.#isLoaded ? "" : "Loading…";
+    if (!number && query) return `No ${status ? `${status} ` : ""}photo has a name, caption or item with ${isolatedName(visible(query))}.`;
     if (!number) return status ? `No ${status} photos.` : "";
     return number > 24 ? `End of list: ${photos(number)}` : "";
   }

@@ -64,9 +64,10 @@ export class Client {
   }
 
   /** One page of photos, newest first: `{items, next_cursor}`. */
-  list({ status, cursor, limit, signal, timeoutSeconds }) {
+  list({ status, query: words, cursor, limit, signal, timeoutSeconds }) {
     const query = new URLSearchParams({ limit: String(limit) });
     if (status) query.set("status", status);
+    if (words) query.set("q", words);
     if (cursor) query.set("cursor", cursor);
     return this.#photos("GET", `?${query}`, { signal, timeoutSeconds });
   }

@@ -39,7 +39,7 @@ _PAGE_HEADERS: Final = {
 }
 
 #: Query parameters of the page that are kept when the user signs in.
-_PAGE_QUERY: Final = ("workspace", "place", "status", "q", "code", "type", "photo")
+_PAGE_QUERY: Final = ("workspace", "place", "status", "q", "code", "type", "of", "reason", "from", "photo")
 _MAX_QUERY_VALUE: Final = 255
 
 _INVALID_KEY: Final = "This key is not valid."

@@ -12,7 +12,8 @@ depends_on = None
 def upgrade() -> None:
     where = sa.text("thumbnail_status = 'failed'")
     op.create_index(
-        "photos_failed", "photos", ["workspace_id", "error_code", "content_type", "status_changed_at", "id"],
+        "photos_failed", "photos",
+        ["workspace_id", "error_code", "content_type", "status_changed_at", "id", "thumbnail_status"],
         postgresql_where=where, sqlite_where=where,
     )  # fmt: skip
 
