@@ -22,7 +22,7 @@ from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
 from api.http.app_keys import DATABASE, FEED, HEALTH, PHOTO_HASHER, STATS, STORAGE, UPLOAD_STORE, WAKEUPS
 from api.http.auth import AUTHENTICATOR
-from api.http.feeds.open_feeds import OPEN_FEEDS, watch_callers
+from api.http.feeds.open_feeds import OPEN_FEEDS, watch_feeds
 from api.http.handlers.health import READINESS
 from api.http.usage_limits import RATE_LIMITS, UPLOADS_AT_ONCE
 from api.photos.housekeeping import Housekeeping
@@ -116,7 +116,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         background.start("lag", lag.run())
         background.start("stats", stats.run())
         background.start("workers", workers.run())
-        background.start("callers of feeds", watch_callers(app[OPEN_FEEDS], app[AUTHENTICATOR]))
+        background.start("open feeds", watch_feeds(app[OPEN_FEEDS], app[AUTHENTICATOR]))
         background.start("uploads at once", uploads_at_once.run())
         background.start("health", health.run())
         background.start("housekeeping", Housekeeping(settings, database, storage, lease).run())

@@ -1,17 +1,11 @@
 """What one client of the feed gets, in order: hello, what it missed, then all that comes. Knows no HTTP."""
 
-import asyncio
 from collections.abc import AsyncGenerator
-from typing import Final
 
 from api.feed.batches import Batch, Message
 from api.feed.health import Health
 from api.feed.stats import Stats
 from api.feed.subscribers import Feed
-
-#: Clients take a longer silence for a lost connection.
-_HEARTBEAT_SECONDS: Final = 5.0
-_HEARTBEAT: Final = Batch([{"type": "heartbeat"}])
 
 
 async def stream(
@@ -33,12 +27,7 @@ async def stream(
             if last:
                 yield Batch([last])
         while True:
-            try:
-                async with asyncio.timeout(_HEARTBEAT_SECONDS):
-                    batch = await subscriber.next()
-            except TimeoutError:
-                batch = _HEARTBEAT
-            yield batch
+            yield await subscriber.next()
 
 
 def _hello(feed: Feed, position: int, *, resumed: bool) -> Message:

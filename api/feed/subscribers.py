@@ -6,6 +6,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Final
 
 import structlog
@@ -30,8 +31,11 @@ _UNWATCHED_LOOK_SECONDS: Final = 2.0
 #: A client without a cursor is not kept waiting for a database that is away.
 _CATCH_UP_SECONDS: Final = 1.0
 #: After each hand-out, for each subscriber: what comes meanwhile goes out together, in one write for each of them.
-_REST_SECONDS_A_SUBSCRIBER: Final = 0.000_05
+_REST_SECONDS_A_SUBSCRIBER: Final = 0.000_1
 _LONGEST_REST_SECONDS: Final = 0.1
+#: Clients take a longer silence for a lost connection.
+_HEARTBEAT_SECONDS: Final = 5.0
+_HEARTBEAT: Final = Batch([{"type": "heartbeat"}])
 _PAGE_ROWS: Final = 500
 #: Sent in one piece, for which a slow connection must have time enough.
 _BATCH_MESSAGES: Final = 100
@@ -60,6 +64,8 @@ class Subscriber:
         self._queued_messages = 0
         self._filled = asyncio.Event()
         self._overflowed = False
+        #: When it was last offered something, by the monotonic clock.
+        self.offered_at = time.monotonic()
 
     def offer(self, batch: Batch) -> None:
         """Queue messages; those that do not fit end the subscription."""
@@ -68,6 +74,7 @@ class Subscriber:
         else:
             self._queue.append(batch)
             self._queued_messages += len(batch)
+        self.offered_at = time.monotonic()
         self._filled.set()
 
     async def next(self) -> Batch:
@@ -109,7 +116,21 @@ class Feed:
         self.position = await self._database.run_read(_last)
 
     async def run(self) -> None:
-        """Hand out rows until cancelled."""
+        """Hand out rows, and heartbeats where there are none, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._beat())
+            await self._follow()
+
+    async def _beat(self) -> None:
+        # One task for all: a timer for each subscriber and message would cost as much as to send it.
+        while True:
+            await asyncio.sleep(_HEARTBEAT_SECONDS / 10)
+            silent_since = time.monotonic() - _HEARTBEAT_SECONDS * 0.9
+            for subscriber in chain.from_iterable(self._subscribers.values()):
+                if subscriber.offered_at <= silent_since:
+                    subscriber.offer(_HEARTBEAT)
+
+    async def _follow(self) -> None:
         trouble = Trouble(log, "the feed waits for the database")
         while True:
             if self._subscribers:

@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 from playwright.async_api import Browser, Page, WebSocketRoute
 
-from api.feed import stream
+from api.feed import subscribers
 from infra.settings import Settings
 from polling import poll_async
 from running_api import WORKSPACE, Running, running_api
@@ -142,7 +142,7 @@ async def test_a_cursor_that_is_too_old_is_told_so_that_the_list_is_loaded(shop:
 async def test_an_idle_page_keeps_its_connection_and_a_silent_network_shows(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "_HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(subscribers, "_HEARTBEAT_SECONDS", 0.05)
     await shop.page.clock.install()
     await shop.follow()
     await shop.hears("states", ["connecting", "live"])

@@ -1,6 +1,7 @@
 """Feeds while they are open, and what ends them: a slow client, a sign-out, a revoked key, the stop of the api."""
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field
@@ -20,8 +21,9 @@ from infra.trouble import Trouble
 log = structlog.get_logger(__name__)
 
 _SEND_SECONDS: Final = 20.0
+_TOO_SLOW: Final = (WSCloseCode.TRY_AGAIN_LATER, "too slow; come back with your cursor")
 #: A revoked key's feeds end within 5 s: this, a look at the database, and the goodbye.
-_CHECK_CALLERS_SECONDS: Final = 2.0
+_CHECK_SECONDS: Final = 2.0
 
 
 @dataclass(eq=False)
@@ -36,6 +38,13 @@ class OpenFeed:
     _form: Form
     _last_words: asyncio.Future[tuple[WSCloseCode, str]] = field(default_factory=asyncio.Future)
     _closed: asyncio.Event = field(default_factory=asyncio.Event)
+    #: Since when it sends, by the monotonic clock; None while it has nothing to send.
+    _sends_since: float | None = None
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether the client takes nothing any more."""
+        return self._sends_since is not None and time.monotonic() - self._sends_since > _SEND_SECONDS
 
     async def close(self, code: WSCloseCode, reason: str) -> None:
         """Tell the client why its feed ends; return once it knows, or has had its second to say so."""
@@ -51,8 +60,8 @@ class OpenFeed:
             for task in (sending, listening):
                 task.cancel()
             sent, _ = await asyncio.gather(sending, listening, return_exceptions=True)
-            if isinstance(sent, (TooSlow, TimeoutError)):
-                await self._form.close(WSCloseCode.TRY_AGAIN_LATER, "too slow; come back with your cursor")
+            if isinstance(sent, TooSlow):
+                await self._form.close(*_TOO_SLOW)
             elif self._last_words.done():
                 await self._form.close(*self._last_words.result())
             elif isinstance(sent, Exception) and not isinstance(sent, ConnectionError):
@@ -65,8 +74,9 @@ class OpenFeed:
     async def _send(self, batches: AsyncGenerator[Batch, None]) -> None:
         async with aclosing(batches):
             async for batch in batches:
-                async with asyncio.timeout(_SEND_SECONDS):
-                    await self._form.send(batch)
+                self._sends_since = time.monotonic()  # no timer: it would cost as much as to send
+                await self._form.send(batch)
+                self._sends_since = None
 
 
 OPEN_FEEDS: Final = web.AppKey("open_feeds", set[OpenFeed])
@@ -84,11 +94,12 @@ async def close_ended_feeds(feeds: set[OpenFeed], authenticator: Authenticator) 
     await asyncio.gather(*(feed.close(WSCloseCode.POLICY_VIOLATION, "signed out") for feed in closing))
 
 
-async def watch_callers(feeds: set[OpenFeed], authenticator: Authenticator) -> None:
-    """Close feeds whose session or key has ended, until cancelled."""
+async def watch_feeds(feeds: set[OpenFeed], authenticator: Authenticator) -> None:
+    """Close feeds that are stuck, and those whose session or key has ended, until cancelled."""
     trouble = Trouble(log, "could not check who has feeds open")
     while True:
-        await asyncio.sleep(_CHECK_CALLERS_SECONDS)
+        await asyncio.sleep(_CHECK_SECONDS)
+        await asyncio.gather(*(feed.close(*_TOO_SLOW) for feed in feeds if feed.is_stuck))
         try:
             await close_ended_feeds(feeds, authenticator)
             trouble.is_over()

@@ -10,7 +10,6 @@ import jsonschema
 import pytest
 from aiohttp import ClientResponse, ClientSession
 
-from api.feed import stream
 from api.feed import subscribers as feed_module
 from api.http.app_keys import FEED
 from api.http.documents.asyncapi import asyncapi
@@ -86,7 +85,7 @@ async def test_a_client_goes_on_after_its_last_event_and_not_from_the_older_curs
 
 
 async def test_each_message_is_as_documented(lonely_api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "_HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(feed_module, "_HEARTBEAT_SECONDS", 0.05)
     document = strict(asyncapi())
     missing = {"hello", "photo", "stats", "health", "heartbeat"}
     async with watching(lonely_api) as response, asyncio.timeout(20):
@@ -149,7 +148,7 @@ async def test_a_ticket_opens_it_once_for_a_page_of_anywhere(lonely_api: Running
 
 
 async def test_a_client_that_goes_leaves_nothing_behind(lonely_api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "_HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(feed_module, "_HEARTBEAT_SECONDS", 0.05)
     async with watching(lonely_api) as response:
         await event_of(response, "hello")
         assert lonely_api.app[FEED].subscriber_count() == 1

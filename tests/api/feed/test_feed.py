@@ -16,10 +16,12 @@ from api.feed import subscribers as feed_module
 from api.feed.batches import Batch
 from api.feed.subscribers import Subscriber, TooSlow
 from api.http.app_keys import DATABASE, FEED, WAKEUPS
+from api.http.feeds import open_feeds
 from api.photos import housekeeping
 from api.projection.apply import project
 from api.store.tables import JournalRow
 from infra.settings import Settings
+from polling import poll_async
 from result_events import failed, ready, started
 from running_api import WORKSPACE, Running, running_api
 from schemas.events import Event
@@ -176,6 +178,29 @@ async def test_a_slow_client_is_closed_with_1013(lonely_api: Running, monkeypatc
                 pass
         assert message.type is WSMsgType.CLOSE
         assert socket.close_code == 1013
+
+
+@pytest.mark.parametrize("path", [PATH, f"{PATH}/events"])
+async def test_a_client_that_takes_nothing_is_let_go(
+    lonely_api: Running, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setattr(open_feeds, "_SEND_SECONDS", 0)
+    monkeypatch.setattr(open_feeds, "_CHECK_SECONDS", 0.05)
+    feed, port = lonely_api.app[FEED], lonely_api.runner.addresses[0][1]
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    key = lonely_api.client.headers["Authorization"]
+    writer.write(
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {key}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+    )
+    await poll_async(feed.subscriber_count, 10, what="the feed is open")
+    writer.transport.pause_reading()  # type: ignore[attr-defined]
+    for _ in range(40):
+        feed.publish(WORKSPACE, {"type": "large", "text": "x" * 1_000_000})
+    await poll_async(lambda: feed.subscriber_count() == 0, 20, what="the feed is closed")
+    assert not reader.at_eof()
+    writer.transport.abort()
 
 
 async def test_a_stopping_api_says_so_with_1001(no_kafka: Settings) -> None:

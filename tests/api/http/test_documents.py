@@ -14,7 +14,7 @@ import pytest
 from aiohttp import web
 
 from api.app import build_api
-from api.feed import stream
+from api.feed import subscribers
 from api.http.app_keys import DATABASE
 from api.http.documents.asyncapi import asyncapi
 from api.http.documents.openapi import openapi as openapi_of
@@ -229,7 +229,7 @@ async def test_answers_have_the_documented_shapes(lonely_api: Running) -> None:
 
 
 async def test_the_feed_says_what_is_documented(lonely_api: Running, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stream, "_HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(subscribers, "_HEARTBEAT_SECONDS", 0.05)
     kinds = ("hello", "photo", "stats", "health", "heartbeat")
     shapes = {kind: f"{kind.capitalize()}Message" for kind in kinds}
     async with lonely_api.client.ws_connect(f"/v1/workspaces/{WORKSPACE}/feed") as socket:

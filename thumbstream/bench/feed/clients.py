@@ -50,6 +50,8 @@ class FeedClient(asyncio.Protocol):
         if not self.is_open.done():
             if b'"hello"' not in data:
                 self._rest = data
+                if b"\r\n" in data and not data.startswith(b"HTTP/1.1 101 "):
+                    self.transport.abort()
                 return
             self.is_open.set_result(None)
         end = 0
