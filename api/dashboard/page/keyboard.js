@@ -26,7 +26,7 @@ export function initKeyboard(shortcuts) {
     dialog.showModal();
   }
 
-  const all = [...shortcuts, { keys: "?", text: "Show these keys", act: showKeys }];
+  const all = [...shortcuts, { keys: "?", text: "Show these shortcuts", act: showKeys }];
   const offered = () => all.filter(({ isOffered = () => true }) => isOffered());
 
   let first = "";
