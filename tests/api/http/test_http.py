@@ -64,7 +64,7 @@ async def test_head_of_every_route_is_answered_without_a_body(lonely_api: Runnin
 async def test_where_an_http_1_0_body_ends_is_always_told(lonely_api: Running) -> None:
     posted = await lonely_api.post(item_id="box")
     for method, path in routes_of(lonely_api, posted["id"]):
-        if method != "GET":
+        if method != "GET" or path.endswith("/feed/events"):  # which has no end
             continue
         async with connected(lonely_api.origin) as connection:
             request = head_of(f"GET {path} HTTP/1.0", "Connection: keep-alive", key=key_of(lonely_api))
