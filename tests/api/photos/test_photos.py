@@ -365,7 +365,8 @@ async def test_workspaces_are_listed_with_their_photos_and_bytes_for_admins(api:
     status, page = await ask(api, "GET", "/v1/workspaces?limit=1")
     counts = {"pending": 1, "processing": 0, "ready": 0, "failed": 1}
     size = first["file_size"] + second["file_size"]
-    assert (status, page["items"]) == (200, [{"id": WORKSPACE, "photos": 2, "counts": counts, "bytes": size}])
+    quota = {"max_photos": None, "max_bytes": None}
+    assert (status, page["items"]) == (200, [{"id": WORKSPACE, "photos": 2, "counts": counts, "bytes": size, **quota}])
     assert (await ask(api, "GET", f"/v1/workspaces?limit=1&cursor={page['next_cursor']}"))[1]["items"] == []
     async with api.client.get("/metrics") as response:
         lines = (await response.text()).splitlines()
