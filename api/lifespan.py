@@ -113,6 +113,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         background.start("progress of workers", worker_progress.run())
         background.start("progress of projectors", projector_progress.run())
         background.start("feed", feed.run())
+        background.start("heartbeats of feeds", feed.beat())
         background.start("lag", lag.run())
         background.start("stats", stats.run())
         background.start("workers", workers.run())

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 from uuid import uuid4
 
+import hypothesis
 import pytest
 
 import reaper
@@ -26,6 +27,10 @@ from s3_server import S3Location, S3Server, rclone
 for _name in [name for name in os.environ if name.startswith("THUMBSTREAM_")]:
     del os.environ[_name]
 
+
+# How long an example takes says something about the machine alone.
+hypothesis.settings.register_profile("tests", deadline=None)
+hypothesis.settings.load_profile("tests")
 
 # A shell's background job is deaf to Ctrl-C, and so would be every process that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

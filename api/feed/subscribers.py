@@ -115,22 +115,19 @@ class Feed:
         self._identity = await self._database.run_read(_identity)
         self.position = await self._database.run_read(_last)
 
-    async def run(self) -> None:
-        """Hand out rows, and heartbeats where there are none, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._beat())
-            await self._follow()
-
-    async def _beat(self) -> None:
+    async def beat(self) -> None:
+        """Hand a heartbeat to each subscriber that has got nothing for a while, until cancelled."""
         # One task for all: a timer for each subscriber and message would cost as much as to send it.
         while True:
+            await self._is_watched.wait()
             await asyncio.sleep(_HEARTBEAT_SECONDS / 10)
             silent_since = time.monotonic() - _HEARTBEAT_SECONDS * 0.9
             for subscriber in chain.from_iterable(self._subscribers.values()):
                 if subscriber.offered_at <= silent_since:
                     subscriber.offer(_HEARTBEAT)
 
-    async def _follow(self) -> None:
+    async def run(self) -> None:
+        """Hand out journal rows until cancelled."""
         trouble = Trouble(log, "the feed waits for the database")
         while True:
             if self._subscribers:

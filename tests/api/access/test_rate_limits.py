@@ -1,7 +1,7 @@
 """A key or a workspace is let through as often as its rate allows, over all instances, and a refusal costs nothing."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -49,8 +49,19 @@ class CountedWrites:
             return work(connection)
 
 
+_made: list[CountedWrites] = []
+
+
+@pytest.fixture(autouse=True)
+def _databases_are_closed() -> Iterator[None]:
+    yield
+    while _made:
+        _made.pop().engine.dispose()
+
+
 def instances(count: int, clock: Clock) -> tuple[CountedWrites, list[RateLimits]]:
     database: Any = CountedWrites()
+    _made.append(database)
     return database, [RateLimits(database, clock=clock.monotonic, now=clock.now) for _ in range(count)]
 
 
@@ -80,6 +91,7 @@ def test_no_more_are_let_through_than_the_rate_allows(rate: float, bursts: list[
                 passed += await is_let_through(apis[instance], wanted)
 
     asyncio.run(send())
+    _made.pop().engine.dispose()
     assert passed <= wanted.quota + (clock.seconds - Clock.seconds) * rate
 
 
