@@ -1,1 +1,1 @@
-"""Who may do what: API keys, sessions, feed tickets, and the limit on wrong keys."""
+"""Who may do what, and how much: API keys, sessions, feed tickets, and how much each key and workspace may ask for."""

@@ -14,11 +14,10 @@ from typing import Final
 
 import structlog
 from sqlalchemy import Connection, Table, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
 from api.store.access_tables import RateBucketRow
-from api.store.database import Database
+from api.store.database import Database, insert_into
 from infra.trouble import Trouble
 
 log = structlog.get_logger(__name__)
@@ -145,9 +144,8 @@ class RateLimits:
 def _take(connection: Connection, rate: Rate, wanted: int, now: datetime) -> tuple[float, int]:
     """Take up to ``wanted`` tokens. Returns how many are left, and how many were taken."""
     name = f"{rate.name} {rate.subject}"
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     full = {"subject": name, "tokens": float(rate.quota), "filled_at": now}
-    connection.execute(insert(_BUCKETS).values(full).on_conflict_do_nothing())
+    connection.execute(insert_into(connection, _BUCKETS).values(full).on_conflict_do_nothing())
     mine = _BUCKETS.c.subject == name
     row = connection.execute(select(_BUCKETS).where(mine).with_for_update()).one()
     # Clocks of instances differ a little: none takes back what another has filled in.

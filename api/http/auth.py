@@ -13,12 +13,13 @@ from api.http.links.signing import SIGNATURE, SIGNED_SECONDS, URL_SIGNER, BadSig
 from api.http.network.cors import is_named_origin
 from api.http.problems import Problem
 from api.store import audit
+from infra.network_settings import DEFAULT_PORTS
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE: Final = "thumbstream_session"
-_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
-_SAFE_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
+#: Methods that change nothing.
+SAFE_METHODS: Final = frozenset({hdrs.METH_GET, hdrs.METH_HEAD, hdrs.METH_OPTIONS})
 
 AUTHENTICATOR: Final = web.AppKey("authenticator", Authenticator)
 CALLER: Final = web.RequestKey("caller", Caller)
@@ -85,7 +86,7 @@ async def find_caller(request: web.Request) -> Caller | None:
             raise unauthorized("the key is not known")
     token = request.cookies.get(COOKIE)
     caller = await request.app[AUTHENTICATOR].sessions.find(token) if token else None
-    if caller is not None and request.method not in _SAFE_METHODS and not is_same_origin(request):
+    if caller is not None and request.method not in SAFE_METHODS and not is_same_origin(request):
         raise Problem(403, "a session is good for requests of its own page only")
     return caller
 
@@ -128,7 +129,7 @@ def is_same_origin(request: web.Request) -> bool:
         return True
     try:
         from_, to = urlsplit(origin), urlsplit(f"//{request.host}")
-        default = _DEFAULT_PORTS.get(from_.scheme)
+        default = DEFAULT_PORTS.get(from_.scheme)
         # Host has no scheme of its own, and behind a proxy that is not trusted ours is not the browser's.
         return bool(from_.hostname) and (from_.hostname, from_.port or default) == (to.hostname, to.port or default)
     except ValueError:

@@ -9,7 +9,7 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel
 
 from api.access.caller import Role
-from api.http.auth import CALLER, authenticate, authorize
+from api.http.auth import CALLER, SAFE_METHODS, authenticate, authorize
 from api.http.documents.headers import Header
 from api.http.params import (
     UUID_PATTERN,
@@ -33,8 +33,6 @@ Answer = type[BaseModel] | str | None
 
 FORM_DATA: Final = "multipart/form-data"
 
-_SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-
 
 @dataclass(frozen=True)
 class PathParameter:
@@ -47,6 +45,8 @@ class PathParameter:
     check: Callable[[web.Request], object] | None = None
 
 
+_UUID: Final = {"type": "string", "format": "uuid", "pattern": f"^{UUID_PATTERN}$"}
+
 #: What a path may name, and how it is checked.
 PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
     "workspace": PathParameter(
@@ -54,13 +54,13 @@ PATH_PARAMETERS: Final[Mapping[str, PathParameter]] = {
     ),
     "photo": PathParameter(
         "the photo's id",
-        {"type": "string", "format": "uuid", "pattern": f"^{UUID_PATTERN}$"},
+        _UUID,
         "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55",
         photo_id_of,
     ),
     "key": PathParameter(
         "the key's id",
-        {"type": "string", "format": "uuid", "pattern": f"^{UUID_PATTERN}$"},
+        _UUID,
         "0198f0c2-6f0a-7cc3-98a4-2f6f2f1c9d55",
         key_id_of,
     ),
@@ -131,7 +131,7 @@ class Route:
     @property
     def changes_something(self) -> bool:
         """Whether it takes an editor, and from a browser a page of ours."""
-        return self.method not in _SAFE_METHODS
+        return self.method not in SAFE_METHODS
 
     @property
     def needs_key(self) -> bool:

@@ -5,16 +5,17 @@ Source of the fields RateLimit and RateLimit-Policy: draft-ietf-httpapi-ratelimi
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, TypeVar
 
 from aiohttp import hdrs, web
 
-from api.access.caller import Caller
 from api.access.rate_limits import WINDOW_SECONDS, Rate, RateLimited, RateLimits, Standing
 from api.access.uploads_at_once import TooManyUploads, UploadLimit, UploadsAtOnce
 from api.http.app_keys import SETTINGS
 from api.http.auth import CALLER
 from api.http.problems import Problem
+
+Number = TypeVar("Number", int, float)
 
 RATE_LIMITS: Final = web.AppKey("rate_limits", RateLimits)
 UPLOADS_AT_ONCE: Final = web.AppKey("uploads_at_once", UploadsAtOnce)
@@ -31,9 +32,8 @@ async def count_request(request: web.Request) -> None:
         Problem: 429, there were too many.
     """
     settings = request.app[SETTINGS]
-    limits = (("key", settings.key_requests_per_second), ("workspace", settings.workspace_requests_per_second))
-    subjects = _subjects_of(request)
-    rates = [Rate(name, subjects[name], limit) for name, limit in limits if limit is not None and name in subjects]
+    limits = _limits_of(request, settings.key_requests_per_second, settings.workspace_requests_per_second)
+    rates = [Rate(name, subject, limit) for name, subject, limit in limits]
     if not rates:
         return
     try:
@@ -52,11 +52,8 @@ def counted_upload(request: web.Request) -> Iterator[None]:
         Problem: 429, there are too many at once.
     """
     settings = request.app[SETTINGS]
-    limits = (("key", settings.key_uploads_at_once), ("workspace", settings.workspace_uploads_at_once))
-    subjects = _subjects_of(request)
-    wanted = [
-        UploadLimit(name, subjects[name], limit) for name, limit in limits if limit is not None and name in subjects
-    ]
+    limits = _limits_of(request, settings.key_uploads_at_once, settings.workspace_uploads_at_once)
+    wanted = [UploadLimit(name, subject, limit) for name, subject, limit in limits]
     try:
         with request.app[UPLOADS_AT_ONCE].counted(wanted):
             yield
@@ -78,8 +75,11 @@ def fields_of(standings: Sequence[Standing]) -> dict[str, str]:
     return {"RateLimit-Policy": ", ".join(policies), "RateLimit": ", ".join(left)}
 
 
-def _subjects_of(request: web.Request) -> dict[str, str]:
-    """The key that asks, and the workspace that is asked for; a signed URL has no key."""
-    caller: Caller = request[CALLER]
-    found = {"key": caller.key_id, "workspace": request.match_info.get("workspace", "")}
-    return {name: subject for name, subject in found.items() if subject}
+def _limits_of(
+    request: web.Request, of_key: Number | None, of_workspace: Number | None
+) -> Iterator[tuple[str, str, Number]]:
+    """The limits that are set for this request: name, subject and number. A signed URL has no key."""
+    workspace_id = request.match_info.get("workspace", "")
+    for name, subject, limit in (("key", request[CALLER].key_id, of_key), ("workspace", workspace_id, of_workspace)):
+        if subject and limit is not None:
+            yield name, subject, limit

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Connection,
     Engine,
     Insert,
+    Table,
     any_,
     bindparam,
     event,
@@ -30,6 +31,7 @@ from sqlalchemy import (
     text,
     type_coerce,
 )
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import NullPool
@@ -229,6 +231,11 @@ def one_of(connection: Connection, column: Column[Any], values: Collection[Any])
     if connection.dialect.name == "postgresql":
         return column == any_(bindparam(None, list(values), type_=ARRAY(column.type)))
     return column.in_(values)
+
+
+def insert_into(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that may say what to do where there is such a row: each database has its own, with the same words."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def open_database(settings: Settings) -> Database:

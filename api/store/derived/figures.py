@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_, union, union_all
-from sqlalchemy.dialects import postgresql, sqlite
 
+from api.store.database import insert_into
 from api.store.derived.tables import FigureChangeRow, WorkspaceFiguresRow
 from schemas.statuses import Status
 
@@ -85,8 +85,7 @@ def fold_figures(connection: Connection) -> bool:
             {"workspace_id": key[0], "thumbnail_status": key[1], "photo_count": count, "byte_count": size}
             for key, (count, size) in sorted(sums.items())
         ]
-        insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        added: Any = insert(_FIGURES)
+        added: Any = insert_into(connection, _FIGURES)
         added = added.on_conflict_do_update(
             index_elements=["workspace_id", "thumbnail_status"],
             set_={name: _FIGURES.c[name] + added.excluded[name] for name in ("photo_count", "byte_count")},

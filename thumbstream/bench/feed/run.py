@@ -27,10 +27,11 @@ from schemas.events import Event, PhotoUploaded, ThumbnailsReady
 from schemas.records import key_of, value_of
 from thumbstream.bench.feed.clients import FeedClient, keep_alive, open_clients
 from thumbstream.bench.latency import WORKSPACE, percentile
+from thumbstream.bench.pipeline.cpu_time import cpu_seconds_of
 from thumbstream.bench.projector import empty_database, events_of_a_photo
 from thumbstream.bench.service import CannotMeasure, free_port, own_broker, start_child
 from thumbstream.bench.soak import memory_bytes
-from thumbstream.bench.uploads.client import cpu_seconds, session_to, wait_until_listening
+from thumbstream.bench.uploads.client import session_to, wait_until_listening
 from thumbstream.supervisor.output import Output
 from thumbstream.supervisor.processes import own_command, own_environment
 from thumbstream.terminal.messages import say
@@ -119,14 +120,14 @@ async def _measured(settings: Settings, client_count: int, rate: int, seconds: i
             stack.callback(client.transport.close)
         alive = asyncio.create_task(keep_alive(clients))
         stack.callback(alive.cancel)
-        connected, cpu, began = memory_bytes(api.pid), cpu_seconds(api.pid), perf_counter()
+        connected, cpu, began = memory_bytes(api.pid), cpu_seconds_of(api.pid), perf_counter()
         say(f"{rate} changes a second for {seconds} s")
         for number, result in enumerate(results):
             await asyncio.sleep(max(0.0, began + number / rate - perf_counter()))
             await send(result.model_copy(update={"occurred_at": datetime.now(UTC)}))
         took = perf_counter() - began
         await _wait_for_clients(clients, len(results))
-        cpu = cpu_seconds(api.pid) - cpu
+        cpu = cpu_seconds_of(api.pid) - cpu
         until = perf_counter() - began
         changes = await _changes(database, after=len(results))
         grown = [round((each - memory) / client_count / 1e3, 1) for each in (connected, memory_bytes(api.pid))]

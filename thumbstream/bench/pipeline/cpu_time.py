@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from thumbstream.bench.service import CannotMeasure
+
 _TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 
@@ -23,8 +25,20 @@ def cpu_seconds(root: int, *also: int) -> Mapping[str, float]:
     for pid, part in _parts(root, *also).items():
         fields = _stat(pid)
         if fields is not None:
-            total[part] += sum(int(field) for field in fields[11:13]) / _TICKS_PER_SECOND
+            total[part] += _seconds(fields)
     return total
+
+
+def cpu_seconds_of(pid: int) -> float:
+    """CPU seconds so far, user and system, of one process.
+
+    Raises:
+        CannotMeasure: it has ended.
+    """
+    fields = _stat(pid)
+    if fields is None:
+        raise CannotMeasure(f"process {pid} has ended")
+    return _seconds(fields)
 
 
 def memory_bytes(root: int, *also: int) -> Mapping[str, int]:
@@ -77,6 +91,10 @@ def _part_of(pid: int, otherwise: str) -> str:
     except OSError:
         return otherwise
     return next((part for mark, part in _PARTS.items() if mark in command), otherwise)
+
+
+def _seconds(fields: list[str]) -> float:
+    return sum(int(field) for field in fields[11:13]) / _TICKS_PER_SECOND
 
 
 def _stat(pid: int) -> list[str] | None:

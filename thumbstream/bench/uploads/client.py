@@ -1,7 +1,6 @@
 """Sends uploads, so many at once, and notes how long each takes and what the server needs for them. Linux only."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,12 @@ from typing import Final
 from aiohttp import ClientError, ClientSession, TCPConnector
 
 from thumbstream.bench.latency import WORKSPACE, percentile
+from thumbstream.bench.pipeline.cpu_time import cpu_seconds_of
 from thumbstream.bench.sample_photos import encoded, photo_like
 from thumbstream.bench.service import CannotMeasure
 
 PATH: Final = f"/v1/workspaces/{WORKSPACE}/photos"
 
-_TICKS_PER_SECOND: Final = os.sysconf("SC_CLK_TCK")
 _BOUNDARY: Final = "thumbstream-bench"
 _PIECE_BYTES: Final = 256 * 1024
 _START_SECONDS: Final = 60.0
@@ -76,7 +75,7 @@ async def measured(session: ClientSession, pid: int, upload: Upload, *, uploads:
         CannotMeasure: one was not taken.
     """
     _reset_peak(pid)
-    memory, cpu, began = _memory_kb(pid, "VmRSS"), cpu_seconds(pid), perf_counter()
+    memory, cpu, began = _memory_kb(pid, "VmRSS"), cpu_seconds_of(pid), perf_counter()
     seconds: list[float] = []
     numbers = iter(range(uploads))
 
@@ -92,7 +91,7 @@ async def measured(session: ClientSession, pid: int, upload: Upload, *, uploads:
         uploads_per_second=round(uploads / took, 1),
         p50_ms=round(1000 * percentile(seconds, 50), 1),
         p99_ms=round(1000 * percentile(seconds, 99), 1),
-        cpu_ms=round(1000 * (cpu_seconds(pid) - cpu) / uploads, 1),
+        cpu_ms=round(1000 * (cpu_seconds_of(pid) - cpu) / uploads, 1),
         rss_growth_mb=round((_memory_kb(pid, "VmHWM") - memory) * 1024 / 1e6, 1),
     )
 
@@ -144,9 +143,3 @@ def _memory_kb(pid: int, name: str) -> int:
         if line.startswith(f"{name}:"):
             return int(line.split()[1])
     raise CannotMeasure(f"the system does not tell {name}")
-
-
-def cpu_seconds(pid: int) -> float:
-    """What a process has used so far, user and system."""
-    fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-    return sum(int(field) for field in fields[11:13]) / _TICKS_PER_SECOND
