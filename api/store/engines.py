@@ -5,7 +5,9 @@ client that has vanished.
 """
 
 import asyncio
+import contextlib
 import socket
+import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,7 +57,8 @@ def open_engines(settings: Settings) -> tuple[AsyncEngine, Engine | None]:
     if url.get_backend_name() == "sqlite":
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = create_async_engine(url, pool_size=8, max_overflow=8, connect_args={"async_creator_fn": open_sqlite})
+        options = {"async_creator_fn": open_sqlite, "factory": _SqliteConnection}
+        engine = create_async_engine(url, pool_size=8, max_overflow=8, connect_args=options)
         in_thread = create_engine(url.set(drivername="sqlite"), pool_size=SQLITE_THREADS)
         for each in (engine.sync_engine, in_thread):
             event.listen(each, "connect", _prepare_sqlite)
@@ -72,6 +75,20 @@ def open_engines(settings: Settings) -> tuple[AsyncEngine, Engine | None]:
     event.listen(engine.sync_engine, "connect", keep_alive)
     event.listen(engine.sync_engine, "connect", _limit_server)
     return engine, None
+
+
+class _SqliteConnection(sqlite3.Connection):
+    """Closes without holding a lock.
+
+    A statement whose rows were not all read, since its task was cancelled, keeps a closed connection and its
+    transaction open until Python collects its cursor; all other writers would wait for that.
+    """
+
+    def close(self) -> None:
+        """Roll back what is open, then close."""
+        with contextlib.suppress(sqlite3.Error):
+            self.rollback()
+        super().close()
 
 
 async def open_sqlite(*args: Any, **options: Any) -> aiosqlite.Connection:
