@@ -22,7 +22,7 @@ from faust.transport.drivers import aiokafka as driver
 from faust.types import TP, AppT
 
 from infra.kafka.aiokafka_patches import with_short_timeouts
-from infra.kafka.clients import ConsumerOfEmbedded, client_options, new_consumer, producer_options
+from infra.kafka.clients import client_options, new_consumer, producer_options
 from infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -50,12 +50,6 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
         async def seek_to_committed(self) -> Mapping[TP, int]:
             found: Mapping[TP, int] = await self.call_thread(_seek_to_committed, self._ensure_consumer())
             return found
-
-        async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109  # as Faust's
-            records = await super().getmany(active_partitions, timeout)
-            if isinstance(self._consumer, ConsumerOfEmbedded):
-                self._consumer.keep_pace(bool(records))
-            return records
 
     class Consumer(driver.Consumer):
         def _new_consumer_thread(self) -> driver.AIOKafkaConsumerThread:

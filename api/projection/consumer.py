@@ -36,10 +36,9 @@ from schemas.times import time_of_record
 log = structlog.get_logger(__name__)
 
 _BATCH_RECORDS: Final = 1000
-#: With more records than this in about the last second, one waits so long for others to share its transaction. With
-#: fewer it waits for none.
-_BUSY_RECORDS: Final = 20.0
-_GATHER_SECONDS: Final = 0.025
+#: With more records than this in about the last second (a photo makes three), one waits for others to share its answer
+#: and its transaction. With fewer it waits for none.
+_BUSY_RECORDS: Final = 12.0
 #: How long the offset of a record that is folded waits for others to be committed with.
 _COMMIT_AFTER_SECONDS: Final = 0.5
 #: What a consumer that stops takes at most to commit the rest.
@@ -145,6 +144,7 @@ class Projector:
         loop = asyncio.get_running_loop()
         look_at = loop.time() + _LOOK_AFTER_SECONDS
         lately, counted_at = 0.0, loop.time()
+        gathering = clients.Gathering(consumer)
         while True:
             batch: Batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
             if batch:
@@ -156,9 +156,9 @@ class Projector:
             if batch:
                 count, now = sum(map(len, batch.values())), loop.time()
                 lately, counted_at = lately * math.exp(counted_at - now) + count, now
-                if lately > _BUSY_RECORDS and count < _BATCH_RECORDS:
-                    await asyncio.sleep(_GATHER_SECONDS)
+                gathering.choose(is_busy=lately > _BUSY_RECORDS)
                 continue
+            gathering.choose(is_busy=False)
             self._found_nothing.set()
             if loop.time() > look_at:
                 await self._check_memory(consumer)

@@ -12,6 +12,8 @@
   membership under which it was asked for.
 - A producer has one time for two things: how long a record may wait for its delivery, and how long an answer may take.
   A connection whose other end has gone without a word then holds up everything for the first (in Faust: 20 minutes).
+- A consumer that is given partitions asks where each of them was committed in a request of its own, one after the
+  other: 72 of them for the projector. Here it asks for all at once.
 - One record that it cannot read holds up its partition for ever: see :mod:`infra.kafka.fetched_records`.
 - It decompresses into as much memory as that takes: see :mod:`infra.kafka.codecs`.
 """
@@ -27,7 +29,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka import client as client_module
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import CloseReason
-from aiokafka.consumer.fetcher import Fetcher
+from aiokafka.consumer.fetcher import UNKNOWN_OFFSET, Fetcher, OffsetResetStrategy
 from aiokafka.consumer.group_coordinator import GroupCoordinator, NoGroupCoordinator
 from aiokafka.errors import (
     CommitFailedError,
@@ -52,6 +54,7 @@ _REPLICAS_MS: Final = 8_000
 _send_unchecked: Final = GroupCoordinator._send_req
 _bootstrap_unguarded: Final = AIOKafkaClient.bootstrap
 _create_unregistered: Final = client_module.create_conn
+_update_positions_one_by_one: Final = Fetcher._update_fetch_positions
 
 #: The connections that the bootstrap of this task has opened; None outside of one.
 _opened: Final[ContextVar[list[Any] | None]] = ContextVar("opened", default=None)
@@ -112,6 +115,23 @@ async def _close_coordinator(self: Any) -> None:
 
 async def _close_groupless_coordinator(self: Any) -> None:
     await _end(self._reset_committed_task)
+
+
+async def _update_fetch_positions(self: Any, assignment: Any, node_id: int, partitions: Any) -> bool:
+    states = [assignment.state_value(partition) for partition in partitions]
+    asking = [state for state in states if not (state.has_valid_position or state.awaiting_reset)]
+    try:
+        answers = await asyncio.gather(*(state.fetch_committed() for state in asking))
+    except asyncio.CancelledError:
+        return False  # as aiokafka's: they have been taken from us, and nobody asks any more
+    for state, committed in zip(asking, answers, strict=True):
+        if state.has_valid_position or state.awaiting_reset:
+            continue  # a seek came meanwhile
+        if committed.offset != UNKNOWN_OFFSET:
+            state.reset_to(committed.offset)
+        elif self._default_reset_strategy != OffsetResetStrategy.NONE:
+            state.await_reset(self._default_reset_strategy)
+    return bool(await _update_positions_one_by_one(self, assignment, node_id, partitions))
 
 
 async def _close_fetcher(self: Any) -> None:
@@ -217,6 +237,7 @@ def patch_aiokafka() -> None:
     GroupCoordinator.close = _close_coordinator
     NoGroupCoordinator.close = _close_groupless_coordinator
     Fetcher.close = _close_fetcher
+    Fetcher._update_fetch_positions = _update_fetch_positions
     AIOKafkaConsumer.stop = _stop_consumer
     AIOKafkaProducer.stop = _stop_producer
     AIOKafkaClient.close = _close_client

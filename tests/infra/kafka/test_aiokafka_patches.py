@@ -4,7 +4,7 @@ from contextlib import suppress
 from types import SimpleNamespace
 
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.group_coordinator import GroupCoordinator
@@ -215,3 +215,26 @@ async def test_a_cancellation_while_a_client_closes_is_not_swallowed(embedded_br
         await asyncio.wait([stopping])
         assert stopping.cancelled() is was_running
         assert connected() == []
+
+
+async def test_where_many_partitions_were_committed_is_asked_at_once(embedded_broker):
+    embedded_broker.create_topic("many", partitions=12)
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=embedded_broker.bootstrap, group_id="a group", auto_offset_reset="earliest"
+    )
+    await consumer.start()
+    try:
+        ask, asked = consumer._coordinator._do_fetch_commit_offsets, []
+
+        async def counted(partitions):
+            asked.append(list(partitions))
+            return await ask(partitions)
+
+        consumer._coordinator._do_fetch_commit_offsets = counted
+        partitions = [TopicPartition("many", number) for number in range(12)]
+        consumer.assign(partitions)
+        await consumer.commit({partitions[3]: 0})
+        assert [await consumer.position(each) for each in partitions] == [0] * 12
+        assert {tuple(sorted(each)) for each in asked} == {tuple(partitions)}
+    finally:
+        await consumer.stop()
