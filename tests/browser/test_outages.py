@@ -148,6 +148,7 @@ async def test_a_worker_that_stops_working_is_shown_and_so_is_its_recovery(
         await expect(page).to_have_title(re.compile("^Not working: "))
         assert await icon_of(page) == "logo_failing.svg"
         await expect(page.locator("#connection-text")).to_have_text("feed live")
+        await dashboard.assert_accessible()
     finally:
         worker.thaw()
     await expect(page.locator("#health")).to_be_hidden(timeout=30_000)
