@@ -1,7 +1,8 @@
 /** The feed of a workspace, for any page. One file without dependencies; docs/feed.md has an example. */
 
 const FIRST_BACKOFF_MS = 500;
-const MAX_BACKOFF_MS = 15_000;
+/** Below 10 s, so that a page is up to date 10 s after the server is back. */
+const MAX_BACKOFF_MS = 9_000;
 /** A connection that has not sent `hello` by then is closed: a network may drop packets without an error. */
 const HELLO_TIMEOUT_MS = 10_000;
 /** The server sends a message at least every 5 s. A connection that is silent for this long counts as lost. */
@@ -35,6 +36,7 @@ export class Feed {
   #failures = 0;
   #socketFailures = 0;
   #hasSocketWorked = false;
+  #openedAt = 0;
   #retryTimer = 0;
   #helloTimer = 0;
   #silenceTimer = 0;
@@ -74,6 +76,7 @@ export class Feed {
     const isSocket = this.#socketFailures < (this.#hasSocketWorked ? MAX_SOCKET_FAILURES : 1);
     const connection = { isSocket, hasHello: false, close: () => {} };
     this.#connection = connection;
+    this.#openedAt = Date.now();
     this.#helloTimer = setTimeout(() => {
       this.#silentSince ??= this.#lastMessageAt || Date.now() - HELLO_TIMEOUT_MS;
       this.#retryLater(connection);
@@ -143,7 +146,8 @@ export class Feed {
     this.#close();
     this.#chooseForm(connection);
     this.#failures += 1;
-    const wait = backoffMs(this.#failures);
+    // An attempt that was silent has waited already.
+    const wait = Math.max(backoffMs(1), backoffMs(this.#failures) - (Date.now() - this.#openedAt));
     const retryAt = Date.now() + wait;
     this.#retryTimer = setTimeout(() => this.connect(), wait);
     this.#reportWaiting(retryAt);

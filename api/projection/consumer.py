@@ -15,9 +15,10 @@ from typing import Any, Final
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, ConsumerRecord, TopicPartition
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from api.projection.apply import project_on
+from api.projection.refusals import is_refusal, refusal_text
 from api.store.database import Database
 from api.store.engines import LONG_SECONDS
 from api.store.wakeups import Wakeups
@@ -52,9 +53,6 @@ _CATCH_UP_POLL_SECONDS: Final = 0.02
 _LOOK_AFTER_SECONDS: Final = 5.0
 #: Polls return after a fraction of a second, and a batch is folded in less than two.
 _LATE_AFTER_SECONDS: Final = 7.0
-
-#: Data exceptions and broken constraints. Source: PostgreSQL, appendix A.
-_REFUSALS: Final = ("22", "23")
 
 #: aiokafka asks for ever where a topic has vanished; a consumer started anew makes the topic first.
 _ANSWER_SECONDS: Final = 5.0
@@ -145,13 +143,26 @@ class Projector:
         look_at = loop.time() + _LOOK_AFTER_SECONDS
         lately, counted_at = 0.0, loop.time()
         gathering = clients.Gathering(consumer)
+        was_silent = False
         while True:
             batch: Batch = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_BATCH_RECORDS)
             if batch:
                 await self._project(batch)
                 self._note_folded(batch)
-            if self._folded and loop.time() >= self._commit_at:
-                await self._commit(consumer)
+            try:
+                if self._folded and loop.time() >= self._commit_at:
+                    await self._commit(consumer)
+                if not batch and loop.time() > look_at:
+                    await self._check_memory(consumer)
+                    look_at = loop.time() + _LOOK_AFTER_SECONDS
+                was_silent = False
+            except TimeoutError:
+                if was_silent:
+                    raise
+                # A new consumer would have to wait until the group has given up this one, for some ten seconds.
+                was_silent = True
+                await clients.wait_for_topics(self._settings)
+                continue
             self.progress.done()
             if batch:
                 count, now = sum(map(len, batch.values())), loop.time()
@@ -160,9 +171,6 @@ class Projector:
                 continue
             gathering.choose(is_busy=False)
             self._found_nothing.set()
-            if loop.time() > look_at:
-                await self._check_memory(consumer)
-                look_at = loop.time() + _LOOK_AFTER_SECONDS
 
     async def _project(self, batch: Batch) -> None:
         """Fold a batch; what cannot be folded becomes dead letters. Waits as long as the database or Kafka is away."""
@@ -191,11 +199,11 @@ class Projector:
                 self._wakeups.journal.set()
             return []
         except Exception as error:
-            if not _is_refusal(error):
+            if not is_refusal(error):
                 raise
             if len(found) == 1:
                 log.exception("an event that cannot be kept", **_position(found[0][0]))
-                return [(found[0][0], _in_one_line(error))]
+                return [(found[0][0], refusal_text(error))]
             half = len(found) // 2
             return [*await self._fold(found[:half]), *await self._fold(found[half:])]
 
@@ -280,19 +288,5 @@ def _read_all(records: Iterable[ConsumerRecord]) -> tuple[list[Found], list[Refu
     return found, refused
 
 
-def _in_one_line(error: Exception) -> str:
-    """What the database said, without the statement and its values, which may be a page long."""
-    said = getattr(error, "orig", None) or error
-    return f"it cannot be kept: {type(said).__name__}: {' '.join(str(said).split())}"
-
-
 def _position(record: Record) -> dict[str, Any]:
     return {"topic": record.topic, "partition": record.partition, "offset": record.offset}
-
-
-def _is_refusal(error: Exception) -> bool:
-    """Whether the same event would fail for ever, other than for a database that is away or full."""
-    if isinstance(error, DBAPIError):
-        state = str(getattr(error.orig, "sqlstate", None) or "")
-        return isinstance(error, IntegrityError | DataError) or state.startswith(_REFUSALS)
-    return not isinstance(error, SQLAlchemyError | OSError)

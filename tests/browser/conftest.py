@@ -8,6 +8,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright
 
 from deployment import ADMIN_KEY, Deployment
@@ -25,6 +26,9 @@ _ARGUMENTS: Final = (
 
 #: Long enough for a photo to pass through the whole pipeline.
 SLOW_MS: Final = 60_000
+
+#: All rules of axe-core, and one that it does not check by default. Source: WCAG 2.2, 2.5.8 Target Size.
+_AXE_OPTIONS: Final = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
 
 
 @pytest.fixture(scope="package")
@@ -82,6 +86,11 @@ class Dashboard:
 
     async def was_not_reloaded(self) -> bool:
         return bool(await self.page.evaluate("window.openedOnce === true"))
+
+    async def assert_accessible(self) -> None:
+        """axe-core finds nothing. Playwright evaluates it as debuggers do, which the page's strict policy allows."""
+        results = await Axe().run(self.page, options=_AXE_OPTIONS)
+        assert results.violations_count == 0, results.generate_report()
 
     def card(self, filename: str, status: str = "") -> Locator:
         """The card of the photo with this name, in this status."""

@@ -2,7 +2,10 @@
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +13,7 @@ from playwright.async_api import Page, expect
 
 from deployment import Deployment
 from photos import photo
+from server_process import ServerProcess
 from tcp_proxy import TcpProxy
 
 pytestmark = pytest.mark.browser
@@ -33,23 +37,31 @@ def photo_files(count: int) -> dict[str, bytes]:
     return {f"{number:02}_jpg": photo(600, 400, seed=number) for number in range(count)}
 
 
-async def test_uploads_continue_after_an_api_restart_and_each_gives_one_photo(
-    open_dashboard: Open, deployment: Deployment
+async def test_40_files_dropped_over_an_api_restart_give_40_photos(
+    open_dashboard: Open, deployment: Deployment, workspace: str, tmp_path: Path
 ) -> None:
+    names = sorted(f"{number:02}.jpg" for number in range(40))
+    for number, name in enumerate(names):
+        (tmp_path / name).write_bytes(photo(600, 400, seed=number))
     dashboard = await open_dashboard()
     dashboard.expect_error(CONNECTION_ERRORS)
     page = dashboard.page
-    await dashboard.choose(**photo_files(16))
-    await expect(dashboard.page.locator("#uploads-title")).to_contain_text("of 16 photos done")
+    await dashboard.drop(*(tmp_path / name for name in names))
+    await expect(page.locator("#uploads-title")).to_contain_text(re.compile(r"[1-9]\d* of 40 photos done"))
     deployment.api.kill()
     try:
         await expect(page.locator("#uploads-title")).to_contain_text("Waiting for the server")
         await expect(page.get_by_role("button", name="Cancel the rest")).to_be_visible()
     finally:
         deployment.api.start()
-    await expect(page.locator('.filter[data-status="ready"] .value')).to_have_text("16", timeout=60_000)
+    await expect(page.locator('.filter[data-status="ready"] .value')).to_have_text("40", timeout=120_000)
     await expect(page.locator("#uploads")).to_be_hidden()
-    await expect(page.locator(".filter .value").first).to_have_text("16")
+    await expect(page.locator(".filter .value").first).to_have_text("40")
+    async with (
+        deployment.client() as client,
+        client.session.get(f"/v1/workspaces/{workspace}/photos?limit=100") as answer,
+    ):
+        assert sorted(item["filename"] for item in (await answer.json())["items"]) == names
 
 
 async def test_uploads_that_wait_for_the_server_can_be_cancelled(open_dashboard: Open, deployment: Deployment) -> None:
@@ -132,26 +144,49 @@ async def test_a_silent_network_is_detected_and_no_event_is_missed_when_it_recov
         assert await dashboard.was_not_reloaded()
 
 
-async def test_a_worker_that_stops_working_is_shown_and_so_is_its_recovery(
-    open_dashboard: Open, deployment: Deployment
+@contextmanager
+def stopped(part: str, deployment: Deployment) -> Iterator[None]:
+    """A worker or a broker that does nothing, or a database that is locked."""
+    if part == "database":
+        with closing(sqlite3.connect(deployment.folder / "data" / "thumbstream.sqlite", timeout=60)) as connection:
+            connection.execute("BEGIN EXCLUSIVE")
+            yield
+        return
+    process = deployment.workers[0] if part == "worker" else deployment.broker
+    assert isinstance(process, ServerProcess)
+    process.freeze()
+    try:
+        yield
+    finally:
+        process.thaw()
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ("worker", r"No worker has been running for \d+ s\. Uploads are safe; no photo waits\."),
+        ("Kafka", r"Kafka has not answered for \d+ s\. Uploads are safe; no photo waits\."),
+        ("database", r"The database has not answered for \d+ s\. Uploads are refused\."),
+    ],
+)
+async def test_a_part_that_stops_working_is_shown_and_so_is_its_recovery(
+    open_dashboard: Open, deployment: Deployment, part: str, sentence: str
 ) -> None:
     dashboard = await open_dashboard()
-    page, worker = dashboard.page, deployment.workers[0]
+    page = dashboard.page
     verdict = page.locator("#verdict")
-    await expect(page.locator("#lag")).to_have_text("0")
+    await expect(page.locator("#lag")).to_have_text("0", timeout=30_000)
     await expect(verdict).to_have_text("All well; no photo waits.", timeout=30_000)
     assert await icon_of(page) == "logo.svg"
-    worker.freeze()
-    try:
-        await expect(page.locator("#health")).to_contain_text("worker", timeout=30_000)
-        await expect(verdict).to_contain_text(re.compile(r"No worker has been running for \d+ s\. Uploads are safe"))
+    with stopped(part, deployment):
+        await expect(page.locator("#health")).to_contain_text(f"{part}: ", timeout=30_000)
+        await expect(verdict).to_contain_text(re.compile(sentence), timeout=30_000)
         await expect(page).to_have_title(re.compile("^Not working: "))
         assert await icon_of(page) == "logo_failing.svg"
         await expect(page.locator("#connection-text")).to_have_text("feed live")
-    finally:
-        worker.thaw()
-    await expect(page.locator("#health")).to_be_hidden(timeout=30_000)
+        await dashboard.assert_accessible()
     await expect(verdict).to_have_text("All well; no photo waits.", timeout=30_000)
+    await expect(page.locator("#health")).to_be_hidden()
     assert await icon_of(page) == "logo.svg"
 
 

@@ -91,7 +91,7 @@ export class DetailDialog {
         button("Close", "plain", () => this.close())),
       make("div", { class: "detail-body" },
         make("div", { class: "preview" }, part("image", make("img", { alt: "" })), part("imageNote", make("p"))),
-        make("div", { class: "detail-facts" },
+        make("div", { class: "detail-facts", tabindex: "0", role: "region", "aria-label": "Facts" },
           part("status", make("p", { class: "badge", role: "status" }, make("i", { class: "status-icon", "aria-hidden": "true" }), make("span"))),
           part("error", make("div", { class: "photo-error" }, make("b"), make("p", { dir: "auto" }), make("p", { class: "advice" }))),
           part("facts", make("dl", { class: "facts" })),

@@ -11,6 +11,7 @@ import pytest
 from aiokafka.errors import KafkaConnectionError
 from sqlalchemy import select, text
 from sqlmodel import col
+from structlog.testing import capture_logs
 
 from api.projection import consumer
 from api.projection.apply import project_on
@@ -21,7 +22,7 @@ from api.store.wakeups import Wakeups
 from infra.kafka import clients
 from infra.kafka.dead_letters import DeadLetterProducer, RecordTooLarge
 from infra.settings import Settings
-from kafka_servers import Broker
+from kafka_servers import Broker, EmbeddedBroker
 from polling import poll_async
 from result_events import ready, started
 from schemas import ids, topics
@@ -202,3 +203,36 @@ async def test_a_letter_that_is_too_large_for_the_brokers_is_buried_without_its_
         bare, whole = map(read_dead_letter, await dead_lettered(settings))
     assert (bare.record.value, bare.left_out_bytes, bare.source) == (None, 101, (topics.READY, 0, 0))
     assert (whole.record.value, whole.left_out_bytes, whole.source) == (b"x" * 100, None, (topics.READY, 0, 1))
+
+
+async def test_after_a_silence_of_the_broker_the_same_consumer_goes_on(
+    tmp_path: Path, embedded_broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(data_dir=tmp_path, partitions=1, _env_file=None, **embedded_broker.settings)
+    before, after = upload(), upload()
+    really, waits = clients.wait_for_topics, 0
+
+    async def counted(settings: Settings) -> list[str]:
+        nonlocal waits
+        waits += 1
+        return await really(settings)
+
+    monkeypatch.setattr(consumer, "_ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr(consumer, "_LOOK_AFTER_SECONDS", 0.1)
+    await produce(settings, before)
+    with capture_logs() as logs:
+        async with projecting(settings) as database:
+            await dead_lettered(settings)
+            monkeypatch.setattr(clients, "wait_for_topics", counted)
+            embedded_broker.freeze()
+            try:
+                await poll_async(lambda: waits == 1, 60, what="the projector has noticed the silence")
+            finally:
+                embedded_broker.thaw()
+            await produce(settings, after)
+
+            async def is_folded() -> bool:
+                return set(await statuses(database)) == {before.photo_id, after.photo_id}
+
+            await poll_async(is_folded, 60)
+    assert [each for each in logs if "starts its consumer again" in each["event"]] == []
