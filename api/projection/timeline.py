@@ -59,29 +59,28 @@ def step_of(event: Event, record: Record | None, now: datetime) -> Step | None:
 
     ``record`` is what it was read from; None: it was in no topic.
     """
-    if not isinstance(event, PhotoUploaded | UploadResult):
+    worker = waiting_since = code = render_seconds = None
+    if isinstance(event, PhotoUploaded):
+        upload_id, attempt = event.event_id, 0
+    elif isinstance(event, UploadResult):
+        upload_id, attempt, worker = event.caused_by, event.attempt, event.worker
+    else:
         return None
-    written_at = time_of_record(record.timestamp_ms) if record else None
-    step = Step(
-        event.event_id if isinstance(event, PhotoUploaded) else event.caused_by,
-        event.topic,
-        0 if isinstance(event, PhotoUploaded) else event.attempt,
-        record.partition if record else None,
-        record.offset if record else None,
-        _ms(written_at) if written_at else None,
-        _ms(event.occurred_at),
-        _ms(now),
-        None if isinstance(event, PhotoUploaded) else event.worker,
-    )
-    match event:
-        case ThumbnailsStarted():
-            since = event.waiting_since
-            return step._replace(waiting_since=_ms(since) if since else None, code=event.retried_after)
-        case ThumbnailsReady():
-            return step._replace(render_seconds=event.render_seconds)
-        case ThumbnailsFailed():
-            return step._replace(code=event.error.code.value)
-    return step
+    if isinstance(event, ThumbnailsStarted):
+        waiting_since = _ms(event.waiting_since) if event.waiting_since else None
+        code = event.retried_after
+    elif isinstance(event, ThumbnailsReady):
+        render_seconds = event.render_seconds
+    elif isinstance(event, ThumbnailsFailed):
+        code = event.error.code.value
+    partition = offset = written_at = None
+    if record is not None:
+        partition, offset = record.partition, record.offset
+        written_at = record.timestamp_ms if time_of_record(record.timestamp_ms) else None
+    return Step(
+        upload_id, event.topic, attempt, partition, offset, written_at, _ms(event.occurred_at), _ms(now),
+        worker, waiting_since, code, render_seconds,
+    )  # fmt: skip
 
 
 def with_steps(timeline: Timeline, added: Sequence[Step]) -> Timeline:
