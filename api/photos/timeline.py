@@ -51,7 +51,7 @@ class UploadTold(BaseModel):
     """One upload of the photo: the first, or one to render it again."""
 
     event_id: str
-    stored_at: datetime = Field(description="when the upload occurred")
+    stored_at: datetime | None = Field(description="when the upload occurred; null where only its results are known")
     published: list[RecordTold] = Field(description="more than one: it was published again; none: not yet projected")
     attempts: list[AttemptTold]
     result: ResultTold | None
@@ -86,13 +86,13 @@ def uploads_told(row: PhotoRow) -> tuple[list[UploadTold], bool]:
     by_upload: dict[str, list[Step]] = {}
     for step in timeline.steps:
         by_upload.setdefault(step.upload_id, []).append(step)
+    if row.status_event_id is not None:
+        by_upload.setdefault(row.status_event_id, [])
     told = [_upload(upload_id, steps) for upload_id, steps in by_upload.items()]
-    if row.status_event_id is not None and row.status_event_id not in by_upload:
-        stored_at = row.status_at or row.created_at
-        told.append(
-            UploadTold(event_id=row.status_event_id, stored_at=stored_at, published=[], attempts=[], result=None)
-        )
-    return sorted(told, key=lambda upload: upload.stored_at), timeline.has_older
+    for upload in told:
+        if upload.event_id == row.status_event_id:
+            upload.stored_at = row.status_at
+    return told, timeline.has_older
 
 
 def place_in_queue(row: PhotoRow) -> tuple[int, int] | None:
@@ -116,7 +116,7 @@ def _upload(upload_id: str, steps: list[Step]) -> UploadTold:
     result = min(results, key=lambda step: (step.topic == topics.FAILED, step.at), default=None)
     return UploadTold(
         event_id=upload_id,
-        stored_at=moment_of(published[0].at if published else steps[0].at),
+        stored_at=moment_of(published[0].at) if published else None,
         published=[RecordTold(**_record(step)) for step in published],
         attempts=_attempts(published, _without_copies(starts), result),
         result=None if result is None else ResultTold(**_record(result), outcome=_outcome(result), code=result.code),

@@ -29,7 +29,7 @@ async def test_a_waiting_photo_shows_its_place_and_then_each_step_to_ready(
         way = dashboard.page.locator("#detail .way")
         await expect(way.locator("li").nth(0)).to_contain_text("Stored")
         await expect(way.locator("li").nth(1)).to_contain_text("photos.uploaded, partition")
-        await expect(way.locator(".place")).to_contain_text("Next in the queue of its partition")
+        await expect(way.locator(".place")).to_contain_text("Waiting: next in the queue of its partition")
         await expect(way.locator(".place")).to_contain_text("not known")
     finally:
         worker.start()
@@ -63,7 +63,7 @@ async def test_names_are_text_and_a_range_is_told_in_words(open_dashboard: Open,
     await dashboard.card("cat.jpg", "ready").get_by_role("button").click()
     way = dashboard.page.locator("#detail .way")
     await expect(way.locator(".place")).to_have_text(
-        "At most 1,234 in the queue of its partition, this one included, about 20 s to 40 s."
+        "Waiting: at most 1,234 in the queue of its partition, this one included, about 20 to 40 s."
     )
     attempt = way.locator("li", has_text="Attempt 1: failed, to be tried again")
     await expect(attempt).to_contain_text("storage_unavailable")

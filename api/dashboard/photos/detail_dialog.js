@@ -99,7 +99,7 @@ export class DetailDialog {
           part("error", make("div", { class: "photo-error" }, make("b"), make("p", { dir: "auto" }), make("p", { class: "advice" }))),
           part("facts", make("dl", { class: "facts" })),
           make("h3", {}, "Renditions"), part("renditions", make("div", { class: "renditions" })),
-          make("h3", {}, "Its way"), this.#way.element)),
+          make("h3", {}, "Its way through the pipeline"), this.#way.element)),
       make("footer", {},
         part("original", make("a", { class: "button", target: "_blank", rel: "noopener" }, "Open the original")),
         buttonPart("retry", "Try again", "primary", () => this.#send(() => this.#client.retry(this.#id), "Retry requested.")),

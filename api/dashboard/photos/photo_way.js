@@ -76,7 +76,7 @@ function stepsOf(upload, isFirst) {
     details: [
       attempt.code && ["because of ", make("code", {}, isolated(attempt.code))],
       attempt.worker && ["worker ", isolated(attempt.worker)],
-      attempt.waited_seconds != null && `waited ${duration(attempt.waited_seconds)}`,
+      attempt.waited_seconds != null && `waited ${exactly(attempt.waited_seconds)}`,
       attempt.rendered_seconds != null && `rendered for ${exactly(attempt.rendered_seconds)}`,
       !attempt.started_at && "ended before it rendered",
     ],
@@ -88,13 +88,14 @@ function stepsOf(upload, isFirst) {
           at: result.at,
           text: result.outcome === "ready" ? "Ready" : "Failed",
           details: [
-            `${duration(secondsBetween(upload.stored_at, result.at))} after ${isFirst ? "it was stored" : "the request"}`,
+            upload.stored_at && `${duration(secondsBetween(upload.stored_at, result.at))} after ${isFirst ? "it was stored" : "the request"}`,
             `in the database ${exactly(secondsBetween(result.at, result.projected_at))} later`,
           ],
         },
       ]
     : [];
-  const steps = [{ at: upload.stored_at, text: isFirst ? "Stored" : "Requested", details: [] }, ...published, ...attempts, ...ends];
+  const stored = upload.stored_at ? [{ at: upload.stored_at, text: isFirst ? "Stored" : "Requested", details: [] }] : [];
+  const steps = [...stored, ...published, ...attempts, ...ends];
   return steps.map((step, at) => ({ ...step, order: at })).sort((one, other) => Date.parse(one.at) - Date.parse(other.at) || one.order - other.order);
 }
 
@@ -117,11 +118,19 @@ function placeIn({ topic, partition, offset }) {
 
 /** Where a photo that waits stands, and for how long, as far as that is known. */
 function placeOf({ position, expected_seconds: expected, unknown_reason: reason }) {
-  if (position == null) return `Place in the queue not known: ${reason}.`;
-  const place = position === 1 ? "Next in the queue of its partition" : `At most ${count(position)} in the queue of its partition, this one included`;
+  if (position == null) return `Waiting. Its place in the queue is not known: ${reason}.`;
+  const place = position === 1 ? "Waiting: next in the queue of its partition" : `Waiting: at most ${count(position)} in the queue of its partition, this one included`;
   if (!expected) return `${place}. How long that takes is not known: ${reason}.`;
-  const { min, max } = expected;
-  return `${place}, about ${min ? `${duration(min)} to ` : "up to "}${duration(max)}.`;
+  return `${place}, about ${range(expected)}.`;
+}
+
+/** "20 to 40 s", "40 s to 2 min", "up to 5 s". */
+function range({ min, max }) {
+  if (min < 1) return `up to ${duration(max)}`;
+  const [from, to] = [duration(min), duration(max)];
+  if (from === to) return to;
+  const [number, unit] = from.split(" ");
+  return `${to.endsWith(` ${unit}`) ? number : from} to ${to}`;
 }
 
 /** Seconds below one to the millisecond: a render often takes less than a tenth. */
