@@ -20,7 +20,17 @@ from api.background import Background
 from api.feed.health import Health, Workers
 from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
-from api.http.app_keys import DATABASE, FEED, HEALTH, PHOTO_HASHER, STATS, STORAGE, UPLOAD_STORE, WAKEUPS
+from api.http.app_keys import (
+    DATABASE,
+    FEED,
+    HEALTH,
+    PHOTO_HASHER,
+    QUEUE_POSITIONS,
+    STATS,
+    STORAGE,
+    UPLOAD_STORE,
+    WAKEUPS,
+)
 from api.http.auth import AUTHENTICATOR
 from api.http.feeds.open_feeds import OPEN_FEEDS, watch_feeds
 from api.http.handlers.health import READINESS
@@ -36,6 +46,7 @@ from api.publishing.topic_loss import TopicLossDetector
 from api.store.database import Database, DatabaseUnavailable, open_database
 from api.store.leases import Lease
 from infra.kafka import clients
+from infra.kafka.queue_positions import QueuePositions
 from infra.kafka.worker_heartbeat import HeartbeatReader
 from infra.readiness import Readiness
 from infra.settings import Settings
@@ -87,10 +98,15 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
                 "projector": projector.progress.check,
             },
         )
+        app[QUEUE_POSITIONS] = QueuePositions()
         background = app[BACKGROUND] = Background()
         waits = {topics.UPLOADED: 0.0, topics.DELETED: 0.0, topics.RETRY: settings.retry_longest_seconds}
         worker_progress = ConsumerProgress(
-            settings, topics.WORKER_GROUP, waits, is_busy=partial(is_a_photo_in_work, database)
+            settings,
+            topics.WORKER_GROUP,
+            waits,
+            is_busy=partial(is_a_photo_in_work, database),
+            on_look=app[QUEUE_POSITIONS].see,
         )
         projector_progress = ConsumerProgress(settings, topics.PROJECTOR_GROUP, dict.fromkeys(topics.PROJECTED, 0.0))
         app[READINESS] = Readiness(

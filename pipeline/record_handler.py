@@ -17,7 +17,14 @@ from pipeline.breaker import StorageBreaker
 from pipeline.retries import Backoff, Retry, retry_headers, retry_of
 from pipeline.thumbnailer import Thumbnailer, failed, started
 from schemas import topics
-from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsFailed
+from schemas.events import (
+    Event,
+    PhotoDeleted,
+    PhotoUploaded,
+    ThumbnailsDeleted,
+    ThumbnailsFailed,
+    UploadResult,
+)
 from schemas.faults import Fault, Internal, StorageUnavailable
 from schemas.records import (
     API_SOURCE,
@@ -30,6 +37,7 @@ from schemas.records import (
     trace_of,
     value_of,
 )
+from schemas.times import time_of_record
 
 log = structlog.get_logger(__name__)
 
@@ -50,8 +58,11 @@ class RecordHandler:
         breaker: StorageBreaker,
         backoff: Backoff,
         at_once: int,
+        worker: str,
     ) -> None:
         """``publish`` delivers results and retries, ``send_dead_letter`` records for the dead topic.
+
+        ``worker`` names this process in the results.
 
         At most ``at_once`` photos are in progress; retries that are not yet due do not count.
         """
@@ -61,6 +72,7 @@ class RecordHandler:
         self._breaker = breaker
         self._backoff = backoff
         self._in_progress = asyncio.Semaphore(at_once)
+        self._worker = worker
         self._deleted: OrderedDict[UUID, PhotoDeleted] = OrderedDict()
         self._stopping = asyncio.Event()
 
@@ -84,7 +96,7 @@ class RecordHandler:
         # Should a clock be wrong, no longer than the longest backoff.
         with RETRIES_WAITING.track_inprogress():
             await self._pause(min(max(0.0, retry.due_at - time()), self._backoff.longest_seconds))
-        await self._attempt(retry.upload, record, attempt=retry.attempt)
+        await self._attempt(retry.upload, record, attempt=retry.attempt, retried_after=retry.reason)
 
     async def deletion(self, record: Record) -> None:
         """Erase the files of a photo, however long storage is away; a file that storage keeps makes a dead letter."""
@@ -117,7 +129,9 @@ class RecordHandler:
                 log.warning("could not erase", photo_id=str(deletion.photo_id), reason=str(fault))
                 await self._pause(self._backoff.seconds_before(tries))
 
-    async def _attempt(self, upload: PhotoUploaded, record: Record, *, attempt: int) -> None:
+    async def _attempt(
+        self, upload: PhotoUploaded, record: Record, *, attempt: int, retried_after: str | None = None
+    ) -> None:
         """Make one attempt and deliver what came of it: ready, failed, or a record on the retry topic."""
         bound = log.bind(
             topic=record.topic,
@@ -131,7 +145,7 @@ class RecordHandler:
             await self._breaker.passed()
             async with self._in_progress:
                 with PHOTOS_IN_FLIGHT.track_inprogress():
-                    outcome = await self._process(upload, record, attempt, bound)
+                    outcome = await self._process(upload, record, attempt, retried_after, bound)
         if isinstance(outcome, Retry):
             headers = [*retry_headers(outcome), *trace_of(record.headers)]
             # The caption is the one field that may be long, and with our headers the record would be longer than what
@@ -146,12 +160,15 @@ class RecordHandler:
             await self._publish(outcome, record)
             _count(outcome, upload)
 
-    async def _process(self, upload: PhotoUploaded, record: Record, attempt: int, bound: Any) -> Event | Retry | None:
+    async def _process(
+        self, upload: PhotoUploaded, record: Record, attempt: int, retried_after: str | None, bound: Any
+    ) -> Event | Retry | None:
         """What one attempt comes to; None where storage is away for all, so that it was none."""
         telling: list[asyncio.Future[None]] = []
 
         def tell_started() -> None:
-            telling.append(asyncio.ensure_future(self._publish(started(upload, attempt), record)))
+            start = started(upload, attempt, time_of_record(record.timestamp_ms), retried_after)
+            telling.append(asyncio.ensure_future(self._publish(start, record)))
 
         try:
             ready = await self._thumbnailer.process(upload, attempt, tell_started)
@@ -174,7 +191,8 @@ class RecordHandler:
         if attempt < min(fault.attempts, self._backoff.attempts):
             RETRIES.labels(fault.code.value).inc()
             bound.warning("to be tried again", code=fault.code, reason=str(fault))
-            return Retry(upload, attempt + 1, due_at=time() + self._backoff.seconds_before(attempt + 1))
+            due_at = time() + self._backoff.seconds_before(attempt + 1)
+            return Retry(upload, attempt + 1, due_at=due_at, reason=fault.code.value)
         bound.warning("failed", code=fault.code, reason=str(fault))
         return failed(upload, attempt, fault)
 
@@ -197,6 +215,8 @@ class RecordHandler:
         DEAD_LETTERS.labels(record.topic).inc()
 
     async def _publish(self, event: Event, cause: Record) -> None:
+        if isinstance(event, UploadResult):
+            event = event.model_copy(update={"worker": self._worker})
         headers = headers_of(event, source=SOURCE, trace=cause.headers)
         await self._publish_record(event.topic, key_of(event), value_of(event), headers)
 

@@ -6,10 +6,12 @@ from typing import Final
 
 from schemas import topics
 from schemas.events import MAX_NUMBER, PhotoUploaded
+from schemas.faults import FaultCode
 from schemas.records import Headers, InvalidEvent, Record, read_event
 
 _ATTEMPT: Final = "thumbstream_attempt"
 _DUE: Final = "thumbstream_due_at"
+_REASON: Final = "thumbstream_error_code"
 
 
 @dataclass(frozen=True)
@@ -38,11 +40,14 @@ class Retry:
     attempt: int
     #: Seconds since 1970.
     due_at: float
+    #: Error code of the attempt before; None where the record does not say it.
+    reason: str | None = None
 
 
 def retry_headers(retry: Retry) -> Headers:
     """What the record on the retry topic says beside the event."""
-    return [(_ATTEMPT, str(retry.attempt).encode()), (_DUE, f"{retry.due_at:.3f}".encode())]
+    headers: Headers = [(_ATTEMPT, str(retry.attempt).encode()), (_DUE, f"{retry.due_at:.3f}".encode())]
+    return headers if retry.reason is None else [*headers, (_REASON, retry.reason.encode())]
 
 
 def retry_of(record: Record) -> Retry:
@@ -56,6 +61,9 @@ def retry_of(record: Record) -> Retry:
     headers = dict(record.headers)
     try:
         attempt = min(max(1, int(headers.get(_ATTEMPT) or b"2")), MAX_NUMBER)
-        return Retry(upload, attempt, due_at=float(headers.get(_DUE) or b"0"))
+        reason = (headers.get(_REASON) or b"").decode("ascii", "replace")
+        # It only informs: one that is no code is left out.
+        known = reason if reason in [*FaultCode] else None
+        return Retry(upload, attempt, due_at=float(headers.get(_DUE) or b"0"), reason=known)
     except ValueError as error:
         raise InvalidEvent(f"the retry's headers are no numbers: {error}") from error

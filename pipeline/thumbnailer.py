@@ -221,10 +221,15 @@ class Thumbnailer:
             raise OriginalMissing(f"the original at {upload.storage_key} was deleted while its thumbnails were made")
 
 
-def started(upload: PhotoUploaded, attempt: int) -> ThumbnailsStarted:
-    """The event that says that ``attempt`` has begun."""
+def started(
+    upload: PhotoUploaded, attempt: int, waiting_since: datetime | None = None, retried_after: str | None = None
+) -> ThumbnailsStarted:
+    """The event that says that ``attempt`` has begun, since when it waited, and why the attempt before failed."""
     return ThumbnailsStarted(
-        event_id=ids.id_of_result(upload.event_id, f"{topics.STARTED}/{attempt}"), **_envelope(upload, attempt)
+        event_id=ids.id_of_result(upload.event_id, f"{topics.STARTED}/{attempt}"),
+        waiting_since=waiting_since,
+        retried_after=retried_after,
+        **_envelope(upload, attempt),
     )
 
 

@@ -6,6 +6,8 @@ so that who drops the ids which it has seen sees each once.
 """
 
 import asyncio
+import os
+import socket
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Final, cast
 
@@ -83,7 +85,13 @@ class Worker:
         self.app.producer_transport = transport
         self._dead_letters = DeadLetterProducer(settings)
         self._handler = RecordHandler(
-            thumbnailer, self._publish, self._dead_letters.send, breaker=breaker, backoff=backoff, at_once=at_once
+            thumbnailer,
+            self._publish,
+            self._dead_letters.send,
+            breaker=breaker,
+            backoff=backoff,
+            at_once=at_once,
+            worker=f"{socket.gethostname()}-{os.getpid()}",
         )
         self._crashing: asyncio.Future[None] | None = None
         self._has_joined = False

@@ -30,6 +30,7 @@ MAX_UPLOADED_BY: Final = 255
 MAX_CONTENT_TYPE: Final = 255
 _MAX_MESSAGE: Final = 2000
 _MAX_HASH: Final = 255
+_MAX_NAME: Final = 255
 
 #: PostgreSQL keeps no text with this character.
 NO_NUL: Final = r"^[^\x00]*$"
@@ -51,6 +52,7 @@ EventId = Annotated[
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID)]
 ContentType = Annotated[str, StringConstraints(max_length=MAX_CONTENT_TYPE)]
 _Hash = Annotated[str, StringConstraints(max_length=_MAX_HASH), AfterValidator(_check_plain), _PATTERN]
+_Name = Annotated[str, StringConstraints(max_length=_MAX_NAME), AfterValidator(_check_plain), _PATTERN]
 Checksum = Annotated[
     str,
     StringConstraints(pattern=r"^sha256:[0-9a-f]{64}$"),
@@ -126,6 +128,11 @@ class UploadResult(Result):
     item_id: ItemId | None = Field(default=None, examples=["shelf-7"])
     attempt: int = Field(ge=1, le=MAX_NUMBER)
     uploaded_at: EventTime = Field(description="occurred_at of the upload: orders the uploads of one photo")
+    worker: _Name | None = Field(
+        default=None,
+        description="the process that made the attempt: host name and process id",
+        examples=["host-17"],
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -139,6 +146,15 @@ class ThumbnailsStarted(UploadResult):
     """The photo has its render slot, and its rendering begins."""
 
     topic = topics.STARTED
+
+    waiting_since: EventTime | None = Field(
+        default=None,
+        description="when the record was written that the worker took: of a first attempt the upload, of a later one "
+        "the retry, which is when the attempt before it ended",
+    )
+    retried_after: _Name | None = Field(
+        default=None, description="error code of the attempt before, which failed", examples=["storage_unavailable"]
+    )
 
 
 class Thumbnail(BaseModel):

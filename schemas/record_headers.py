@@ -35,11 +35,14 @@ class ProducerHeaders(TraceHeaders):
 
 
 class RetryHeaders(TraceHeaders):
-    """Which attempt is due, and when."""
+    """Which attempt is due, when, and why it is made."""
 
     thumbstream_attempt: str = Field(description="2 is the first repeat", pattern=_INTEGER, examples=["2"])
     thumbstream_due_at: str = Field(
         description="seconds since 1970", pattern=r"^[0-9]+\.[0-9]{3}$", examples=["1764403400.000"]
+    )
+    thumbstream_error_code: str = Field(
+        default="", description="why the attempt before failed", examples=["storage_unavailable"]
     )
 
 

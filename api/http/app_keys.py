@@ -11,6 +11,7 @@ from api.photos.photo_hasher import PhotoHasher
 from api.photos.uploads import UploadStore
 from api.store.database import Database
 from api.store.wakeups import Wakeups
+from infra.kafka.queue_positions import QueuePositions
 from infra.settings import Settings
 from infra.storage.client import Storage
 
@@ -22,4 +23,5 @@ UPLOAD_STORE: Final = web.AppKey("upload_store", UploadStore)
 PHOTO_HASHER: Final = web.AppKey("photo_hasher", PhotoHasher)
 HEALTH: Final = web.AppKey("health", Health)
 FEED: Final = web.AppKey("feed", Feed)
+QUEUE_POSITIONS: Final = web.AppKey("queue_positions", QueuePositions)
 STATS: Final = web.AppKey("stats", Stats)

@@ -43,6 +43,7 @@ from api.http.response_models import (
 )
 from api.http.route import ROUTES, Route
 from api.photos.rerender import RerenderFilter
+from api.photos.timeline import TimelineResponse
 
 _PHOTOS: Final = "/v1/workspaces/{workspace}/photos"
 _PHOTO: Final = _PHOTOS + "/{photo}"
@@ -79,6 +80,9 @@ ALL: Final = (
           role="viewer", answer=DuplicatesResponse, form=DuplicateForm, problems=(415, 422)),
     Route("GET", _PHOTO, photos.get_photo, "One photo", role="viewer", answer=PhotoResponse, others={304: None},
           request_headers=(headers.IF_NONE_MATCH,), answer_headers=_OF_FILE),
+    Route("GET", _PHOTO + "/timeline", photos.get_timeline,
+          "A photo's way: stored, published, each attempt, result, projected; and its place in the queue",
+          role="viewer", answer=TimelineResponse),
     Route("PATCH", _PHOTO, photos.patch_photo,
           "Change the caption (null clears it), or make it the primary photo of its item",
           role="editor", answer=PhotoResponse, body=photos.PhotoChange, problems=(412,),

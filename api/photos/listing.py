@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import defer
 from sqlmodel import col
 
 from api.photos.errors import InvalidField
@@ -55,7 +56,8 @@ async def list_photos(
     looked at that the rest is left to the next page.
     """
     by_order = criteria.item_id is not None
-    wanted = select(PhotoRow).where(*_conditions(workspace_id, criteria))
+    all_but_timelines = defer(col(PhotoRow.timeline))  # type: ignore[arg-type]
+    wanted = select(PhotoRow).options(all_but_timelines).where(*_conditions(workspace_id, criteria))
     looked_at_until: tuple[datetime, UUID] | None = None
     if criteria.words:
         few, words = await _photos_with_rarest(session, workspace_id, criteria.words)

@@ -6,6 +6,7 @@ By plain statements, a few for the whole batch: rows are read, changed in memory
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import zip_longest
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.projection.photo_state import Deleted, Photo, State, fold, storable
 from api.projection.row_states import deleted_of, photo_of, write_deleted, write_photo
+from api.projection.timeline import Step, json_of, step_of, timeline_of, with_steps
 from api.store import journal, originals, outbox
 from api.store.changed_rows import ChangedRows
 from api.store.database import TryAgain, one_of, time_of
@@ -27,6 +29,7 @@ from api.store.photo_json import photo_json, shown_values
 from api.store.tables import DeletedPhotoRow, OutboxRow, PhotoRow, PlainRow
 from schemas import topics
 from schemas.events import Event, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsFailed, ThumbnailsReady
+from schemas.records import Record
 
 log = structlog.get_logger(__name__)
 
@@ -52,9 +55,10 @@ async def project(session: AsyncSession, events: Sequence[Event]) -> bool:
     return await (await session.connection()).run_sync(project_on, events)
 
 
-def project_on(connection: Connection, events: Sequence[Event]) -> bool:
+def project_on(connection: Connection, events: Sequence[Event], records: Iterable[Record] = ()) -> bool:
     """Fold ``events`` into the rows of their photos. Returns whether anything shown has changed.
 
+    ``records`` are what the events were read from, where they were in a topic.
     Once or ten times, in whatever order, by however many instances: the rows come out the same.
 
     Raises:
@@ -63,8 +67,8 @@ def project_on(connection: Connection, events: Sequence[Event]) -> bool:
     if not events:
         return False
     batch = _Batch(connection, events)
-    for event in events:
-        batch.fold(event)
+    for event, record in zip_longest(events, records):
+        batch.fold(event, record)
     batch.finish()
     return bool(batch.entries)
 
@@ -83,6 +87,7 @@ class _Batch:
         self.entries: list[dict[str, Any]] = []
         self._lock(events)
         self._states: dict[UUID, State] = {}
+        self._steps: dict[UUID, list[Step]] = defaultdict(list)
         self._places = self._next_places(events)
 
     def _lock(self, events: Sequence[Event]) -> None:
@@ -131,7 +136,7 @@ class _Batch:
         self._time = self._time or time_of(self._connection)
         return self._time
 
-    def fold(self, event: Event) -> None:
+    def fold(self, event: Event, record: Record | None) -> None:
         before = self._state(event.photo_id)
         if before is not None and before.workspace_id != event.workspace_id:
             log.warning(
@@ -148,6 +153,8 @@ class _Batch:
         if isinstance(before, Deleted) and isinstance(event, PhotoUploaded) and event.storage_key != before.storage_key:
             self._to_erase.add((event.photo_id, event.storage_key))
         after = fold(before, event)
+        if isinstance(after, Photo) and (step := step_of(event, record, self._now)):
+            self._steps[event.photo_id].append(step)
         if after == before:
             return
         self._states[event.photo_id] = after
@@ -160,6 +167,8 @@ class _Batch:
         for row in list(self._rows):
             if row.status_event_id is None:
                 self._rows.pop(row.id)
+            elif steps := self._steps.get(row.id):
+                row.timeline = json_of(with_steps(timeline_of(row.timeline), steps))
         self._rows.write(self._connection)
         derived.write_on(
             self._connection, ((key, facts_of(old), facts_of(new)) for key, old, new in self._rows.changes())

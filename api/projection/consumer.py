@@ -10,6 +10,7 @@ import contextlib
 import math
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import structlog
@@ -193,9 +194,10 @@ class Projector:
 
         Returns those that it refused.
         """
-        events = [event for _, event in found]
+        records, events = zip(*found, strict=True)
         try:
-            if await self._database.run_write(lambda connection: project_on(connection, events), seconds=LONG_SECONDS):
+            fold = partial(project_on, events=events, records=records)
+            if await self._database.run_write(fold, seconds=LONG_SECONDS):
                 self._wakeups.journal.set()
             return []
         except Exception as error:

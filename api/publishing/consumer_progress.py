@@ -96,16 +96,19 @@ class ConsumerProgress:
         allowances: Mapping[str, float],
         *,
         is_busy: Callable[[], Awaitable[bool]] | None = None,
+        on_look: Callable[[Mapping[TopicPartition, Backlog], float], object] = lambda backlogs, now: None,
     ) -> None:
         """``allowances``: the topics that it reads, and how many seconds longer a record may rightly wait there.
 
-        ``is_busy`` tells whether its members have something in work that may take its time.
+        ``is_busy`` tells whether its members have something in work that may take its time. ``on_look`` is shown what
+        was seen, and when by the event loop's clock.
         """
         self._settings = settings
         self._group = group
         self._topics = tuple(allowances)
         self._rule = StandStill(allowances)
         self._is_busy = is_busy
+        self._on_look = on_look
         self._reason = ""
 
     async def check(self) -> None:
@@ -138,6 +141,7 @@ class ConsumerProgress:
         backlogs = await asking.read(*self._topics)
         self._rule.see(backlogs, loop.time())
         self._show(backlogs)
+        self._on_look(backlogs, loop.time())
         worst = self._rule.worst(loop.time())
         if worst is None:
             self._set_reason("")

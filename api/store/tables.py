@@ -157,6 +157,8 @@ class PhotoRow(SQLModel, table=True):
     perceptual_hash: str | None = None
     #: By rendition: storage_key, width, height, content_type, file_size.
     thumbnails: dict[str, Any] | None = _json()
+    #: What was read of it: :mod:`api.projection.timeline`.
+    timeline: dict[str, Any] | None = _json()
 
     #: Its event is known to be in no topic: to be published again at once.
     is_lost: bool = _no()

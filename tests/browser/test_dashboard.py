@@ -90,7 +90,7 @@ async def test_a_failed_photo_shows_the_reason_and_advice_and_no_useless_retry(o
     detail = dashboard.page.locator("#detail")
     await expect(detail.locator(".photo-error")).to_contain_text("unreadable")
     await expect(detail.locator(".photo-error .advice")).to_contain_text("upload that")
-    await expect(detail.locator(".events li", has_text="thumbnails.failed")).to_have_count(1)
+    await expect(detail.locator(".way").get_by_text("Failed", exact=True)).to_have_count(1)
     await expect(detail.get_by_role("button", name="Try again")).to_have_count(0)
 
 

@@ -99,7 +99,9 @@ hostile = {hostile!r}
 async def deliver(topic, key, value, headers):
     pass
 async def main():
-    handler = RecordHandler(None, deliver, deliver, breaker=StorageBreaker(None), backoff=Backoff(1, 1, 1), at_once=1)
+    handler = RecordHandler(
+        None, deliver, deliver, breaker=StorageBreaker(None), backoff=Backoff(1, 1, 1), at_once=1, worker="host-1"
+    )
     import json
     raw = hostile.encode(errors="surrogatepass")
     for value in (raw, json.dumps({{hostile: hostile, "photo_id": hostile, "workspace_id": hostile}}).encode()):

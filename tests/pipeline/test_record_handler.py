@@ -17,7 +17,14 @@ from pipeline.retries import Backoff, Retry, retry_headers, retry_of
 from polling import poll_async
 from schemas import topics
 from schemas.dead_letters import read_dead_letter
-from schemas.events import MAX_CAPTION, PhotoDeleted, PhotoUploaded, ThumbnailsDeleted, ThumbnailsReady
+from schemas.events import (
+    MAX_CAPTION,
+    PhotoDeleted,
+    PhotoUploaded,
+    ThumbnailsDeleted,
+    ThumbnailsReady,
+    ThumbnailsStarted,
+)
 from schemas.faults import (
     Fault,
     Internal,
@@ -29,7 +36,7 @@ from schemas.faults import (
     TooManyPixels,
     Unreadable,
 )
-from schemas.records import API_SOURCE, Record, value_of
+from schemas.records import API_SOURCE, Record, read_event, value_of
 
 PHOTO = UUID("0198f0c2-2222-7000-8000-000000000000")
 UPLOAD = PhotoUploaded(
@@ -102,7 +109,7 @@ class Handled:
         self.thumbnailer = ScriptedAnswerer(*script)
         self.breaker = StorageBreaker(self._probe, probe_seconds=0.001)
         self.attempts = RecordHandler(
-            self.thumbnailer, self._send, self._send, breaker=self.breaker, backoff=backoff, at_once=2
+            self.thumbnailer, self._send, self._send, breaker=self.breaker, backoff=backoff, at_once=2, worker="host-1"
         )
 
     async def _probe(self) -> None:
@@ -344,13 +351,28 @@ async def test_a_clock_that_is_wrong_delays_a_retry_by_no_more_than_the_longest_
     assert handled.topics() == [topics.READY]
 
 
-def _retry(due_at: float) -> Record:
-    headers = tuple(retry_headers(Retry(UPLOAD, 2, due_at)))
+def _retry(due_at: float, reason: str | None = None) -> Record:
+    headers = tuple(retry_headers(Retry(UPLOAD, 2, due_at, reason)))
     return Record(topics.RETRY, 0, 0, 0, b"k", value_of(UPLOAD), headers)
 
 
 def test_a_retry_survives_its_way_through_a_record():
     assert retry_of(_retry(due_at=1234.5)) == Retry(UPLOAD, 2, 1234.5)
+    assert retry_of(_retry(1234.5, "internal")) == Retry(UPLOAD, 2, 1234.5, "internal")
+    assert retry_of(_retry(1234.5, "no code of ours")) == Retry(UPLOAD, 2, 1234.5)
+
+
+async def test_each_result_names_its_worker_and_an_attempt_says_since_when_it_waited_and_why_it_is_made():
+    handled = Handled(StorageUnavailable("briefly"), None)
+    handled.storage_is_back.set()
+    written_at = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+    upload = Record(topics.UPLOADED, 0, 0, int(written_at.timestamp() * 1000), b"k", value_of(UPLOAD))
+    await handled.deliver(upload)
+    results = [read_event(record) for record in handled.sent if record.topic != topics.RETRY]
+    assert {result.worker for result in results} == {"host-1"}
+    first, second = [each for each in results if isinstance(each, ThumbnailsStarted)]
+    assert (first.waiting_since, first.retried_after) == (written_at, None)
+    assert (second.attempt, second.retried_after) == (2, "storage_unavailable")
 
 
 def test_the_backoff_doubles_up_to_its_longest_and_keeps_at_least_half_of_it():

@@ -4,6 +4,7 @@ import { button, isolated, localPath, make } from "../page/elements.js";
 import { count, dateAndAge, dateAndTime, dimensions, duration, fileSize, isolatedName, nameOf, visible } from "../page/format.js";
 import { thumbnailsBySize } from "./card.js";
 import { failureOf } from "./failures.js";
+import { PhotoWay } from "./photo_way.js";
 
 const DELETING = "Deleting…";
 
@@ -22,6 +23,7 @@ export class DetailDialog {
   #isConfirming = false;
   #busy = new Set();
   #parts = {};
+  #way;
 
   /**
    * `neighbour(entry, step)` returns the previous (-1) or next (1) entry of the grid. `onShow(id)` is called for every photo
@@ -31,6 +33,7 @@ export class DetailDialog {
     this.#dialog = dialog;
     this.#store = store;
     this.#client = client;
+    this.#way = new PhotoWay(client);
     this.#neighbour = neighbour;
     this.#onClose = onClose;
     this.#onDeleted = onDeleted;
@@ -69,7 +72,7 @@ export class DetailDialog {
       return;
     }
     this.#entry = entry;
-    const state = [entry.photo, entry.events.length, this.#notice, this.#isConfirming, this.#busy.has(this.#id)];
+    const state = [entry.photo, this.#notice, this.#isConfirming, this.#busy.has(this.#id)];
     if (this.#drawn && state.every((part, at) => part === this.#drawn[at])) return;
     this.#drawn = state;
     this.#fill(entry);
@@ -96,7 +99,7 @@ export class DetailDialog {
           part("error", make("div", { class: "photo-error" }, make("b"), make("p", { dir: "auto" }), make("p", { class: "advice" }))),
           part("facts", make("dl", { class: "facts" })),
           make("h3", {}, "Renditions"), part("renditions", make("div", { class: "renditions" })),
-          make("h3", {}, "Events since the page was loaded"), part("events", make("ol", { class: "events" })))),
+          make("h3", {}, "Its way through the pipeline"), this.#way.element)),
       make("footer", {},
         part("original", make("a", { class: "button", target: "_blank", rel: "noopener" }, "Open the original")),
         buttonPart("retry", "Try again", "primary", () => this.#send(() => this.#client.retry(this.#id), "Retry requested.")),
@@ -107,7 +110,7 @@ export class DetailDialog {
     );
   }
 
-  #fill({ photo, events }) {
+  #fill({ photo }) {
     const parts = this.#parts;
     this.#dialog.dataset.status = photo.thumbnail_status;
     parts.name.textContent = nameOf(photo);
@@ -118,7 +121,7 @@ export class DetailDialog {
     for (const [at, text] of [failure.code, failure.message, failure.advice].entries()) parts.error.children[at].textContent = text;
     parts.facts.replaceChildren(...factsOf(photo).map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, isolated(value)))));
     parts.renditions.replaceChildren(renditionsOf(photo));
-    parts.events.replaceChildren(...eventsOf(events));
+    this.#way.show(photo.id);
     const original = localPath(photo.original_url);
     parts.original.hidden = !original;
     if (original) parts.original.href = original;
@@ -193,6 +196,7 @@ export class DetailDialog {
     const entry = this.#entry;
     this.#id = this.#entry = null;
     this.#parts.image.removeAttribute("src");
+    this.#way.hide();
     this.#onClose(entry);
   }
 }
@@ -232,10 +236,4 @@ function renditionsOf(photo) {
       make("td", {}, fileSize(one.file_size)),
       make("td", {}, String(one.content_type ?? "").replace("image/", ""))));
   return make("table", {}, make("thead", {}, head), make("tbody", {}, ...rows));
-}
-
-function eventsOf(events) {
-  if (!events.length) return [make("li", { class: "muted" }, "None.")];
-  return events.map(({ event, at }) =>
-    make("li", {}, make("time", { datetime: at }, new Date(at).toLocaleTimeString("en-GB")), make("code", {}, String(event))));
 }

@@ -2,9 +2,8 @@
 
 /** Ids of deleted photos are kept, so that a late event does not bring a photo back. */
 const MAX_DELETED_IDS = 20_000;
-const MAX_EVENTS_PER_PHOTO = 30;
 
-/** @typedef {{id: string, photo: object, fromFeed: boolean, version: number, events: object[]}} Entry */
+/** @typedef {{id: string, photo: object, fromFeed: boolean, version: number}} Entry */
 
 /**
  * Merges two sources. The feed's messages arrive in order, so the later of two wins. A list is a snapshot: it never
@@ -56,12 +55,8 @@ export class PhotoStore {
     }
     if (this.isDeleted(photo.id)) return null;
     const known = this.#entries.get(photo.id);
-    const seen = { event, at: photo.updated_at };
-    if (known && !known.fromFeed && isOlder(photo, known.photo)) {
-      addEvent(known, seen);
-      return null;
-    }
-    return this.#put(photo, { fromFeed: true, seen });
+    if (known && !known.fromFeed && isOlder(photo, known.photo)) return null;
+    return this.#put(photo, { fromFeed: true });
   }
 
   /** Apply photos of a snapshot that was requested at `version`; -1 if the feed always wins. */
@@ -96,16 +91,15 @@ export class PhotoStore {
     return this.#deletedIds.has(id);
   }
 
-  #put(photo, { fromFeed, seen }) {
+  #put(photo, { fromFeed }) {
     let entry = this.#entries.get(photo.id);
     if (!entry) {
-      entry = { id: photo.id, events: [] };
+      entry = { id: photo.id };
       this.#entries.set(photo.id, entry);
       this.#isSorted = false;
     }
     if (entry.photo?.created_at !== photo.created_at) this.#isSorted = false;
     Object.assign(entry, { photo, fromFeed, version: this.#version });
-    if (seen) addEvent(entry, seen);
     this.#onChange(entry.id);
     return entry;
   }
@@ -126,9 +120,4 @@ export function newestFirst({ photo: left }, { photo: right }) {
 
 function isOlder(left, right) {
   return left.updated_at < right.updated_at;
-}
-
-function addEvent(entry, seen) {
-  entry.events.push(seen);
-  if (entry.events.length > MAX_EVENTS_PER_PHOTO) entry.events.shift();
 }

@@ -76,6 +76,11 @@ export class Client {
     return this.#photos("GET", `/${encodeURIComponent(id)}`);
   }
 
+  /** The way of a photo through the pipeline: `{uploads, position, …}`. */
+  timeline(id, options) {
+    return this.#photos("GET", `/${encodeURIComponent(id)}/timeline`, options);
+  }
+
   remove(id) {
     return this.#photos("DELETE", `/${encodeURIComponent(id)}`);
   }

@@ -1,13 +1,15 @@
 """Photos: list, one, change, delete, render again."""
 
+import asyncio
 from typing import Annotated, Literal
 from uuid import UUID
 
 from aiohttp import web
+from aiokafka import TopicPartition
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from api.http.app_keys import DATABASE, SETTINGS, WAKEUPS
+from api.http.app_keys import DATABASE, QUEUE_POSITIONS, SETTINGS, WAKEUPS
 from api.http.links.public_urls import public_photo
 from api.http.params import (
     ItemIdParam,
@@ -24,13 +26,16 @@ from api.photos import commands
 from api.photos.commands import PhotoEdit
 from api.photos.listing import MAX_LIMIT, PhotoFilter, list_photos, parse_cursor
 from api.photos.rerender import Again, RerenderFilter, count_photos, rerender
+from api.photos.timeline import ExpectedSeconds, TimelineResponse, place_in_queue, uploads_told
 from api.store.derived.search_words import words_of
 from api.store.locks import lock_photos, lock_photos_and_places
 from api.store.photo_json import etag_of
 from api.store.tables import PhotoRow
+from infra.kafka.queue_positions import QueuePosition
+from schemas import topics
 from schemas.events import MAX_CAPTION, NO_NUL
 from schemas.renditions import recipe_of
-from schemas.statuses import StatusWord
+from schemas.statuses import Status, StatusWord
 from schemas.times import Moment
 
 Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=NO_NUL)]
@@ -99,6 +104,32 @@ async def get_photo(request: web.Request) -> web.Response:
     async with request.app[DATABASE].reading() as session:
         row = await commands.find_photo(session, workspace_id, photo_id)
     return json_with_etag(request, public_photo(request, row))
+
+
+async def get_timeline(request: web.Request) -> web.Response:
+    """``GET /v1/workspaces/{ws}/photos/{id}/timeline``."""
+    workspace_id, photo_id = workspace_of(request), photo_id_of(request)
+    async with request.app[DATABASE].reading() as session:
+        row = await commands.find_photo(session, workspace_id, photo_id)
+    uploads, has_older = uploads_told(row)
+    queued = QueuePosition()
+    if row.thumbnail_status == Status.PENDING.word:
+        if place := place_in_queue(row):
+            now = asyncio.get_running_loop().time()
+            queued = request.app[QUEUE_POSITIONS].of(TopicPartition(topics.UPLOADED, place[0]), place[1], now)
+        else:
+            queued = QueuePosition(unknown_reason="its upload event has not come back from Kafka yet")
+    least, most = queued.expected_seconds or (None, None)
+    told = TimelineResponse(
+        photo_id=row.id,
+        thumbnail_status=row.thumbnail_status,
+        uploads=uploads,
+        has_older=has_older,
+        position=queued.position,
+        expected_seconds=None if least is None or most is None else ExpectedSeconds(min=least, max=most),
+        unknown_reason=queued.unknown_reason or None,
+    )
+    return web.Response(text=told.model_dump_json(), content_type="application/json")
 
 
 async def patch_photo(request: web.Request, change: PhotoChange) -> web.Response:

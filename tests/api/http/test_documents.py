@@ -188,7 +188,7 @@ def test_headers_of_records_are_those_that_are_documented() -> None:
     letter = read_dead_letter(replace(record, topic=topics.DEAD))
     sent: dict[str, Headers] = {
         "EventHeaders": records.headers_of(event, source="/test", trace=trace),
-        "RetryHeaders": [*retry_headers(Retry(event, 2, 1.0)), *records.trace_of(trace)],
+        "RetryHeaders": [*retry_headers(Retry(event, 2, 1.0, "internal")), *records.trace_of(trace)],
         "DeadLetterHeaders": dead,
         "SettlementHeaders": settlement_headers(letter, "dropped"),
     }

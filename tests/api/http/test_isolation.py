@@ -51,6 +51,7 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ("POST", PHOTOS + "/download"): Row("viewer", 200, body={"ids": ["PHOTO"]}),
     ("POST", PHOTOS + "/check-duplicate"): Row("viewer", 200, crossed=200, body="form"),
     ("GET", PHOTO): Row("viewer", 200),
+    ("GET", PHOTO + "/timeline"): Row("viewer", 200),
     ("PATCH", PHOTO): Row("editor", 200, body={"caption": "changed"}),
     ("DELETE", PHOTO): Row("editor", 204),
     ("POST", PHOTO + "/retry"): Row("editor", 202),

@@ -13,6 +13,7 @@ from sqlmodel import col
 
 from api.photos.commands import delete_photos, find_photo
 from api.projection.apply import project, project_on
+from api.projection.timeline import timeline_of
 from api.store.database import Database, open_database
 from api.store.photo_json import photo_json
 from api.store.tables import DeletedPhotoRow, JournalRow, PhotoRow
@@ -20,6 +21,7 @@ from infra.settings import Settings
 from result_events import erased, failed, ready, started
 from schemas import ids
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
+from schemas.records import Record
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 
@@ -54,6 +56,12 @@ async def fold_all(database: Database, *events: Event) -> bool:
 async def rows(database: Database) -> list[PhotoRow]:
     async with database.reading() as session:
         return list((await session.scalars(select(PhotoRow).order_by(col(PhotoRow.id)))).all())
+
+
+def kept_of(row: PhotoRow) -> dict[str, object]:
+    """All of a row but the times at which it was written."""
+    steps = [step._replace(projected_at=0) for step in timeline_of(row.timeline).steps]
+    return {**row.model_dump(exclude={"updated_at"}), "timeline": steps}
 
 
 async def journal(database: Database) -> list[str]:
@@ -195,10 +203,10 @@ async def test_instances_that_project_the_same_backlog_give_the_rows_that_one_gi
     chance = Random(3)
     orders = [chance.sample(events, len(events)) for _ in range(4)]
     await asyncio.gather(*(project_in_batches(order, size) for order, size in zip(orders, (1, 2, 7, 50), strict=True)))
-    several = [row.model_dump(exclude={"updated_at"}) for row in await rows(database)]
+    several = [kept_of(row) for row in await rows(database)]
     others = [event.model_copy(update={"photo_id": ids.new_id()}) for event in uploads[3:]]
     await project_in_batches([*others, *map(started, others), *map(ready, others)], 50)
-    alone = [row.model_dump(exclude={"updated_at"}) for row in await rows(database)][len(several) :]
+    alone = [kept_of(row) for row in await rows(database)][len(several) :]
     expected = [
         row | {"id": photo["id"], "thumbnails": photo["thumbnails"]} for row, photo in zip(several, alone, strict=True)
     ]
@@ -269,3 +277,25 @@ async def test_one_batch_may_have_uploads_of_a_new_photo_with_and_without_an_ite
     later = first.model_copy(update={"event_id": "later", "occurred_at": NOON + timedelta(seconds=1), "item_id": "box"})
     assert await fold_all(database, first, later)
     assert [(row.item_id, row.display_order, row.is_primary) for row in await rows(database)] == [("box", 0, True)]
+
+
+async def test_each_record_read_is_a_step_of_the_photo_whatever_else_it_changes(database: Database) -> None:
+    event = upload()
+    await fold_all(database, event)
+    read = [Record(each.topic, 1, 7, 1_764_403_400_000, None, None) for each in (event, ready(event))]
+    for _ in range(2):
+        await database.run_write(lambda connection: project_on(connection, [event, ready(event)], read))
+    (row,) = await rows(database)
+    steps = timeline_of(row.timeline).steps
+    assert sorted((step.topic, step.partition, step.offset) for step in steps if step.offset) == [
+        ("photos.uploaded", 1, 7),
+        ("thumbnails.ready", 1, 7),
+    ]
+    assert len(await journal(database)) == 2
+
+
+async def test_events_of_another_workspace_are_no_steps_of_a_photo(database: Database) -> None:
+    event = upload()
+    await fold_all(database, event, event.model_copy(update={"workspace_id": "rival", "event_id": "other"}))
+    (row,) = await rows(database)
+    assert [step.upload_id for step in timeline_of(row.timeline).steps] == [event.event_id]

@@ -129,10 +129,10 @@ async def test_an_event_that_the_database_refuses_is_buried_and_all_around_it_ar
 ) -> None:
     events = [upload(caption="bad" if number == 4 else None) for number in range(9)]
 
-    def refusing(connection: Any, batch: Sequence[Event]) -> bool:
-        if any(isinstance(event, PhotoUploaded) and event.caption == "bad" for event in batch):
+    def refusing(connection: Any, events: Sequence[Event], records: Sequence[Record]) -> bool:
+        if any(isinstance(event, PhotoUploaded) and event.caption == "bad" for event in events):
             raise ValueError("no such caption")
-        return project_on(connection, batch)
+        return project_on(connection, events, records)
 
     monkeypatch.setattr(consumer, "project_on", refusing)
     await produce(settings, *events)
