@@ -15,6 +15,7 @@ from uuid import uuid4
 
 import hypothesis
 import pytest
+import structlog
 
 import reaper
 import server_process
@@ -31,6 +32,11 @@ for _name in [name for name in os.environ if name.startswith("THUMBSTREAM_")]:
 # How long an example takes says something about the machine alone.
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
+
+# structlog's own choice prints the local variables of a traceback: thousands of lines, for which the event loop waits so
+# long that a consumer loses its membership.
+_plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _plain])
 
 # A shell's background job is deaf to Ctrl-C, and so would be every process that it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -81,7 +81,7 @@ async def test_an_uploaded_photo_appears_through_the_feed_with_its_thumbnail(
     await dashboard.choose(cat_jpg=photo(600, 400))
     card = dashboard.card("cat.jpg", "ready")
     await card.wait_for()
-    image = card.locator("img").first
+    image = card.locator("img.thumb")
     await expect(image).to_have_attribute("src", re.compile(r"^/thumbs/v1/workspaces/.+\?v="))
     await expect(image).to_have_js_property("complete", True)
     assert await image.evaluate("image => image.naturalWidth") > 0
