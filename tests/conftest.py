@@ -33,8 +33,8 @@ for _name in [name for name in os.environ if name.startswith("THUMBSTREAM_")]:
 hypothesis.settings.register_profile("tests", deadline=None)
 hypothesis.settings.load_profile("tests")
 
-# structlog's own choice prints the local variables of a traceback: thousands of lines, for which the event loop waits so
-# long that a consumer loses its membership.
+# structlog's own choice prints the local variables of a traceback: thousands of lines, for which the event loop waits
+# so long that a consumer loses its membership.
 _plain = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 structlog.configure(processors=[*structlog.get_config()["processors"][:-1], _plain])
 
