@@ -95,17 +95,12 @@ def uploads_told(row: PhotoRow) -> tuple[list[UploadTold], bool]:
     return told, timeline.has_older
 
 
-def place_in_queue(row: PhotoRow) -> tuple[int, int] | None:
+def place_in_queue(row: PhotoRow, uploads: list[UploadTold]) -> tuple[int, int] | None:
     """Partition and offset of a pending photo's latest upload record; None where it is not known."""
-    published = [
-        (step.partition, step.offset)
-        for step in timeline_of(row.timeline).steps
-        if step.topic == topics.UPLOADED and step.upload_id == row.status_event_id
-    ]
-    if not published:
+    latest = [record for upload in uploads if upload.event_id == row.status_event_id for record in upload.published]
+    if not latest or latest[-1].partition is None or latest[-1].offset is None:
         return None
-    partition, offset = published[-1]
-    return None if partition is None or offset is None else (partition, offset)
+    return latest[-1].partition, latest[-1].offset
 
 
 def _upload(upload_id: str, steps: list[Step]) -> UploadTold:

@@ -114,19 +114,19 @@ async def get_timeline(request: web.Request) -> web.Response:
     uploads, has_older = uploads_told(row)
     queued = QueuePosition()
     if row.thumbnail_status == Status.PENDING.word:
-        if place := place_in_queue(row):
+        if place := place_in_queue(row, uploads):
             now = asyncio.get_running_loop().time()
             queued = request.app[QUEUE_POSITIONS].of(TopicPartition(topics.UPLOADED, place[0]), place[1], now)
         else:
             queued = QueuePosition(unknown_reason="its upload event has not come back from Kafka yet")
-    least, most = queued.expected_seconds or (None, None)
+    expected = queued.expected_seconds
     told = TimelineResponse(
         photo_id=row.id,
         thumbnail_status=row.thumbnail_status,
         uploads=uploads,
         has_older=has_older,
         position=queued.position,
-        expected_seconds=None if least is None or most is None else ExpectedSeconds(min=least, max=most),
+        expected_seconds=None if expected is None else ExpectedSeconds(min=expected[0], max=expected[1]),
         unknown_reason=queued.unknown_reason or None,
     )
     return web.Response(text=told.model_dump_json(), content_type="application/json")
