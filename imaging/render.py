@@ -9,7 +9,8 @@ from imaging.downscale import Downscaler
 from imaging.encode import encode, size_of_whole
 from imaging.formats import Header, read_header
 from imaging.hashes import fingerprint_rendition, fingerprints_of
-from imaging.rendered_photo import Rendered, RenderedPhoto
+from imaging.rendered_photo import CheckedPhoto, Rendered, RenderedPhoto, checksum_of
+from schemas.faults import ChecksumMismatch
 from schemas.renditions import Rendition
 
 
@@ -45,6 +46,27 @@ def render(
     thumbhash, perceptual_hash = fingerprints_of(thumbnails[fingerprint_rendition(renditions)].content)
     in_order = tuple(thumbnails[rendition] for rendition in renditions)
     return RenderedPhoto(header, in_order, thumbhash, perceptual_hash)
+
+
+def render_checked(
+    original: Path,
+    renditions: Sequence[Rendition],
+    *,
+    max_pixels: int,
+    checksum: str | None = None,
+    on_header: Callable[[Header], None] = lambda header: None,
+    existing: Mapping[Rendition, bytes] | None = None,
+) -> CheckedPhoto:
+    """As ``render``, of an original whose bytes are first compared with ``checksum``, where there is one.
+
+    Raises:
+        ChecksumMismatch: they are other bytes. Nothing else that is wrong with them counts.
+    """
+    found = checksum_of(original)
+    if checksum not in (None, found):
+        raise ChecksumMismatch(f"the original has {found}, the event says {checksum}")
+    photo = render(original, renditions, max_pixels=max_pixels, on_header=on_header, existing=existing)
+    return CheckedPhoto(**vars(photo), checksum=found)
 
 
 def _whole_ones_of(existing: Mapping[Rendition, bytes], renditions: Sequence[Rendition]) -> dict[Rendition, Rendered]:

@@ -1,6 +1,8 @@
 """What rendering gives, apart from what renders: who only receives it loads no decoder."""
 
 from dataclasses import dataclass, field
+from hashlib import file_digest
+from pathlib import Path
 
 from imaging.formats import Header
 from schemas.renditions import Rendition
@@ -30,3 +32,17 @@ class RenderedPhoto:
     thumbhash: str
     #: 16 hex digits: dHash of the upright photo.
     perceptual_hash: str
+
+
+@dataclass(frozen=True)
+class CheckedPhoto(RenderedPhoto):
+    """All that is made of one original, with the checksum of its bytes."""
+
+    #: ``sha256:`` and 64 hex digits.
+    checksum: str
+
+
+def checksum_of(original: Path) -> str:
+    """The checksum of a file's bytes: ``sha256:`` and 64 hex digits."""
+    with original.open("rb") as file:
+        return f"sha256:{file_digest(file, 'sha256').hexdigest()}"

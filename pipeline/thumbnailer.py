@@ -1,20 +1,18 @@
 """Makes the thumbnails of an upload, and erases the files of a deleted photo. Knows no Kafka."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
-from hashlib import file_digest
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Final, Protocol
 
-from imaging.rendered_photo import RenderedPhoto
+from imaging.rendered_photo import CheckedPhoto, RenderedPhoto, checksum_of
 from infra.blocking_calls import all_of
 from infra.metrics import PHOTOS_RENDERING, RENDER_SECONDS, RENDITION_SECONDS
 from infra.storage.client import Storage
-from infra.storage.faults import Missing, RightMissing
+from infra.storage.faults import Missing
+from infra.storage.stored_file import StoredFile
 from schemas import ids, topics
 from schemas.events import (
     FailureReason,
@@ -26,7 +24,7 @@ from schemas.events import (
     ThumbnailsReady,
     ThumbnailsStarted,
 )
-from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge
+from schemas.faults import Fault, OriginalMissing, OriginalTooLarge
 from schemas.renditions import Rendition, recipe_of
 from schemas.storage_keys import (
     is_foreign_original,
@@ -41,18 +39,14 @@ class Renderer(Protocol):
     """What renders: a pool of processes, or a fake in a test."""
 
     async def render(
-        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
-    ) -> RenderedPhoto:
-        """As :func:`imaging.render.render`. Raises ``Fault``."""
-
-
-@dataclass(frozen=True)
-class _Original:
-    path: Path
-    #: Being read; raises ``ChecksumMismatch``.
-    checksum: asyncio.Future[str]
-    #: Bytes.
-    file_size: int
+        self,
+        original: Path,
+        renditions: Sequence[Rendition],
+        *,
+        existing: Mapping[Rendition, bytes],
+        checksum: str | None,
+    ) -> CheckedPhoto:
+        """As :func:`imaging.render.render_checked`. Raises ``Fault``."""
 
 
 class Thumbnailer:
@@ -89,10 +83,27 @@ class Thumbnailer:
         Raises:
             Fault: with the code that ``thumbnails.failed`` is to carry. No thumbnails of a missing original are left.
         """
-        async with self._original(upload) as original:
-            ready = await self._thumbnails(upload, original, attempt, on_rendering)
-        await self._unless_deleted(upload)
-        return ready
+        folder = prefix_of_thumbnails(upload.workspace_id, upload.photo_id)
+        # Where we may not list, all is rendered again: dearer than looking, and it gives the same.
+        stored, lying = await self._storage.look(upload.storage_key, folder)
+        if stored.size > self._max_bytes:
+            raise OriginalTooLarge(f"the original has {stored.size} bytes, over the limit of {self._max_bytes}")
+        try:
+            async with self._storage.local_copy(stored) as path:
+                existing = await self._existing(upload, path, stored, lying) if lying else {}
+                photo, render_seconds = await self._rendered(path, existing, upload.checksum, on_rendering)
+        except FileNotFoundError as error:
+            raise OriginalMissing(f"the original at {upload.storage_key} vanished while it was read") from error
+        keys = self._keys(upload, photo.checksum)
+        changed = {
+            keys[thumbnail.rendition]: thumbnail.content
+            for thumbnail in photo.thumbnails
+            if thumbnail.content != existing.get(thumbnail.rendition)
+        }
+        if not await self._storage.write_and_recheck(changed, upload.storage_key):
+            await self._storage.erase_under(folder)
+            raise OriginalMissing(f"the original at {upload.storage_key} was deleted while its thumbnails were made")
+        return self._ready(upload, attempt, photo, keys, file_size=stored.size, render_seconds=render_seconds)
 
     async def erase(self, deletion: PhotoDeleted) -> ThumbnailsDeleted:
         """Erase the files of a photo: the original first, which tells a render under way that it is in vain.
@@ -117,91 +128,71 @@ class Thumbnailer:
             workspace_id=deletion.workspace_id,
         )
 
-    @asynccontextmanager
-    async def _original(self, upload: PhotoUploaded) -> AsyncIterator[_Original]:
-        stored = await self._storage.info(upload.storage_key)
-        if stored.size > self._max_bytes:
-            raise OriginalTooLarge(f"the original has {stored.size} bytes, over the limit of {self._max_bytes}")
-        try:
-            async with self._storage.local_copy(stored) as path:
-                what = f"reading {stored.key}"
-                checking = asyncio.ensure_future(
-                    self._storage.in_thread(_checksum_of, path, upload.checksum, what=what, byte_count=stored.size)
-                )
-                try:
-                    yield _Original(path, checking, stored.size)
-                finally:
-                    await asyncio.gather(checking, return_exceptions=True)  # it reads the file that is about to go
-        except FileNotFoundError as error:
-            raise OriginalMissing(f"the original at {upload.storage_key} vanished while it was read") from error
-
-    async def _thumbnails(
-        self, upload: PhotoUploaded, original: _Original, attempt: int, on_rendering: Callable[[], object]
+    def _ready(
+        self,
+        upload: PhotoUploaded,
+        attempt: int,
+        photo: CheckedPhoto,
+        keys: Mapping[Rendition, str],
+        *,
+        file_size: int,
+        render_seconds: float,
     ) -> ThumbnailsReady:
-        existing = await self._existing(upload, original)
-        # Nothing is written before the checksum is known; to render takes longer. Of the faults of both the checksum's
-        # is the one that counts: of other bytes nothing can be said.
-        rendering = self._rendered(original.path, existing, on_rendering)
-        checksum, (photo, render_seconds) = await all_of([original.checksum, rendering])
-        keys = self._keys(upload, checksum)
-        thumbnails = {thumbnail.rendition: thumbnail for thumbnail in photo.thumbnails}
-        await self._storage.write_together(
-            {
-                keys[rendition]: thumbnail.content
-                for rendition, thumbnail in thumbnails.items()
-                if thumbnail.content != existing.get(rendition)
-            }
-        )
         return ThumbnailsReady(
             event_id=ids.id_of_result(upload.event_id, topics.READY),
             **_envelope(upload, attempt),
             width=photo.header.width,
             height=photo.header.height,
             content_type=photo.header.format.content_type,
-            file_size=original.file_size,
-            checksum=checksum,
+            file_size=file_size,
+            checksum=photo.checksum,
             recipe=self._recipe,
             thumbhash=photo.thumbhash,
             perceptual_hash=photo.perceptual_hash,
             render_seconds=round(render_seconds, 6),
             thumbnails={
-                rendition.name: Thumbnail(
-                    storage_key=keys[rendition],
+                thumbnail.rendition.name: Thumbnail(
+                    storage_key=keys[thumbnail.rendition],
                     width=thumbnail.width,
                     height=thumbnail.height,
-                    content_type=rendition.content_type,
+                    content_type=thumbnail.rendition.content_type,
                     file_size=len(thumbnail.content),
                 )
-                for rendition, thumbnail in thumbnails.items()
+                for thumbnail in photo.thumbnails
             },
         )
 
     async def _rendered(
-        self, original: Path, existing: Mapping[Rendition, bytes], on_rendering: Callable[[], object]
-    ) -> tuple[RenderedPhoto, float]:
+        self,
+        original: Path,
+        existing: Mapping[Rendition, bytes],
+        checksum: str | None,
+        on_rendering: Callable[[], object],
+    ) -> tuple[CheckedPhoto, float]:
         """What is rendered, and the seconds that it took."""
         async with self._render_slot:
             on_rendering()
             began = perf_counter()
             with PHOTOS_RENDERING.track_inprogress():
-                photo = await self._renderer.render(original, self._renditions, existing)
+                photo = await self._renderer.render(original, self._renditions, existing=existing, checksum=checksum)
             seconds = perf_counter() - began
         _count(photo, seconds)
         return photo, seconds
 
-    async def _existing(self, upload: PhotoUploaded, original: _Original) -> dict[Rendition, bytes]:
-        """What lies at the keys of the thumbnails already, whole or not. Nearly always nothing does."""
-        try:
-            lying = await self._storage.list_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
-        except RightMissing:
-            return {}  # rendering again is dearer than looking, and gives the same
-        if not lying:
-            return {}
-        keys = self._keys(upload, upload.checksum or await original.checksum)
+    async def _existing(
+        self, upload: PhotoUploaded, original: Path, stored: StoredFile, lying: Sequence[StoredFile]
+    ) -> dict[Rendition, bytes]:
+        """What lies at the keys of the thumbnails already, whole or not."""
+        checksum = upload.checksum
+        if checksum is None:
+            read: str = await self._storage.in_thread(
+                checksum_of, original, what=f"reading {stored.key}", byte_count=stored.size
+            )
+            checksum = read
         found = {file.key for file in lying}
-        contents = await all_of(self._content_of(key) for key in keys.values() if key in found)
-        wanted = [rendition for rendition, key in keys.items() if key in found]
-        return {rendition: content for rendition, content in zip(wanted, contents, strict=True) if content is not None}
+        keys = {rendition: key for rendition, key in self._keys(upload, checksum).items() if key in found}
+        contents = await all_of(self._content_of(key) for key in keys.values())
+        return {rendition: content for rendition, content in zip(keys, contents, strict=True) if content is not None}
 
     async def _content_of(self, key: str) -> bytes | None:
         try:
@@ -214,11 +205,6 @@ class Thumbnailer:
             rendition: key_of_thumbnail(upload.workspace_id, upload.photo_id, checksum, rendition)
             for rendition in self._renditions
         }
-
-    async def _unless_deleted(self, upload: PhotoUploaded) -> None:
-        if not await self._storage.exists(upload.storage_key):
-            await self._storage.erase_under(prefix_of_thumbnails(upload.workspace_id, upload.photo_id))
-            raise OriginalMissing(f"the original at {upload.storage_key} was deleted while its thumbnails were made")
 
 
 def started(
@@ -261,11 +247,3 @@ def _count(photo: RenderedPhoto, seconds: float) -> None:
         RENDER_SECONDS.labels(photo.header.format.extension).observe(seconds)
     for name, part in rendered:
         RENDITION_SECONDS.labels(photo.header.format.extension, name).observe(part)
-
-
-def _checksum_of(path: Path, said: str | None) -> str:
-    with path.open("rb") as file:
-        checksum = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
-    if said not in (None, checksum):
-        raise ChecksumMismatch(f"the original has {checksum}, the event says {said}")
-    return checksum

@@ -38,7 +38,7 @@ async def archive(storage: Storage, rows: Sequence[PhotoRow]) -> AsyncGenerator[
     outgoing = _Outgoing()
     with zipfile.ZipFile(outgoing, "w", zipfile.ZIP_STORED) as archived:  # type: ignore[call-overload]
         for row, name in zip(rows, entry_names(rows), strict=True):
-            if format_of(await storage.read_beginning(row.storage_key or "", SNIFF_BYTES)) is None:
+            if format_of(await storage.read(row.storage_key or "", SNIFF_BYTES)) is None:
                 continue  # it was never recognised as an image
             entry = zipfile.ZipInfo(name, date_time=_zip_time(row.created_at))
             with archived.open(entry, "w", force_zip64=True) as opened:

@@ -75,6 +75,17 @@ class BlockingFiles:
             raise FileNotFoundError(errno.EINVAL, "it is no file")
         return int(found["size"])
 
+    def look(self, key: str, folder: str) -> tuple[int, list[Entry] | None]:
+        """Bytes of the file at ``key``, and all files below ``folder``; None where we may not list it."""
+        size = self.size(key)
+        try:
+            return size, self.find(folder)
+        except OSError as error:
+            scope = scope_of(error)
+            if scope is Scope.STORAGE:
+                raise
+            return size, [] if scope is Scope.ABSENT else None
+
     def read(self, key: str, byte_count: int | None = None) -> Any:
         """All of the file, or its first bytes."""
         path = self._reach_file(key)
@@ -111,6 +122,18 @@ class BlockingFiles:
         else:
             for key, content in contents.items():
                 self.filesystem.pipe_file(self.path_of(key), content)
+
+    def write_and_recheck(self, contents: Mapping[str, bytes], key: str) -> bool:
+        """As ``write``; then whether a file lies at ``key``."""
+        if contents:
+            self.write(contents)
+        try:
+            self.size(key)
+        except OSError as error:
+            if scope_of(error) is Scope.ABSENT:
+                return False
+            raise
+        return True
 
     def download(self, key: str, copy: Path) -> None:
         """Copy the file at ``key`` to a local path."""

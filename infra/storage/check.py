@@ -44,6 +44,21 @@ class StorageCheck:
         self._told_at = float("-inf")
         self._telling = asyncio.Lock()
 
+    async def require_for(self, act: str) -> None:
+        """Raise ``StorageUnavailable`` unless storage permits what ``act`` (of ``NEEDED_BY``) needs."""
+        lacking = await self.lacking()
+        for right in NEEDED_BY[act]:
+            if right in lacking:
+                raise lacking[right]
+
+    async def require_all(self) -> None:
+        """Raise ``StorageUnavailable`` unless storage permits everything; name what it does not."""
+        lacking = await self.lacking()
+        if lacking:
+            is_right = all(isinstance(each, RightMissing) for each in lacking.values())
+            kind = RightMissing if is_right else StorageUnavailable
+            raise kind("; ".join(dict.fromkeys(map(str, lacking.values()))))
+
     async def lacking(self) -> Lacking:
         """Check, or wait for the check that goes on.
 

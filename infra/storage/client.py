@@ -22,7 +22,7 @@ import structlog
 from infra.blocking_calls import BlockingCalls, CallTimedOut, all_of
 from infra.settings import Settings
 from infra.storage.blocking_files import BlockingFiles
-from infra.storage.check import NEEDED_BY, StorageCheck, why_not
+from infra.storage.check import StorageCheck, why_not
 from infra.storage.faults import Missing, Right, RightMissing, Scope, is_refusal, reason_of, scope_of
 from infra.storage.file_systems import open_filesystem
 from infra.storage.listing import Entry, list_files
@@ -68,18 +68,11 @@ class Storage:
 
     async def check(self) -> None:
         """Raise ``StorageUnavailable`` unless a file can be written and read: what every photo needs."""
-        lacking = await self._check.lacking()
-        for right in NEEDED_BY["reading"]:
-            if right in lacking:
-                raise lacking[right]
+        await self._check.require_for("reading")
 
     async def check_rights(self) -> None:
         """Raise ``StorageUnavailable`` unless files can be written, read, listed and erased; name what cannot."""
-        lacking = await self._check.lacking()
-        if lacking:
-            is_right = all(isinstance(each, RightMissing) for each in lacking.values())
-            kind = RightMissing if is_right else StorageUnavailable
-            raise kind("; ".join(dict.fromkeys(map(str, lacking.values()))))
+        await self._check.require_all()
 
     async def put_file(self, source: Path, key: str) -> None:
         """Move the local file ``source`` to ``key``."""
@@ -91,27 +84,29 @@ class Storage:
         """Write a small file."""
         await self._on_key("writing", key, self._files.write, {key: content}, seconds=_seconds_for(len(content)))
 
-    async def write_together(self, contents: Mapping[str, bytes]) -> None:
-        """Write small files of one folder: on a local disk in one go, else at the same time."""
-        if self._is_local and contents:
-            key, seconds = next(iter(contents)), _seconds_for(sum(map(len, contents.values())))
-            await self._on_key("writing", key, self._files.write, contents, seconds=seconds)
-        else:
-            await all_of(self.write(key, content) for key, content in contents.items())
+    async def write_and_recheck(self, contents: Mapping[str, bytes], key: str) -> bool:
+        """Write small files of one folder, together, then say whether a file still lies at ``key``."""
+        if self._is_local:
+            seconds, write = _seconds_for(sum(map(len, contents.values()))), self._files.write_and_recheck
+            return bool(await self._on_key("writing", next(iter(contents), key), write, contents, key, seconds=seconds))
+        await all_of(self.write(key, content) for key, content in contents.items())
+        return await self.exists(key)
 
-    async def read(self, key: str) -> bytes:
-        """The whole of a small file. Raises ``Missing``."""
-        return bytes(await self._on_key("reading", key, self._files.read, key, seconds=_ANSWER_SECONDS))
-
-    async def read_beginning(self, key: str, byte_count: int) -> bytes:
-        """The first bytes of a file. Raises ``Missing``."""
-        read = partial(self._files.read, key, byte_count)
-        content: bytes = await self._on_key("reading", key, read, seconds=_ANSWER_SECONDS)
-        return content
+    async def read(self, key: str, byte_count: int | None = None) -> bytes:
+        """The whole of a small file, or its first bytes. Raises ``Missing``."""
+        return bytes(await self._on_key("reading", key, self._files.read, key, byte_count, seconds=_ANSWER_SECONDS))
 
     async def info(self, key: str) -> StoredFile:
         """Size of a file. Raises ``Missing``."""
         return StoredFile(key, await self._on_key("reading", key, self._files.size, key, seconds=_ANSWER_SECONDS))
+
+    async def look(self, key: str, folder: str) -> tuple[StoredFile, list[StoredFile] | None]:
+        """``info`` of ``key`` with ``list_under`` of ``folder``; None where we may not list. Raises ``Missing``."""
+        if not self._is_local:
+            stored, listed = await all_of([self.info(key), self._listed_if_permitted(folder)])
+            return stored, listed
+        size, entries = await self._on_key("reading", key, self._files.look, key, folder, seconds=_ANSWER_SECONDS)
+        return StoredFile(key, size), entries and self._whole_files(entries)
 
     async def exists(self, key: str) -> bool:
         """Whether a file lies at ``key``."""
@@ -189,8 +184,7 @@ class Storage:
 
     async def list_under(self, prefix: str) -> list[StoredFile]:
         """Every whole file below the folder ``prefix``; none where there is no such folder. Follows no link."""
-        files = [self._stored(entry) for entry in await self._listing(prefix, self._files.find, prefix)]
-        return [file for file in files if not file.key.rpartition("/")[2].startswith(TEMPORARY_PREFIX)]
+        return self._whole_files(await self._listing(prefix, self._files.find, prefix))
 
     async def pages_under(self, folder: str, page_files: int = 500) -> AsyncGenerator[list[StoredFile], None]:
         """Every file below ``folder``, temporary ones too, a page at a time: for more files than fit into memory."""
@@ -256,6 +250,16 @@ class Storage:
             if is_refusal(error):
                 raise why_not(Right.LIST, error, self._files) from error
             raise StorageUnavailable(f"{what} failed: {reason_of(error, self._root)}") from error
+
+    async def _listed_if_permitted(self, prefix: str) -> list[StoredFile] | None:
+        try:
+            return await self.list_under(prefix)
+        except RightMissing:
+            return None
+
+    def _whole_files(self, entries: Iterable[Entry]) -> list[StoredFile]:
+        files = [self._stored(entry) for entry in entries]
+        return [file for file in files if not file.key.rpartition("/")[2].startswith(TEMPORARY_PREFIX)]
 
     def _stored(self, entry: Entry) -> StoredFile:
         path, size, modified_at = entry

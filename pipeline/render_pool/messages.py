@@ -7,7 +7,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Final
 
-from imaging.rendered_photo import RenderedPhoto
+from imaging.rendered_photo import CheckedPhoto
 from pipeline.render_pool.deadline import TimeLimits
 from schemas.faults import Fault
 from schemas.renditions import Rendition
@@ -29,6 +29,8 @@ class Order:
     max_pixels: int
     #: What lies in storage at the thumbnails' keys.
     existing: Mapping[Rendition, bytes]
+    #: That the original must have, if any is known.
+    checksum: str | None
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class HeaderRead:
     pixels: int
 
 
-Answer = RenderedPhoto | Fault | OutOfMemory | OurFault
+Answer = CheckedPhoto | Fault | OutOfMemory | OurFault
 
 
 def run_render_process(orders: Connection, lifeline: Connection, max_pixels: int, limits: TimeLimits) -> None:

@@ -17,7 +17,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Final
 
-from imaging.rendered_photo import RenderedPhoto
+from imaging.rendered_photo import CheckedPhoto
 from pipeline.render_pool.deadline import TimeLimits
 from pipeline.render_pool.fork_server import start_fork_server
 from pipeline.render_pool.messages import (
@@ -111,22 +111,27 @@ class RenderPool:
         await asyncio.gather(*(self._start_one() for _ in range(self._process_count)))
 
     async def render(
-        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes] | None = None
-    ) -> RenderedPhoto:
-        """As :func:`imaging.render.render`, in a process; waits for a free one.
+        self,
+        original: Path,
+        renditions: Sequence[Rendition],
+        *,
+        existing: Mapping[Rendition, bytes] | None = None,
+        checksum: str | None = None,
+    ) -> CheckedPhoto:
+        """As :func:`imaging.render.render_checked`, in a process; waits for a free one.
 
         The time limits count from when a process has it, and are the photo's own as soon as its header is read. When
         the caller is cancelled, so is the work.
 
         Raises:
-            Fault: as ``render`` does, and ``RenderTimeout``, ``RenderStalled``, ``RenderCrashed``, ``Internal``.
+            Fault: as ``render_checked`` does, or ``RenderTimeout``, ``RenderStalled``, ``RenderCrashed``, ``Internal``.
         """
-        order = Order(original, tuple(renditions), self._max_pixels, existing or {})
+        order = Order(original, tuple(renditions), self._max_pixels, existing or {}, checksum)
         for _ in range(self._process_count + 2):
             answer = await self._order(order)
             if answer is not None:
                 break  # else the process had ended while idle, and the photo did not cause it
-        if isinstance(answer, RenderedPhoto):
+        if isinstance(answer, CheckedPhoto):
             return answer
         if isinstance(answer, Fault):
             raise answer

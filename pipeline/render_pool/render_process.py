@@ -22,7 +22,7 @@ from PIL import AvifImagePlugin, Image
 
 from imaging.formats import Header
 from imaging.geometry import size_of_thumbnail
-from imaging.render import render
+from imaging.render import render_checked
 from pipeline.render_pool.deadline import TimeLimits
 from pipeline.render_pool.malloc_tuning import keep_freed_memory
 from pipeline.render_pool.messages import OUT_OF_CPU_TIME, Answer, HeaderRead, Order, OurFault, OutOfMemory
@@ -85,10 +85,11 @@ def _answer(order: Order, orders: Connection, limits: TimeLimits) -> Answer:
     # Until the header is read it may be the largest photo that is let in: some decoders decode before they say a size.
     _limit_cpu_time(limits.cpu_seconds(order.max_pixels))
     try:
-        return render(
+        return render_checked(
             order.original,
             order.renditions,
             max_pixels=order.max_pixels,
+            checksum=order.checksum,
             on_header=on_header,
             existing=order.existing,
         )

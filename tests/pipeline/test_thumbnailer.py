@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,8 +18,8 @@ from PIL import Image
 
 import imaging.render
 from imaging.hashes import fingerprint_rendition
-from imaging.render import render
-from imaging.rendered_photo import RenderedPhoto
+from imaging.render import render_checked
+from imaging.rendered_photo import CheckedPhoto
 from infra.metrics import WORKER
 from infra.settings import Settings
 from infra.storage import client as storage_module
@@ -35,10 +36,8 @@ KEY = "originals/acme/cat"
 class InProcess:
     """Renders in this process."""
 
-    async def render(
-        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
-    ) -> RenderedPhoto:
-        return await asyncio.to_thread(render, original, renditions, max_pixels=10_000_000, existing=existing)
+    async def render(self, original: Path, renditions: Sequence[Rendition], **how: Any) -> CheckedPhoto:
+        return await asyncio.to_thread(render_checked, original, renditions, max_pixels=10_000_000, **how)
 
 
 class CountedStorage(Storage):
@@ -52,9 +51,9 @@ class CountedStorage(Storage):
         self.written.append(key)
         await super().write(key, content)
 
-    async def write_together(self, contents: Mapping[str, bytes]) -> None:
+    async def write_and_recheck(self, contents: Mapping[str, bytes], key: str) -> bool:
         self.written += contents
-        await super().write_together(contents)
+        return await super().write_and_recheck(contents, key)
 
 
 def jpeg(width: int = 64, height: int = 48) -> bytes:
@@ -296,8 +295,8 @@ async def test_a_photo_that_cannot_be_read_leaves_no_file(storage):
 class FullStorage(Storage):
     """Takes one file and has no room for another."""
 
-    async def write_together(self, contents: Mapping[str, bytes]) -> None:
-        await super().write_together(dict(list(contents.items())[:1]))
+    async def write_and_recheck(self, contents: Mapping[str, bytes], key: str) -> bool:
+        await super().write_and_recheck(dict(list(contents.items())[:1]), key)
         raise StorageUnavailable("no space left")
 
 
@@ -334,11 +333,13 @@ async def test_a_deletion_erases_original_and_thumbnails_of_its_photo_and_no_oth
 
 async def test_a_checksum_on_a_hung_mount_is_given_up_and_is_a_fault_of_storage(storage, monkeypatch):
     released = threading.Event()
-    monkeypatch.setattr(answer_module, "_checksum_of", lambda *_: released.wait())
-    monkeypatch.setattr(storage_module, "_ANSWER_SECONDS", 0.2)
+    monkeypatch.setattr(answer_module, "checksum_of", lambda *_: released.wait())
     await storage.write(KEY, jpeg())
+    upload = upload_of()  # says no checksum, and its thumbnails are named by it
+    await thumbnailer_on(storage, InProcess()).process(upload, 1)
+    monkeypatch.setattr(storage_module, "_ANSWER_SECONDS", 0.2)
     with pytest.raises(StorageUnavailable, match=f"storage does not answer: reading {KEY}"):
-        await thumbnailer_on(storage, InProcess()).process(upload_of(), 1)
+        await thumbnailer_on(storage, InProcess()).process(upload, 1)
     released.set()
 
 
@@ -427,11 +428,9 @@ def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interlea
 class Quick(InProcess):
     """Renders without leaving the event loop, so that the interleaving is the test's alone."""
 
-    async def render(
-        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
-    ) -> RenderedPhoto:
+    async def render(self, original: Path, renditions: Sequence[Rendition], **how: Any) -> CheckedPhoto:
         await asyncio.sleep(0)
-        return render(original, renditions, max_pixels=10_000_000, existing=existing)
+        return render_checked(original, renditions, max_pixels=10_000_000, **how)
 
 
 def test_results_of_one_upload_have_ids_of_their_own_that_never_change():

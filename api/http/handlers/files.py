@@ -174,7 +174,7 @@ async def send_pieces(
 
 async def _image_type_of(storage: Storage, key: str) -> str:
     """The type by the bytes: a service of the user's may call its file anything, and a browser shall not run it."""
-    found = format_of(await storage.read_beginning(key, SNIFF_BYTES))
+    found = format_of(await storage.read(key, SNIFF_BYTES))
     if found is None:
         raise Problem(404, "the original is no image that we know", code=FaultCode.UNSUPPORTED_FORMAT)
     return found.content_type

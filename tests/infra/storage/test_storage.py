@@ -103,6 +103,35 @@ async def any_storage(request, tmp_path):
     await opened.close()
 
 
+async def test_a_look_tells_a_files_size_and_what_lies_in_a_folder_and_needs_only_the_file(any_storage: Storage):
+    for key in ("originals/acme/1", "t/1/a", "t/1/b", "t/1/.incoming-c", "t/10/d"):
+        await any_storage.write(key, b"four")
+    stored, lying = await any_storage.look("originals/acme/1", "t/1")
+    assert (stored.key, stored.size) == ("originals/acme/1", 4)
+    assert lying is not None
+    assert {file.key for file in lying} == {"t/1/a", "t/1/b"}
+    assert (await any_storage.look("originals/acme/1", "t/2"))[1] == []
+    with pytest.raises(Missing, match="originals/acme/2"):
+        await any_storage.look("originals/acme/2", "t/1")
+
+
+async def test_files_are_written_whether_or_not_the_other_file_still_lies_there_and_it_is_told(any_storage: Storage):
+    await any_storage.write("originals/acme/1", b"x")
+    assert await any_storage.write_and_recheck({"t/1/a": b"aa", "t/1/b": b"b"}, "originals/acme/1")
+    assert await any_storage.write_and_recheck({}, "originals/acme/1")
+    assert not await any_storage.write_and_recheck({"t/1/a": b"cc"}, "originals/acme/2")
+    assert (await any_storage.read("t/1/a"), await any_storage.read("t/1/b")) == (b"cc", b"b")
+
+
+async def test_a_root_that_goes_while_files_are_written_is_no_file_that_is_gone(tmp_path):
+    storage = open_storage(Settings(storage_url=f"file://{tmp_path}/not-mounted"))
+    with pytest.raises(StorageUnavailable):
+        await storage.write_and_recheck({}, "originals/acme/1")
+    with pytest.raises(StorageUnavailable):
+        await storage.look("originals/acme/1", "t/1")
+    await storage.close()
+
+
 async def pages(listing: AsyncIterator[list[StoredFile]]) -> list[list[StoredFile]]:
     return [page async for page in listing]
 

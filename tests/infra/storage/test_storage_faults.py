@@ -202,6 +202,8 @@ async def test_a_missing_key_is_missing_also_where_s3_does_not_let_us_list(on_s3
     await on_s3.check()
     with pytest.raises(RightMissing, match="s3:ListBucket"):
         await on_s3.list_under("a")
+    stored, lying = await on_s3.look("a/there", "t")
+    assert (stored.size, lying) == (1, None)
 
 
 @pytest.mark.parametrize("denied", RIGHTS)

@@ -98,7 +98,22 @@ async def _drained(pieces: AsyncIterator[Any]) -> None:
 
 @pytest.mark.usefixtures("with_short_timeouts")
 @pytest.mark.parametrize(
-    "call", ["check", "put_file", "write", "read", "info", "exists", "chunks", "copy", "erase", "list", "pages"]
+    "call",
+    [
+        "check",
+        "put_file",
+        "write",
+        "rewrite",
+        "read",
+        "info",
+        "look",
+        "exists",
+        "chunks",
+        "copy",
+        "erase",
+        "list",
+        "pages",
+    ],
 )
 async def test_every_call_that_hangs_is_unavailable_and_says_what_it_was(
     filesystem: HangingFileSystem, tmp_path: Path, call: str
@@ -115,7 +130,9 @@ async def test_every_call_that_hangs_is_unavailable_and_says_what_it_was(
         "check": storage.check,
         "put_file": lambda: storage.put_file(source, "a/hang"),
         "write": lambda: storage.write("a/hang", b"x"),
+        "rewrite": lambda: storage.write_and_recheck({"a/file": b"x"}, "a/hang"),
         "read": lambda: storage.read("a/hang"),
+        "look": lambda: storage.look("a/hang", "t"),
         "info": lambda: storage.info("a/hang"),
         "exists": lambda: storage.exists("a/hang"),
         "chunks": lambda: _drained(storage.chunks("a/hang")),

@@ -5,8 +5,9 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from hypothesis import strategies as some
 import pool_owner
 import reaper
 from imaging.geometry import size_of_thumbnail
-from imaging.render import render
+from imaging.render import render, render_checked
 from pictures import encoded, picture, written
 from pipeline.render_pool import pool as pool_module
 from pipeline.render_pool import render_process
@@ -27,6 +28,7 @@ from pipeline.render_pool.messages import HeaderRead, Order
 from pipeline.render_pool.pool import RenderPool
 from polling import poll, poll_async
 from schemas.faults import (
+    ChecksumMismatch,
     Internal,
     RenderCrashed,
     RenderStalled,
@@ -74,30 +76,37 @@ def large_that_sticks(tmp_path: Path) -> Iterator[Path]:
 
 @contextmanager
 def sticking_after_its_header(path: Path, content: bytes) -> Iterator[Path]:
-    """A photo whose header can be read, and whose decoder then waits for ever.
+    """A photo whose checksum and header can be read, and whose decoder then waits for ever.
 
-    The first to open the file gets the file, and everybody after it a pipe that nobody writes to.
+    Those who open it first and second get the file, and everybody after them a pipe that nobody writes to.
     """
     if not hasattr(fcntl, "F_SETLEASE"):
         pytest.skip("needs leases on files, which Linux has")
-    path.write_bytes(content)
-    lease = os.open(path, os.O_RDONLY)
-    fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # which is ignored unless asked for
-    fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
-    swapper = threading.Thread(target=swap_for_a_pipe, args=(lease, path), daemon=True)
+    again, pipe = path.with_suffix(".again"), path.with_suffix(".pipe")
+    os.mkfifo(pipe)
+    leases = [leased(path, content), leased(again, content)]
+    swapper = threading.Thread(target=swap_when_opened, args=(leases, (again, pipe), path), daemon=True)
     swapper.start()
     yield path
     swapper.join(60)
     assert not swapper.is_alive()
 
 
-def swap_for_a_pipe(lease: int, path: Path) -> None:
-    """Wait until somebody opens the file, whom the lease holds up; put the pipe in its place, and let them go on."""
-    pipe = path.with_suffix(".pipe")
-    os.mkfifo(pipe)
-    poll(lambda: fcntl.fcntl(lease, fcntl.F_GETLEASE) != fcntl.F_WRLCK, 60, what="the photo is opened")
-    pipe.rename(path)
-    os.close(lease)
+def leased(path: Path, content: bytes) -> int:
+    """A new file, and a lease on it that holds up the first who opens it."""
+    path.write_bytes(content)
+    lease = os.open(path, os.O_RDONLY)
+    fcntl.fcntl(lease, fcntl.F_SETSIG, signal.SIGURG)  # which is ignored unless asked for
+    fcntl.fcntl(lease, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+    return lease
+
+
+def swap_when_opened(leases: Sequence[int], successors: Sequence[Path], path: Path) -> None:
+    """Each time that somebody opens the file: put the next in its place, and let them go on."""
+    for lease, successor in zip(leases, successors, strict=True):
+        poll(lambda lease=lease: fcntl.fcntl(lease, fcntl.F_GETLEASE) != fcntl.F_WRLCK, 60, what="it is opened")
+        successor.rename(path)
+        os.close(lease)
 
 
 @asynccontextmanager
@@ -174,7 +183,17 @@ async def is_stuck(task: "asyncio.Future[Any]") -> bool:
 
 async def test_a_pool_renders_what_render_renders(pool: RenderPool, photo: Path) -> None:
     made = await pool.render(photo, DEFAULT_RENDITIONS)
-    assert made == render(photo, DEFAULT_RENDITIONS, max_pixels=MAX_PIXELS)
+    assert made == render_checked(photo, DEFAULT_RENDITIONS, max_pixels=MAX_PIXELS)
+
+
+async def test_a_photo_of_other_bytes_than_said_is_not_rendered_whatever_else_is_wrong(
+    pool: RenderPool, tmp_path: Path
+):
+    broken = written(tmp_path, b"no photo")
+    with pytest.raises(ChecksumMismatch, match="sha256:0000"):
+        await pool.render(broken, DEFAULT_RENDITIONS, checksum="sha256:" + "0" * 64)
+    with pytest.raises(UnsupportedFormat):
+        await pool.render(broken, DEFAULT_RENDITIONS, checksum=f"sha256:{sha256(b'no photo').hexdigest()}")
 
 
 async def test_more_photos_than_processes_are_all_rendered(pool: RenderPool, photo: Path) -> None:
@@ -246,7 +265,7 @@ def test_until_its_header_is_read_a_photo_has_the_cpu_time_of_the_largest_and_th
 ) -> None:
     given: list[float] = []
     monkeypatch.setattr(render_process, "_limit_cpu_time", given.append)
-    order, limits, pipe = Order(photo, DEFAULT_RENDITIONS, MAX_PIXELS, {}), TimeLimits(), Pipe()
+    order, limits, pipe = Order(photo, DEFAULT_RENDITIONS, MAX_PIXELS, {}, None), TimeLimits(), Pipe()
     render_process._answer(order, pipe, limits)  # type: ignore[arg-type]
     assert pipe.said == [HeaderRead(pixels_of(400, 300))]
     before_header, after_header = given
