@@ -8,13 +8,13 @@ from typing import Any, Final
 
 import structlog
 from aiokafka.errors import KafkaConnectionError, KafkaError
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
 from api.feed.subscribers import Feed
 from api.store.database import Database
-from api.store.derived.figures import figures_of
+from api.store.derived.figures import Figures, figures_of
 from api.store.tables import PhotoRow
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.group_backlog import GroupBacklog
@@ -24,8 +24,6 @@ from schemas import topics
 from schemas.statuses import Status
 
 log = structlog.get_logger(__name__)
-
-#: The worker's consumer group: its Faust application's name.
 
 _EVERY_SECONDS: Final = 1.0
 _LAG_EVERY_SECONDS: Final = 2.0
@@ -130,11 +128,14 @@ class Stats:
 
     async def of(self, workspace_id: str) -> dict[str, Any]:
         """The figures of one workspace as they are now."""
-        figures = await self._database.run_read(lambda connection: figures_of(connection, workspace_id))
         # The status of a pending photo is as old as its generation: it began with the upload, or with a retry.
         pending = [col(PhotoRow.workspace_id) == workspace_id, col(PhotoRow.thumbnail_status) == Status.PENDING.word]
-        async with self._database.reading() as session:
-            waiting_since = await session.scalar(select(func.min(col(PhotoRow.status_at))).where(*pending))
+        oldest = select(func.min(col(PhotoRow.status_at))).where(*pending)
+
+        def read(connection: Connection) -> tuple[Figures, datetime | None]:
+            return figures_of(connection, workspace_id), connection.scalar(oldest)
+
+        figures, waiting_since = await self._database.run_read(read)
         age = (datetime.now(UTC) - waiting_since).total_seconds() if waiting_since else None
         return {
             "type": "stats",

@@ -7,12 +7,11 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
-from sqlalchemy import delete, select
+from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.store.database import Database, database_time
+from api.store.database import Database, time_of
 from api.store.tables import LeaseRow
 from infra.readiness import Progress
 from infra.trouble import Trouble
@@ -63,7 +62,7 @@ class Lease:
         """Take or renew it once, unless another holds it."""
         asked_at = time.monotonic()
         try:
-            is_ours = await self._database.write(self._take, seconds=_LASTS_SECONDS)
+            is_ours = await self._database.run_write(self._take, seconds=_LASTS_SECONDS)
         except IntegrityError:  # another instance has just made the first row
             self.writes.done()
             return
@@ -75,24 +74,27 @@ class Lease:
         """Let another instance have it at once."""
         self._ends_at = 0.0
         mine = delete(LeaseRow).where(col(LeaseRow.name) == self._name, col(LeaseRow.holder) == self._holder)
-        await self._database.write(lambda session: session.execute(mine))
+        await self._database.run_write(lambda connection: connection.execute(mine))
 
-    async def _take(self, session: AsyncSession) -> bool:
-        wanted = select(LeaseRow).where(col(LeaseRow.name) == self._name).with_for_update()
-        lease = (await session.scalars(wanted)).first()
-        now = await database_time(session)
-        until = now + timedelta(seconds=_LASTS_SECONDS)
-        if lease is None:
-            session.add(LeaseRow(name=self._name, holder=self._holder, expires_at=until))
+    def _take(self, connection: Connection) -> bool:
+        lease = col(LeaseRow.name) == self._name
+        held = connection.execute(
+            select(col(LeaseRow.holder), col(LeaseRow.expires_at)).where(lease).with_for_update()
+        ).first()
+        now = time_of(connection)
+        mine = {"holder": self._holder, "expires_at": now + timedelta(seconds=_LASTS_SECONDS)}
+        if held is None:
+            connection.execute(insert(LeaseRow).values(name=self._name, **mine))
             return True
-        if lease.holder != self._holder and lease.expires_at >= now and not self._is_abandoned(lease):
+        holder, expires_at = held
+        if holder != self._holder and expires_at >= now and not self._is_abandoned(holder, expires_at):
             return False
-        lease.holder, lease.expires_at = self._holder, until
+        connection.execute(update(LeaseRow).where(lease).values(**mine))
         return True
 
-    def _is_abandoned(self, lease: LeaseRow) -> bool:
+    def _is_abandoned(self, holder: str, expires_at: datetime) -> bool:
         """Whether another's lease has stayed as it is for as long as one lasts."""
-        seen = (lease.holder, lease.expires_at)
+        seen = (holder, expires_at)
         if seen != self._seen:
             self._seen, self._seen_at = seen, time.monotonic()
         return time.monotonic() - self._seen_at > _LASTS_SECONDS

@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from time import monotonic
 from types import TracebackType
 from typing import Final, Self
 
@@ -21,6 +22,8 @@ from schemas.times import time_of_record
 _POLL_MS: Final = 200
 #: At least one batch of each partition comes whatever this says.
 _FETCH_BYTES: Final = 65_536
+#: Topics get partitions rarely, and each time that we ask for them takes a connection of its own.
+_PARTITIONS_EVERY_SECONDS: Final = 30.0
 #: A broker that does not answer is not waited for.
 _STOP_SECONDS: Final = 4.0
 
@@ -48,6 +51,10 @@ class GroupBacklog:
         self._consumer: AIOKafkaConsumer = clients.new_consumer(
             settings, group=group, max_partition_fetch_bytes=_FETCH_BYTES
         )
+        #: Of which topics, and when by the monotonic clock they are asked for again.
+        self._partitions: list[TopicPartition] = []
+        self._partitions_of: tuple[str, ...] = ()
+        self._ask_again_at = 0.0
         #: Where a group goes on, and up to where there is no record for it.
         self._nothing: dict[TopicPartition, tuple[int, int]] = {}
 
@@ -80,8 +87,7 @@ class GroupBacklog:
         Raises:
             KafkaError: the brokers do not answer.
         """
-        partitions = await clients.partitions_of(self._settings, *names)
-        if not partitions:
+        if not (partitions := await self._known_partitions(names)):
             return {}
         # Assigned anew, a partition begins where the group has committed, or at its beginning; its end comes with the
         # answers. `end_offsets` is no help: the embedded broker's are short by some records.
@@ -91,6 +97,13 @@ class GroupBacklog:
             if offsets.get(partition) == offset:
                 self._consumer.seek(partition, reached)
         return await self._look(offsets)
+
+    async def _known_partitions(self, names: tuple[str, ...]) -> list[TopicPartition]:
+        now = monotonic()
+        if not self._partitions or self._partitions_of != names or now >= self._ask_again_at:
+            self._partitions = await clients.partitions_of(self._settings, *names)
+            self._partitions_of, self._ask_again_at = names, now + _PARTITIONS_EVERY_SECONDS
+        return self._partitions
 
     async def _look(self, offsets: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, Backlog]:
         consumer, left = self._consumer, set(offsets)

@@ -28,11 +28,14 @@ def write(contents: Mapping[Path, bytes]) -> None:
     def act() -> None:
         with contextlib.ExitStack() as stack:
             temporaries = {target: stack.enter_context(_temporary_beside(target)) for target in contents}
-            for target, temporary in temporaries.items():
-                temporary.write_bytes(contents[target])
-            for target, temporary in temporaries.items():
-                _sync(temporary)
-                temporary.replace(target)
+            files = {target: stack.enter_context(temporaries[target].open("wb")) for target in contents}
+            for target, file in files.items():
+                file.write(contents[target])
+                file.flush()
+            for target, file in files.items():
+                os.fsync(file.fileno())
+                file.close()
+                temporaries[target].replace(target)
 
     (folder,) = {target.parent for target in contents}
     _in_folder(folder, act)
@@ -86,8 +89,9 @@ def _temporary_beside(target: Path) -> Iterator[Path]:
     temporary = target.with_name(f"{TEMPORARY_PREFIX}{uuid4().hex}")
     try:
         yield temporary
-    finally:
+    except BaseException:
         temporary.unlink(missing_ok=True)
+        raise
 
 
 def _sync_folder(folder: Path) -> None:
