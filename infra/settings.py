@@ -31,6 +31,7 @@ from infra.settings_checks import (
     faults_together,
     without_credentials,
 )
+from schemas import topics
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition
 
 PREFIX: Final = "THUMBSTREAM_"
@@ -221,6 +222,10 @@ class Settings(NetworkSettings, LimitSettings):
         if faults:
             raise ValidationError.from_exception_data(cls.__name__, faults)
         return settings
+
+    def partitions_of(self, topic: str) -> int:
+        """With how many partitions a topic is made: on the embedded broker only the busy ones have several."""
+        return 1 if self.kafka_is_embedded and topic not in topics.BUSY else self.partitions
 
     @property
     def kafka_is_embedded(self) -> bool:

@@ -26,6 +26,9 @@ DEAD_LETTERED_BY_WORKER: Final = (UPLOADED, DELETED)
 
 ALL: Final = (UPLOADED, DELETED, *RESULTS, RETRY, *DEAD_LETTERS)
 
+#: What nearly every photo adds a record to.
+BUSY: Final = (UPLOADED, STARTED, READY)
+
 #: Consumer groups.
 WORKER_GROUP: Final = "thumbstream-worker"
 PROJECTOR_GROUP: Final = "thumbstream-projector"

@@ -167,7 +167,7 @@ async def create_topics(settings: Settings) -> list[str]:
     try:
         missing = sorted(set(topics.ALL) - set(await admin.list_topics()))
         wanted = [
-            NewTopic(name, num_partitions=settings.partitions, replication_factor=settings.replication_factor)
+            NewTopic(name, num_partitions=settings.partitions_of(name), replication_factor=settings.replication_factor)
             for name in missing
         ]
         if wanted:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.settings import BadSettings, Settings, UnknownSetting, load_settings
+from schemas import topics
 
 
 @pytest.fixture(autouse=True)
@@ -249,7 +250,10 @@ def test_the_readme_names_every_setting():
         ({"kafka_bootstrap": "kafka:9092", "partitions": 2}, 2),
     ],
 )
-def test_the_embedded_broker_gets_few_partitions_unless_they_are_given(
+def test_the_embedded_brokers_busy_topics_get_few_partitions_unless_they_are_given_and_others_one(
     given: dict[str, object], partitions: int
 ) -> None:
-    assert Settings(**given, _env_file=None).partitions == partitions  # type: ignore[arg-type]
+    settings = Settings(**given, _env_file=None)  # type: ignore[arg-type]
+    of_others = partitions if "kafka_bootstrap" in given else 1
+    made = {name: settings.partitions_of(name) for name in topics.ALL}
+    assert made == dict.fromkeys(topics.ALL, of_others) | dict.fromkeys(topics.BUSY, partitions)

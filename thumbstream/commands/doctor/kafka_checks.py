@@ -61,14 +61,14 @@ def examine_topics(settings: Settings, described: Mapping[str, Any], brokers: in
         shape = f"{name} has {len(partitions)} partitions, {replicas} replicas"
         if leaderless:
             yield bad("topics", f"{name}: {leaderless} partitions have no leader: a broker is away")
-        elif len(partitions) < settings.partitions:
+        elif len(partitions) < settings.partitions_of(name):
             yield note("topics", f"{shape}: THUMBSTREAM_PARTITIONS is {settings.partitions}, of new topics only")
         elif replicas < settings.replication_factor:
             yield bad("topics", f"{shape}: fewer copies than THUMBSTREAM_REPLICATION_FACTOR")
         else:
             as_set.append(shape.removeprefix(f"{name} has "))
     if as_set:
-        yield ok("topics", f"{len(as_set)} of {len(topics.ALL)} are as set ({', '.join(sorted(set(as_set)))})")
+        yield ok("topics", f"{len(as_set)} of {len(topics.ALL)} are as set ({'; '.join(sorted(set(as_set)))})")
 
 
 async def examine_workers(admin: AIOKafkaAdminClient) -> Finding:
