@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import file_digest
@@ -15,6 +15,7 @@ from infra.blocking_calls import all_of
 from infra.metrics import PHOTOS_RENDERING, RENDER_SECONDS, RENDITION_SECONDS
 from infra.storage.client import Storage
 from infra.storage.faults import Missing, RightMissing
+from pipeline.render_slots import RenderSlots
 from schemas import ids, topics
 from schemas.events import (
     FailureReason,
@@ -41,9 +42,13 @@ class Renderer(Protocol):
     """What renders: a pool of processes, or a fake in a test."""
 
     async def render(
-        self, original: Path, renditions: Sequence[Rendition], existing: Mapping[Rendition, bytes]
+        self,
+        original: Path,
+        renditions: Sequence[Rendition],
+        existing: Mapping[Rendition, bytes],
+        on_limit: Callable[[float], object],
     ) -> RenderedPhoto:
-        """As :func:`imaging.render.render`. Raises ``Fault``."""
+        """As :func:`imaging.render.render`; ``on_limit`` is told how many seconds it may take. Raises ``Fault``."""
 
 
 @dataclass(frozen=True)
@@ -65,16 +70,16 @@ class Thumbnailer:
         renditions: Sequence[Rendition],
         *,
         max_bytes: int,
-        render_slot: AbstractAsyncContextManager[object],
+        slots: RenderSlots,
         erase_foreign_originals: bool = False,
     ) -> None:
-        """``render_slot`` bounds how many photos render at once; it is held while one renders and no longer."""
+        """``slots`` bound how many photos render at once; one is held while a photo renders and no longer."""
         self._storage = storage
         self._renderer = renderer
         self._renditions: Final = tuple(renditions)
         self._recipe: Final = recipe_of(renditions)
         self._max_bytes = max_bytes
-        self._render_slot = render_slot
+        self._slots = slots
         self._erase_foreign_originals = erase_foreign_originals
 
     async def process(
@@ -141,7 +146,7 @@ class Thumbnailer:
         existing = await self._existing(upload, original)
         # Nothing is written before the checksum is known; to render takes longer. Of the faults of both the checksum's
         # is the one that counts: of other bytes nothing can be said.
-        rendering = self._rendered(original.path, existing, on_rendering)
+        rendering = self._rendered(upload, attempt, original.path, existing, on_rendering)
         checksum, (photo, render_seconds) = await all_of([original.checksum, rendering])
         keys = self._keys(upload, checksum)
         thumbnails = {thumbnail.rendition: thumbnail for thumbnail in photo.thumbnails}
@@ -177,14 +182,19 @@ class Thumbnailer:
         )
 
     async def _rendered(
-        self, original: Path, existing: Mapping[Rendition, bytes], on_rendering: Callable[[], object]
+        self,
+        upload: PhotoUploaded,
+        attempt: int,
+        original: Path,
+        existing: Mapping[Rendition, bytes],
+        on_rendering: Callable[[], object],
     ) -> tuple[RenderedPhoto, float]:
         """What is rendered, and the seconds that it took."""
-        async with self._render_slot:
+        async with self._slots.hold(upload, attempt) as slot:
             on_rendering()
             began = perf_counter()
             with PHOTOS_RENDERING.track_inprogress():
-                photo = await self._renderer.render(original, self._renditions, existing)
+                photo = await self._renderer.render(original, self._renditions, existing, slot.set_limit)
             seconds = perf_counter() - began
         _count(photo, seconds)
         return photo, seconds
