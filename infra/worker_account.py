@@ -47,6 +47,8 @@ class WorkerAccount(BaseModel):
     #: Slots that are held: how many, and those held longest.
     busy_count: _Count
     busy: tuple[BusySlot, ...]
+    #: It stops now, and this is its last heartbeat.
+    is_leaving: bool = False
 
     def text(self, max_bytes: int) -> str:
         """As JSON of ``max_bytes`` at most, with as many busy slots as fit; empty where it does not fit without any."""

@@ -55,7 +55,9 @@ async def send_heartbeats(
     account: Callable[[], WorkerAccount | None] = lambda: None,
     owned: Callable[[], Iterable[tuple[str, int]]] = tuple,
 ) -> None:
-    """Send heartbeats until cancelled, and call ``on_sent`` after each. Errors are logged and affect no photo.
+    """Send heartbeats until cancelled, and call ``on_sent`` after each; the last one says that the worker leaves.
+
+    Errors are logged and affect no photo.
 
     ``account`` is what the worker tells with each, ``owned`` which topics and partitions it owns now.
     """
@@ -65,11 +67,16 @@ async def send_heartbeats(
             with stray_cancellation_as_error():
                 async with _consumer(settings) as consumer:
                     sender = _Sender(settings, consumer)
-                    while True:
-                        await _within(sender.send(account(), owned()))
-                        trouble.is_over()
-                        on_sent()
-                        await asyncio.sleep(_SEND_EVERY_SECONDS)
+                    try:
+                        while True:
+                            await _within(sender.send(account(), owned()))
+                            trouble.is_over()
+                            on_sent()
+                            await asyncio.sleep(_SEND_EVERY_SECONDS)
+                    except asyncio.CancelledError:
+                        with contextlib.suppress(Exception):  # it goes in any case
+                            await _within(sender.leave(account()))
+                        raise
         except Exception as error:  # the photos go on without it, as they do where the group is not permitted
             trouble.is_because(error)
         await asyncio.sleep(_SEND_EVERY_SECONDS)
@@ -87,6 +94,9 @@ class _Sender:
         if partition != self._partition:
             _assign(self._consumer, partition)
             self._partition = partition
+        await self._commit(partition, account)
+
+    async def _commit(self, partition: TopicPartition, account: WorkerAccount | None) -> None:
         while True:
             text = account.text(self._max_bytes) if account is not None else ""
             try:
@@ -96,6 +106,12 @@ class _Sender:
                 if not text:
                     raise
                 self._max_bytes //= 2  # this broker takes less
+
+    async def leave(self, account: WorkerAccount | None) -> None:
+        """Say that it goes, so that nobody takes it for dead. Does nothing where it has told nothing before."""
+        if account is not None and self._partition is not None:
+            leaving = account.model_copy(update={"is_leaving": True, "busy": ()})
+            await self._commit(self._partition, leaving)
 
     def _choose(self, owned: Iterable[tuple[str, int]]) -> TopicPartition:
         mine = [(_TOPICS.index(topic), number) for topic, number in owned if topic in _TOPICS]
@@ -183,12 +199,14 @@ class HeartbeatReader:
             if each in self._values and committed.offset != self._values[each]
         }
         self._values = {each: found[each].offset if each in found else None for each in asked}
-        if changed:
-            self._changed_at = now
         for partition, text in (await self._metadata.texts(changed)).items():
             account = WorkerAccount.read(text)
             key = account.worker if account is not None else f"{partition.topic} {partition.partition}"
-            self._seen[key] = account, now
+            if account is not None and account.is_leaving:
+                self._seen.pop(key, None)
+            else:
+                self._seen[key] = account, now
+                self._changed_at = now
 
 
 def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:

@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from playwright.async_api import expect
@@ -15,6 +15,9 @@ from photos import photo
 from schemas.renditions import DEFAULT_RENDITIONS
 
 pytestmark = pytest.mark.browser
+
+#: For what workers, heartbeats and the machine take their time for.
+SLOW_MS: Final = 60_000
 
 Open = Callable[..., Awaitable[Any]]
 
@@ -40,15 +43,15 @@ async def test_each_render_slot_shows_its_photo_and_for_how_long(
     page = dashboard.page
     with held_renders(worker):
         await dashboard.choose(cat_jpg=photo(seed=1), dog_jpg=photo(seed=2), owl_jpg=photo(seed=3))
-        await expect(page.locator('.filter[data-status="processing"] .value')).to_have_text("2")
+        await expect(page.locator('.filter[data-status="processing"] .value')).to_have_text("2", timeout=SLOW_MS)
         await page.locator("#verdict").click()
         await page.keyboard.type("gk")
         await expect(page.locator("#workers-title")).to_be_focused()
         await expect(page).to_have_url(f"{dashboard.url}/?workspace={workspace}&place=workers")
         row = page.locator(".workers tbody tr").filter(has_text=f"-{worker.pid}")
-        await expect(row.locator("td").nth(0)).to_contain_text("2 of 2 busy")
+        await expect(row.locator("td").nth(0)).to_contain_text("2 of 2 busy", timeout=SLOW_MS)
         await expect(row.locator(".slot-cells i.is-busy")).to_have_count(2)
-        await expect(row.locator("td").nth(1)).to_have_text("1")
+        await expect(row.locator("td").nth(1)).to_have_text("1", timeout=SLOW_MS)
         await expect(row.locator("td").nth(2)).to_have_text("0, 1, 2, 3")
         await expect(row.locator("td").last).to_contain_text("ago")
         slots = page.get_by_role("region", name=f"-{worker.pid}").locator(".slot")
@@ -69,9 +72,9 @@ async def test_each_render_slot_shows_its_photo_and_for_how_long(
         elsewhere = await open_dashboard("-b&place=workers")
         link = elsewhere.page.locator(".slot").get_by_role("link", name=str(name))
         await expect(link).to_have_attribute("href", f"?workspace={workspace}&photo={await photo_id_of(page, name)}")
-    await expect(slots.nth(0)).to_contain_text("idle")
-    await expect(slots.nth(1)).to_contain_text("idle")
-    await expect(row.locator("td").nth(0)).to_contain_text("0 of 2 busy")
+    await expect(slots.nth(0)).to_contain_text("idle", timeout=SLOW_MS)
+    await expect(slots.nth(1)).to_contain_text("idle", timeout=SLOW_MS)
+    await expect(row.locator("td").nth(0)).to_contain_text("0 of 2 busy", timeout=SLOW_MS)
 
 
 async def photo_id_of(page: Any, name: str | None) -> str:
@@ -99,16 +102,18 @@ async def test_photos_of_another_recipe_are_rendered_again_and_a_missing_worker_
         await dashboard.card("cat.jpg", "ready").wait_for()
         await page.locator("#verdict").click()
         await page.keyboard.type("gk")
-        await expect(page.locator("#workers tr").filter(has_text=f"-{worker.pid}")).to_contain_text("not the api's")
-        worker.stop()
-        await expect(page.locator("#workers-note")).to_contain_text("No worker is running")
-        await expect(page.locator("#workers tr.is-silent").last).to_contain_text("silent for")
+        await expect(page.locator("#workers tr").filter(has_text=f"-{worker.pid}")).to_contain_text(
+            "not the api's", timeout=SLOW_MS
+        )
+        worker.kill()
+        await expect(page.locator("#workers-note")).to_contain_text("No worker is running", timeout=SLOW_MS)
+        await expect(page.locator("#workers tr.is-silent").last).to_contain_text("silent for", timeout=SLOW_MS)
         await dashboard.assert_accessible()
     finally:
         worker.stop()
         worker.extra_variables = {}
         worker.start()
-    await expect(page.locator("#workers-note")).to_contain_text("1 worker is alive")
+    await expect(page.locator("#workers-note")).to_contain_text("1 worker is alive", timeout=SLOW_MS)
     await page.keyboard.press("r")
     stale = page.locator(".recipes .is-stale")
     await expect(stale).to_contain_text("1 photo")
@@ -118,6 +123,6 @@ async def test_photos_of_another_recipe_are_rendered_again_and_a_missing_worker_
     await expect(page.locator("#workers-stale")).to_contain_text("This renders 1 photo of all workspaces again.")
     await dashboard.assert_accessible()
     await confirm.click()
-    await expect(page.locator("#workers-stale .retries-note")).to_have_text("1 photo sent.")
-    await expect(stale).to_have_count(0)
+    await expect(page.locator("#workers-stale .retries-note")).to_have_text("1 photo sent.", timeout=SLOW_MS)
+    await expect(stale).to_have_count(0, timeout=SLOW_MS)
     await expect(page.get_by_role("button", name="Render")).to_have_count(0)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 from uuid import UUID
 
@@ -52,10 +52,24 @@ def account(name: str, slots: int = 1) -> WorkerAccount:
 
 
 @contextlib.asynccontextmanager
-async def a_worker(settings: Settings, told: WorkerAccount | None, owned: Owned = ()) -> AsyncIterator[None]:
-    sending = asyncio.create_task(send_heartbeats(settings, account=lambda: told, owned=lambda: owned))
+async def a_worker(
+    settings: Settings, told: WorkerAccount | None, owned: Owned = ()
+) -> AsyncIterator[Callable[[], None]]:
+    """Its heartbeat; what is yielded ends it at once, without a word."""
+    is_dead = False
+
+    def account() -> WorkerAccount | None:
+        if is_dead:
+            raise ProcessLookupError
+        return told
+
+    def die() -> None:
+        nonlocal is_dead
+        is_dead = True
+
+    sending = asyncio.create_task(send_heartbeats(settings, account=account, owned=lambda: owned))
     try:
-        yield
+        yield die
     finally:
         sending.cancel()
         await asyncio.wait([sending])
@@ -92,9 +106,10 @@ async def seen_by(reader: HeartbeatReader, *names: str | None) -> list[WorkerSee
 async def test_a_worker_is_told_of_then_silent_then_gone(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     told = account("one", slots=2)
     async with a_reader(settings) as reader:
-        async with a_worker(settings, told, [(topics.UPLOADED, 1)]):
+        async with a_worker(settings, told, [(topics.UPLOADED, 1)]) as die:
             assert [worker.account for worker in await seen_by(reader, "one")] == [told]
             assert reader.is_alive is True
+            die()
         monkeypatch.setattr(worker_heartbeat, "_SILENT_AFTER_SECONDS", 1.0)
         await poll_async(lambda: reader.is_alive is False, SECONDS, what="no worker is alive")
         (silent,) = reader.workers() or []
@@ -102,6 +117,18 @@ async def test_a_worker_is_told_of_then_silent_then_gone(settings: Settings, mon
         assert silent.account == told
         monkeypatch.setattr(worker_heartbeat, "_GONE_AFTER_SECONDS", 1.0)
         await poll_async(lambda: reader.workers() == [], SECONDS, what="it is gone")
+
+
+async def test_a_worker_that_stops_is_no_longer_told_of(settings: Settings) -> None:
+    async with a_reader(settings) as reader, a_worker(settings, account("stays"), [(topics.UPLOADED, 0)]):
+        async with a_worker(settings, account("leaves"), [(topics.UPLOADED, 1)]):
+            await seen_by(reader, "leaves", "stays")
+
+        def told() -> set[str | None]:
+            return {worker.account.worker for worker in reader.workers() or [] if worker.account}
+
+        await poll_async(lambda: told() == {"stays"}, SECONDS, what="it has left")
+        assert reader.is_alive is True
 
 
 async def test_no_worker_writes_over_what_another_tells(settings: Settings) -> None:
@@ -119,8 +146,9 @@ async def test_no_worker_writes_over_what_another_tells(settings: Settings) -> N
 
 
 async def test_what_was_committed_before_is_no_worker(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with a_reader(settings) as reader, a_worker(settings, account("dead"), [(topics.UPLOADED, 2)]):
+    async with a_reader(settings) as reader, a_worker(settings, account("dead"), [(topics.UPLOADED, 2)]) as die:
         await seen_by(reader, "dead")
+        die()
     monkeypatch.setattr(worker_heartbeat, "_SILENT_AFTER_SECONDS", 1.5)
     async with a_reader(settings) as reader:
         await poll_async(lambda: reader.is_alive is False, SECONDS, what="no worker is alive")
