@@ -59,6 +59,9 @@ class WorkerAccount(BaseModel):
         def byte_count(number: int) -> int:
             return len(with_slots(number).encode())
 
+        whole = self.model_dump_json()
+        if len(whole.encode()) <= max_bytes:
+            return whole
         fitting = bisect_right(range(len(self.busy) + 1), max_bytes, key=byte_count)
         return with_slots(fitting - 1) if fitting else ""
 

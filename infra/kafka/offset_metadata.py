@@ -62,9 +62,12 @@ def _name_of(partition: TopicPartition) -> str:
 
 
 def _write(file: Path, text: str) -> None:
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = file.with_name(f".{file.name}-{os.getpid()}")
-    draft.write_text(text)
+    try:
+        draft.write_text(text)
+    except FileNotFoundError:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        draft.write_text(text)
     draft.replace(file)
 
 
