@@ -6,7 +6,6 @@ projector by a batch that was folded.
 """
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
