@@ -30,6 +30,7 @@ from api.http.app_keys import (
     STORAGE,
     UPLOAD_STORE,
     WAKEUPS,
+    WORKERS,
 )
 from api.http.auth import AUTHENTICATOR
 from api.http.feeds.open_feeds import OPEN_FEEDS, watch_feeds
@@ -87,7 +88,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         projector = Projector(settings, database, app[WAKEUPS])
         lag = Lag(settings, feed)
         stats = app[STATS] = Stats(database, feed, lag)
-        workers = Workers(HeartbeatReader(settings), feed)
+        workers = app[WORKERS] = Workers(HeartbeatReader(settings), feed)
         health = app[HEALTH] = Health(
             feed,
             {

@@ -5,6 +5,9 @@ import contextlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable
+from functools import partial
+from importlib.metadata import version
+from time import monotonic
 from typing import Final
 
 import structlog
@@ -17,12 +20,16 @@ from infra.readiness import Progress
 from infra.settings import Settings
 from infra.storage.client import Storage, open_storage
 from infra.watchdog import end_at_latest, end_when_stuck
+from infra.worker_account import MAX_NAME, MAX_PARTITIONS, WorkerAccount
 from pipeline.breaker import StorageBreaker
 from pipeline.monitoring import WorkerReadiness, serving
 from pipeline.render_pool.pool import RenderPool
+from pipeline.render_slots import RenderSlots
 from pipeline.retries import Backoff
 from pipeline.thumbnailer import Thumbnailer
 from pipeline.worker import Worker
+from schemas import topics
+from schemas.renditions import recipe_of
 
 log = structlog.get_logger(__name__)
 
@@ -94,12 +101,13 @@ async def _consume(
     on_ready: Callable[[], object],
     asked_to_stop: asyncio.Event,
 ) -> int:
+    slots = RenderSlots(settings.concurrency)
     thumbnailer = Thumbnailer(
         storage,
         pool,
         settings.renditions,
         max_bytes=settings.max_upload_bytes,
-        render_slot=asyncio.Semaphore(settings.concurrency),
+        slots=slots,
         erase_foreign_originals=settings.erase_foreign_originals,
     )
     breaker = StorageBreaker(storage.check)
@@ -115,7 +123,10 @@ async def _consume(
     on_ready()
     log.info("worker started", brokers=settings.bootstrap_servers, concurrency=settings.concurrency)
     heard = Progress("the brokers have taken no heartbeat", late_after_seconds=_HEARTBEAT_LATE_SECONDS)
-    heartbeats = asyncio.create_task(send_heartbeats(settings, heard.done))
+    account = partial(
+        _account, worker, slots, version("thumbstream"), recipe_of(settings.renditions), started_at=monotonic()
+    )
+    heartbeats = asyncio.create_task(send_heartbeats(settings, heard.done, account=account, owned=lambda: worker.owned))
     parts.set("kafka", heard.check)
     await worker.app.wait(asked_to_stop.wait())
     heartbeats.cancel()
@@ -134,6 +145,25 @@ async def _consume(
             log.warning("stopping without a clean end", reason=repr(error))
     log.info("worker stopped")
     return 1 if crashed else 0
+
+
+def _account(
+    worker: Worker, slots: RenderSlots, version_of_ours: str, recipe: str, *, started_at: float
+) -> WorkerAccount:
+    partitions = sorted(partition.partition for partition in worker.owned if partition.topic == topics.UPLOADED)
+    busy = slots.busy()
+    return WorkerAccount(
+        worker=worker.name[:MAX_NAME],
+        version=version_of_ours[:MAX_NAME],
+        recipe=recipe,
+        slots=slots.count,
+        up_seconds=round(monotonic() - started_at, 1),
+        partition_count=len(partitions),
+        partitions=tuple(partitions[:MAX_PARTITIONS]),
+        queued=slots.queued,
+        busy_count=len(busy),
+        busy=busy,
+    )
 
 
 async def _unless_stopped(work: Awaitable[object], asked_to_stop: asyncio.Event) -> bool:

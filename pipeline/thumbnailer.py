@@ -1,7 +1,6 @@
 """Makes the thumbnails of an upload, and erases the files of a deleted photo. Knows no Kafka."""
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import perf_counter
@@ -13,6 +12,7 @@ from infra.metrics import PHOTOS_RENDERING, RENDER_SECONDS, RENDITION_SECONDS
 from infra.storage.client import Storage
 from infra.storage.faults import Missing
 from infra.storage.stored_file import StoredFile
+from pipeline.render_slots import RenderSlots
 from schemas import ids, topics
 from schemas.events import (
     FailureReason,
@@ -45,8 +45,12 @@ class Renderer(Protocol):
         *,
         existing: Mapping[Rendition, bytes],
         checksum: str | None,
+        on_limit: Callable[[float], object],
     ) -> CheckedPhoto:
-        """As :func:`imaging.render.render_checked`. Raises ``Fault``."""
+        """As :func:`imaging.render.render_checked`; ``on_limit`` is told how many seconds it may take.
+
+        Raises ``Fault``.
+        """
 
 
 class Thumbnailer:
@@ -59,16 +63,16 @@ class Thumbnailer:
         renditions: Sequence[Rendition],
         *,
         max_bytes: int,
-        render_slot: AbstractAsyncContextManager[object],
+        slots: RenderSlots,
         erase_foreign_originals: bool = False,
     ) -> None:
-        """``render_slot`` bounds how many photos render at once; it is held while one renders and no longer."""
+        """``slots`` bound how many photos render at once; one is held while a photo renders and no longer."""
         self._storage = storage
         self._renderer = renderer
         self._renditions: Final = tuple(renditions)
         self._recipe: Final = recipe_of(renditions)
         self._max_bytes = max_bytes
-        self._render_slot = render_slot
+        self._slots = slots
         self._erase_foreign_originals = erase_foreign_originals
 
     async def process(
@@ -91,7 +95,7 @@ class Thumbnailer:
         try:
             async with self._storage.local_copy(stored) as path:
                 existing = await self._existing(upload, path, stored, lying) if lying else {}
-                photo, render_seconds = await self._rendered(path, existing, upload.checksum, on_rendering)
+                photo, render_seconds = await self._rendered(upload, attempt, path, existing, on_rendering)
         except FileNotFoundError as error:
             raise OriginalMissing(f"the original at {upload.storage_key} vanished while it was read") from error
         keys = self._keys(upload, photo.checksum)
@@ -164,17 +168,20 @@ class Thumbnailer:
 
     async def _rendered(
         self,
+        upload: PhotoUploaded,
+        attempt: int,
         original: Path,
         existing: Mapping[Rendition, bytes],
-        checksum: str | None,
         on_rendering: Callable[[], object],
     ) -> tuple[CheckedPhoto, float]:
         """What is rendered, and the seconds that it took."""
-        async with self._render_slot:
+        async with self._slots.hold(upload, attempt) as slot:
             on_rendering()
             began = perf_counter()
             with PHOTOS_RENDERING.track_inprogress():
-                photo = await self._renderer.render(original, self._renditions, existing=existing, checksum=checksum)
+                photo = await self._renderer.render(
+                    original, self._renditions, existing=existing, checksum=upload.checksum, on_limit=slot.set_limit
+                )
             seconds = perf_counter() - began
         _count(photo, seconds)
         return photo, seconds

@@ -83,6 +83,8 @@ class Worker:
         transport = transport_for(self.app, settings)
         self.app.transport = transport
         self.app.producer_transport = transport
+        #: As it names itself in its results.
+        self.name: Final = f"{socket.gethostname()}-{os.getpid()}"
         self._dead_letters = DeadLetterProducer(settings)
         self._handler = RecordHandler(
             thumbnailer,
@@ -91,15 +93,17 @@ class Worker:
             breaker=breaker,
             backoff=backoff,
             at_once=at_once,
-            worker=f"{socket.gethostname()}-{os.getpid()}",
+            worker=self.name,
         )
         self._crashing: asyncio.Future[None] | None = None
         self._has_joined = False
+        self._owned: frozenset[TP] = frozenset()
         self._acks: OrderedAcks[TP] = OrderedAcks(width=max(8, at_once), backpressure=self, on_crash=self._crash)
         self._retry_acks: OrderedAcks[TP] = OrderedAcks(width=_RETRIES_WAITING, backpressure=self, on_crash=self._crash)
         self._add_agents()
         self.app.on_partitions_revoked.connect(self._on_rebalance)
         self.app.on_partitions_assigned.connect(self._on_rebalance)
+        self.app.on_partitions_assigned.connect(self._on_assigned)
 
     async def drain(self, seconds: float) -> None:
         """Take up nothing more, finish what was taken up within ``seconds``, and commit."""
@@ -114,6 +118,11 @@ class Worker:
     def in_work(self) -> int:
         """How many events are being worked on, waiting retries not counted."""
         return self._acks.in_work
+
+    @property
+    def owned(self) -> frozenset[TP]:
+        """The partitions that it owns, as of the last rebalance."""
+        return self._owned
 
     async def check(self) -> None:
         """Raise unless it is a member of its group; one without a partition stands by and is ready.
@@ -203,6 +212,10 @@ class Worker:
         self._has_joined = True
         for acks in (self._acks, self._retry_acks):
             acks.forget(still_ours=partitions)
+
+    def _on_assigned(self, *arguments: Any, **_: Any) -> None:
+        _, partitions = arguments
+        self._owned = frozenset(partitions)
 
     async def _publish(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         own = cast(list[tuple[str, bytes]], headers)

@@ -23,6 +23,7 @@ import { VirtualGrid } from "./photos/virtual_grid.js";
 import { Client } from "./server/client.js";
 import { listenForFiles } from "./uploads/file_input.js";
 import { UploadQueue } from "./uploads/upload_queue.js";
+import { WorkersPlace } from "./workers/workers_place.js";
 import { WorkspacesPlace } from "./workspaces/workspaces_place.js";
 
 /** A search starts when nothing was typed for this long. */
@@ -73,8 +74,10 @@ const dead = new DeadPlace({
   onFilter: (filters) => places.go("dead", filters),
 });
 /** Beside the photos, which are always up to date. */
-const others = { failures, dead, workspaces: new WorkspacesPlace(workspace, { client }) };
-const FOR_ADMINS_OF_ALL = ["dead", "workspaces"];
+const workers = new WorkersPlace(workspace, { client, onOpen: openPhoto });
+const others = { failures, dead, workspaces: new WorkspacesPlace(workspace, { client }), workers };
+/** With the second of their keys; `w` is the workspaces'. */
+const FOR_ADMINS_OF_ALL = { dead: "d", workspaces: "w", workers: "k" };
 const places = new Places(workspace, { onShow: showPlace });
 const feed = new Feed(client.workspaceUrl, {
   probe: () => client.list({ limit: 1, timeoutSeconds: 8 }),
@@ -173,11 +176,11 @@ async function showRights() {
     const { role, workspace_id: onlyIn } = await client.session();
     failures.setMayRetry(role !== "viewer");
     const isAdminOfAll = role === "admin" && onlyIn === null;
-    for (const place of FOR_ADMINS_OF_ALL) {
+    for (const place of Object.keys(FOR_ADMINS_OF_ALL)) {
       places.offer(place, isAdminOfAll);
       others[place].setOffered(isAdminOfAll);
     }
-    if (!isAdminOfAll && FOR_ADMINS_OF_ALL.includes(places.shown)) places.go("photos");
+    if (!isAdminOfAll && places.shown in FOR_ADMINS_OF_ALL) places.go("photos");
   } catch {
     // Signed out, or no answer: the feed says so, and asks again when it is back.
   }
@@ -249,8 +252,8 @@ listenForFiles({
 initKeyboard([
   { keys: "g p", text: "Go to the photos", act: () => places.go("photos") },
   { keys: "g f", text: "Go to the failures", act: () => places.go("failures") },
-  ...FOR_ADMINS_OF_ALL.map((place) => ({
-    keys: `g ${place[0]}`,
+  ...Object.entries(FOR_ADMINS_OF_ALL).map(([place, key]) => ({
+    keys: `g ${key}`,
     text: `Go to the ${place === "dead" ? "dead letters" : place}`,
     act: () => places.go(place),
     isOffered: () => places.isOffered(place),
@@ -267,6 +270,7 @@ setInterval(() => {
   health.tick();
   grid.tick();
   failures.tick();
+  workers.tick();
 }, 1000);
 places.start();
 feed.connect();

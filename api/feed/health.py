@@ -6,7 +6,7 @@ projector by a batch that was folded.
 """
 
 import asyncio
-import contextlib
+import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -15,7 +15,7 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from api.feed.subscribers import Feed
-from infra.kafka.worker_heartbeat import HeartbeatReader
+from infra.kafka.worker_heartbeat import HeartbeatReader, WorkerSeen
 from infra.readiness import CannotTell, Check, NotWorking, reason_of
 from schemas.times import time_json
 
@@ -27,6 +27,11 @@ _STORAGE_EVERY_SECONDS: Final = 5.0
 #: What changes at about the same time goes out as one message.
 _GATHER_SECONDS: Final = 0.25
 _READ_AGAIN_SECONDS: Final = 1.0
+#: Heartbeats are read on for so long after somebody has asked which workers there are.
+_ASKED_SECONDS: Final = 30.0
+#: By then each worker that lives has sent one, if the broker answers.
+_HEARTBEATS_SECONDS: Final = 8.0
+_LOOK_SECONDS: Final = 0.1
 
 
 class Health:
@@ -82,18 +87,24 @@ class Health:
 
 
 class Workers:
-    """Whether any worker lives, by the heartbeats that they leave at the broker; read while someone watches."""
+    """Which workers live, by the heartbeats that they leave at the broker; read while someone watches or asks."""
 
     def __init__(self, reader: HeartbeatReader, feed: Feed) -> None:
         self._reader = reader
         self._feed = feed
+        self._asked = asyncio.Event()
+        self._wanted_until = float("-inf")
+        #: How often the broker did not answer.
+        self._failures = 0
 
     async def run(self) -> None:
         """Read heartbeats until cancelled."""
         while True:
-            await self._feed.until_watched()
-            with contextlib.suppress(KafkaError, OSError):
-                await self._reader.read(is_wanted=lambda: self._feed.subscriber_count() > 0)
+            await self._until_wanted()
+            try:
+                await self._reader.read(self._is_wanted)
+            except (KafkaError, OSError):
+                self._failures += 1
             await asyncio.sleep(_READ_AGAIN_SECONDS)
 
     async def check(self) -> None:
@@ -108,3 +119,32 @@ class Workers:
                 raise CannotTell("not known yet, or the broker does not answer")
             case False:
                 raise NotWorking("no worker sends heartbeats")
+
+    async def seen(self) -> list[WorkerSeen]:
+        """Every worker of the last minute, by name. Who asks first waits for some heartbeats.
+
+        Raises:
+            CannotTell: the broker does not answer.
+        """
+        self._wanted_until = time.monotonic() + _ASKED_SECONDS
+        self._asked.set()
+        give_up_at, failures = time.monotonic() + _HEARTBEATS_SECONDS, self._failures
+        while (workers := self._reader.workers()) is None:
+            if self._failures > failures or time.monotonic() > give_up_at:
+                raise CannotTell("Kafka does not answer")
+            await asyncio.sleep(_LOOK_SECONDS)
+        return workers
+
+    def _is_wanted(self) -> bool:
+        return self._feed.subscriber_count() > 0 or time.monotonic() < self._wanted_until
+
+    async def _until_wanted(self) -> None:
+        self._asked.clear()
+        if self._is_wanted():
+            return
+        watched, asked = (asyncio.ensure_future(each) for each in (self._feed.until_watched(), self._asked.wait()))
+        try:
+            await asyncio.wait([watched, asked], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            watched.cancel()
+            asked.cancel()

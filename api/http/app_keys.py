@@ -4,7 +4,7 @@ from typing import Final
 
 from aiohttp import web
 
-from api.feed.health import Health
+from api.feed.health import Health, Workers
 from api.feed.stats import Stats
 from api.feed.subscribers import Feed
 from api.photos.photo_hasher import PhotoHasher
@@ -25,3 +25,4 @@ HEALTH: Final = web.AppKey("health", Health)
 FEED: Final = web.AppKey("feed", Feed)
 QUEUE_POSITIONS: Final = web.AppKey("queue_positions", QueuePositions)
 STATS: Final = web.AppKey("stats", Stats)
+WORKERS: Final = web.AppKey("workers", Workers)

@@ -23,6 +23,7 @@ from api.http.handlers import (
     workspaces,
 )
 from api.http.handlers.access import audit, keys
+from api.http.handlers.operations import workers
 from api.http.response_models import (
     AliveResponse,
     BulkResultsResponse,
@@ -126,6 +127,9 @@ ALL: Final = (
     Route("GET", "/v1/workspaces/{workspace}/failures", workspaces.get_failures,
           "Failed photos by error code and content type: how many, since when, and five of each",
           role="viewer", answer=workspaces.FailuresResponse),
+    Route("GET", "/v1/workspaces/{workspace}/workers", workers.get_workspace_workers,
+          "Workers of the last minute, and what each renders; of other workspaces' photos only that there are some",
+          role="viewer", answer=workers.WorkersResponse),
     Route("POST", "/v1/keys", keys.post_key, "Make a key, which is shown in this answer only",
           role="admin", status=201, answer=keys.NewKeyResponse, body=keys.KeyOrder, problems=(404,),
           answer_headers=(headers.CACHE_CONTROL,)),
@@ -138,6 +142,12 @@ ALL: Final = (
     Route("GET", "/v1/workspaces", workspaces.get_workspaces,
           "Workspaces by name, with how many photos and bytes they have; for admins",
           role="admin", everywhere=True, answer=WorkspacesResponse, query=workspaces.WorkspaceListQuery),
+    Route("GET", "/v1/workers", workers.get_workers,
+          "Workers of the last minute, and what each renders; for admins",
+          role="admin", everywhere=True, answer=workers.WorkersResponse),
+    Route("GET", "/v1/recipes", workers.get_recipes,
+          "How many ready photos have thumbnails of which recipe; for admins",
+          role="admin", everywhere=True, answer=workers.RecipesResponse),
     Route("POST", "/v1/photos/retry", photos.retry_everywhere,
           "Render many photos of every workspace again; for admins",
           role="admin", everywhere=True, status=202, answer=CountResponse, body=RerenderFilter),

@@ -6,14 +6,14 @@ from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos.commands import Trace, render_again
 from api.store.database import Database
 from api.store.engines import LONG_SECONDS
-from api.store.tables import UNFINISHED, PhotoRow
+from api.store.tables import READY, UNFINISHED, PhotoRow
 from schemas.events import MAX_NUMBER, NO_NUL, ContentType, ItemId
 from schemas.faults import FaultCode
 from schemas.statuses import Status, StatusWord
@@ -79,6 +79,16 @@ async def count_photos(database: Database, workspace_id: str | None, criteria: R
     wanted = select(func.count()).select_from(PhotoRow).where(*_conditions(workspace_id, criteria, recipe))
     async with database.reading(LONG_SECONDS) as session:
         return await session.scalar(wanted) or 0
+
+
+def ready_photos_by_recipe(connection: Connection) -> list[tuple[str | None, int]]:
+    """How many ready photos of all workspaces have thumbnails of each recipe, most first.
+
+    Reads the partial index ``photos_ready_by_recipe`` only.
+    """
+    recipe = col(PhotoRow.recipe)
+    counted = select(recipe, func.count()).where(READY).group_by(recipe).order_by(func.count().desc(), recipe)
+    return [(recipe, count) for recipe, count in connection.execute(counted)]
 
 
 async def rerender(

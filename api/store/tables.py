@@ -61,6 +61,7 @@ class PlainRow(SimpleNamespace):
 UNFINISHED = text("thumbnail_status IN ('pending', 'processing')")
 LOST = text("is_lost")
 FAILED = text("thumbnail_status = 'failed'")
+READY = text("thumbnail_status = 'ready'")
 
 
 def _partial_index(name: str, *columns: str, where: Any) -> Index:
@@ -105,7 +106,8 @@ class PhotoRow(SQLModel, table=True):
         Index("photos_by_checksum", "workspace_id", "checksum", "created_at", "id"),
         _partial_index("photos_unfinished", "updated_at", where=UNFINISHED),
         _partial_index("photos_lost", "id", where=LOST),
-        # With the status, which SQLite would else look up in each row though all are failed.
+        # Both with the status, which SQLite would else look up in each row though all have it.
+        _partial_index("photos_ready_by_recipe", "recipe", "thumbnail_status", where=READY),
         _partial_index(
             "photos_failed",
             *("workspace_id", "error_code", "content_type", "status_changed_at", "id", "thumbnail_status"),

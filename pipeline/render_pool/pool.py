@@ -117,18 +117,19 @@ class RenderPool:
         *,
         existing: Mapping[Rendition, bytes] | None = None,
         checksum: str | None = None,
+        on_limit: Callable[[float], object] = lambda seconds: None,
     ) -> CheckedPhoto:
         """As :func:`imaging.render.render_checked`, in a process; waits for a free one.
 
-        The time limits count from when a process has it, and are the photo's own as soon as its header is read. When
-        the caller is cancelled, so is the work.
+        The time limits count from when a process has it, and are the photo's own as soon as its header is read;
+        ``on_limit`` is told the one of the clock both times. When the caller is cancelled, so is the work.
 
         Raises:
             Fault: as ``render_checked`` does, or ``RenderTimeout``, ``RenderStalled``, ``RenderCrashed``, ``Internal``.
         """
         order = Order(original, tuple(renditions), self._max_pixels, existing or {}, checksum)
         for _ in range(self._process_count + 2):
-            answer = await self._order(order)
+            answer = await self._order(order, on_limit)
             if answer is not None:
                 break  # else the process had ended while idle, and the photo did not cause it
         if isinstance(answer, CheckedPhoto):
@@ -151,12 +152,12 @@ class RenderPool:
         await asyncio.to_thread(self._kill_all)  # what was just being started
         atexit.unregister(self._kill_all)
 
-    async def _order(self, order: Order) -> Answer | None:
+    async def _order(self, order: Order, on_limit: Callable[[float], object]) -> Answer | None:
         """What the next free process says; None where it was dead before it took the order up."""
         renderer = await self._idle.get()
         fate = "cancelled"
         try:
-            answer = await self._ask(renderer, order)
+            answer = await self._ask(renderer, order, on_limit)
             fate = _fate_after(answer)
         except (RenderStalled, RenderTimeout):
             fate = "timeout"
@@ -172,7 +173,7 @@ class RenderPool:
                 self._replace(renderer, fate or "recycled")
         return answer
 
-    async def _ask(self, renderer: _Renderer, order: Order) -> Answer | None:
+    async def _ask(self, renderer: _Renderer, order: Order, on_limit: Callable[[float], object]) -> Answer | None:
         loop = asyncio.get_running_loop()
         start, pixels = loop.time(), None
 
@@ -181,8 +182,10 @@ class RenderPool:
             pixels = of_the_photo
             with contextlib.suppress(RuntimeError):  # it may be over by now
                 timeout.reschedule(start + self._limits.clock_seconds(pixels))
+                on_limit(self._limits.clock_seconds(pixels))
 
         try:
+            on_limit(self._limits.clock_seconds(0))
             async with asyncio.timeout(self._limits.clock_seconds(0)) as timeout:
                 renderer.waiting = self._threads.submit(
                     _exchange, renderer.orders, order, lambda said: loop.call_soon_threadsafe(on_pixels, said)

@@ -82,6 +82,11 @@ async def test_axe_core_finds_nothing_in_any_place(
     await expect(page.locator("#workspaces").get_by_role("link", name=f"{workspace} (here)")).to_be_visible()
     await dashboard.assert_accessible()
 
+    await page.keyboard.type("gk")
+    await expect(page.locator(".slot")).to_have_count(2)
+    await expect(page.locator(".recipes li").first).to_be_visible()
+    await dashboard.assert_accessible()
+
 
 @pytest.mark.parametrize("view", VIEWS)
 async def test_axe_core_finds_nothing_in_the_sign_in_page_and_dialog(open_dashboard: Open, view: str) -> None:

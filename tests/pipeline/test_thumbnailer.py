@@ -25,7 +25,9 @@ from infra.settings import Settings
 from infra.storage import client as storage_module
 from infra.storage.client import Storage, open_storage
 from pipeline import thumbnailer as answer_module
+from pipeline.render_slots import RenderSlots
 from pipeline.thumbnailer import Thumbnailer, failed, started
+from polling import poll_async
 from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsReady
 from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition
@@ -36,7 +38,9 @@ KEY = "originals/acme/cat"
 class InProcess:
     """Renders in this process."""
 
-    async def render(self, original: Path, renditions: Sequence[Rendition], **how: Any) -> CheckedPhoto:
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], *, on_limit: Any, **how: Any
+    ) -> CheckedPhoto:
         return await asyncio.to_thread(render_checked, original, renditions, max_pixels=10_000_000, **how)
 
 
@@ -77,7 +81,7 @@ def upload_of(**changes: object) -> PhotoUploaded:
 def thumbnailer_on(
     storage: Storage, renderer: InProcess, renditions: Sequence[Rendition] = DEFAULT_RENDITIONS
 ) -> Thumbnailer:
-    return Thumbnailer(storage, renderer, renditions, max_bytes=1_000_000, render_slot=asyncio.Semaphore(2))
+    return Thumbnailer(storage, renderer, renditions, max_bytes=1_000_000, slots=RenderSlots(2))
 
 
 @pytest.fixture
@@ -224,29 +228,15 @@ async def test_a_thumbnail_that_is_gone_or_broken_is_made_again_as_it_was_and_no
     assert said_by(again) == said_by(ready)
 
 
-class Slot:
-    """A render slot that is free when the test says so."""
-
-    def __init__(self) -> None:
-        self.is_asked_for, self.is_free = asyncio.Event(), asyncio.Event()
-
-    async def __aenter__(self) -> None:
-        self.is_asked_for.set()
-        await self.is_free.wait()
-
-    async def __aexit__(self, *_: object) -> None:
-        pass
-
-
 async def test_a_photo_is_said_to_render_when_it_has_its_slot_and_not_before(storage):
     await storage.write(KEY, jpeg())
-    slot = Slot()
-    thumbnailer = Thumbnailer(storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=slot)
+    slots = RenderSlots(1)
+    thumbnailer = Thumbnailer(storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, slots=slots)
     rendering = asyncio.Event()
-    answering = asyncio.ensure_future(thumbnailer.process(upload_of(), 1, rendering.set))
-    await slot.is_asked_for.wait()
-    assert not rendering.is_set()
-    slot.is_free.set()
+    async with slots.hold(upload_of(), 1):
+        answering = asyncio.ensure_future(thumbnailer.process(upload_of(), 1, rendering.set))
+        await poll_async(lambda: slots.queued == 1, what="it waits for a slot")
+        assert not rendering.is_set()
     await answering
     assert rendering.is_set()
 
@@ -358,7 +348,7 @@ async def test_an_original_outside_the_workspaces_folder_goes_only_where_the_set
 ):
     await storage.write(key, jpeg())
     thumbnailer = Thumbnailer(
-        storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, render_slot=asyncio.Semaphore(1),
+        storage, InProcess(), DEFAULT_RENDITIONS, max_bytes=1_000_000, slots=RenderSlots(1),
         erase_foreign_originals=erase_foreign,
     )  # fmt: skip
     fields = {**upload_of(storage_key=key).model_dump(), "event_id": "deletion-1"}
@@ -428,7 +418,9 @@ def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interlea
 class Quick(InProcess):
     """Renders without leaving the event loop, so that the interleaving is the test's alone."""
 
-    async def render(self, original: Path, renditions: Sequence[Rendition], **how: Any) -> CheckedPhoto:
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], *, on_limit: Any, **how: Any
+    ) -> CheckedPhoto:
         await asyncio.sleep(0)
         return render_checked(original, renditions, max_pixels=10_000_000, **how)
 

@@ -2,13 +2,9 @@
 
 import { button, make, setText } from "../page/elements.js";
 import { photos } from "../page/format.js";
+import { retryAll } from "../server/retry_all.js";
 
 const SAMPLE = 5;
-/** One request's worth. */
-const PAGE = 1000;
-/** No more are sent while so many photos have no result, so that new uploads wait for no more than these. */
-const MAX_UNFINISHED = 1000;
-const WAIT_MS = 2000;
 
 export class Retries {
   element;
@@ -92,15 +88,11 @@ export class Retries {
   async #retryAll() {
     this.#isStopped = false;
     setText(this.#parts.cancel, "Stop");
-    let sent = 0;
-    let cursor = null;
-    do {
-      const page = await this.#client.retryAll({ ...this.#criteria(), limit: PAGE, max_unfinished: MAX_UNFINISHED, cursor });
-      sent += page.count;
-      cursor = page.next_cursor;
-      this.#say(cursor ? `${photos(sent)} sent; the others follow as these are done. Keep this page open.` : `${photos(sent)} sent.`);
-      if (cursor) await new Promise((resolve) => setTimeout(resolve, WAIT_MS));
-    } while (cursor && !this.#isStopped);
+    const sent = await retryAll((body) => this.#client.retryAll(body), this.#criteria(), {
+      onPage: (number, hasMore) =>
+        this.#say(hasMore ? `${photos(number)} sent; the others follow as these are done. Keep this page open.` : `${photos(number)} sent.`),
+      isStopped: () => this.#isStopped,
+    });
     if (this.#isStopped) this.#say(`Stopped: ${photos(sent)} sent.`);
     this.#showButtons(false);
   }

@@ -7,7 +7,7 @@ export const STATUSES = ["pending", "processing", "ready", "failed"];
 const FILTERS = ["q", "code", "type", "of", "reason", "from"];
 
 /** The places of the page, by their name in the address. */
-export const PLACES = ["photos", "failures", "dead", "workspaces"];
+export const PLACES = ["photos", "failures", "dead", "workspaces", "workers"];
 
 /** What the page's address says, or another query. `filters`: those of the place. */
 export function readAddress(search = window.location.search) {

@@ -109,6 +109,21 @@ export class Client {
     return this.#json("POST", apiUrl(`v1/dead/${how}`), { body: JSON.stringify(criteria) });
   }
 
+  /** The workers of the last minute, and what each renders: `{items, recipe, unknown_reason}`. */
+  workers() {
+    return this.#json("GET", apiUrl("v1/workers"));
+  }
+
+  /** Ready photos of all workspaces by recipe: `{recipe, items}`. */
+  recipes() {
+    return this.#json("GET", apiUrl("v1/recipes"));
+  }
+
+  /** Render all photos of every workspace again that meet `criteria`: `{count, next_cursor}`. */
+  retryEverywhere(criteria) {
+    return this.#json("POST", apiUrl("v1/photos/retry"), { body: JSON.stringify(criteria) });
+  }
+
   /** One page of workspaces, by name: `{items, next_cursor}`. */
   workspaces(cursor) {
     return this.#json("GET", apiUrl(`v1/workspaces?${new URLSearchParams({ limit: "100", cursor })}`));

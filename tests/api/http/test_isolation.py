@@ -65,6 +65,7 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ("GET", WS + "/feed/events"): Row("viewer", 200, crossed=200),
     ("POST", WS + "/feed/tickets"): Row("viewer", 201, crossed=201),
     ("GET", WS + "/failures"): Row("viewer", 200, crossed=200),
+    ("GET", WS + "/workers"): Row("viewer", 200, crossed=200),
     ("POST", "/v1/keys"): Row(
         "admin", 201, crossed=404, body={"name": "acme-key", "role": "viewer", "workspace_id": "acme"}
     ),
@@ -72,6 +73,8 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ("DELETE", "/v1/keys/{key}"): Row("admin", 204),
     ("GET", "/v1/audit"): Row("admin", 200, crossed=200),
     ("GET", "/v1/workspaces"): Row("admin", 200, everywhere=True),
+    ("GET", "/v1/workers"): Row("admin", 200, everywhere=True),
+    ("GET", "/v1/recipes"): Row("admin", 200, everywhere=True),
     ("POST", "/v1/photos/retry"): Row("admin", 202, body={"item_id": "nothing"}, everywhere=True),
     ("GET", "/v1/dead"): Row("admin", None, everywhere=True),
     ("POST", "/v1/dead/replay"): Row("admin", None, body={"dry_run": True}, everywhere=True),

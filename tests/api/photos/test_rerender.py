@@ -7,13 +7,15 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 from sqlmodel import col
 
 from api.http.app_keys import DATABASE
+from api.photos.rerender import ready_photos_by_recipe
 from api.projection.apply import project
 from api.store.tables import OutboxRow, PhotoRow
 from infra.settings import Settings
+from query_plans import statements_of
 from result_events import failed, ready
 from running_api import Running, running_api
 from schemas import topics
@@ -134,3 +136,38 @@ async def test_criteria_that_choose_nothing_or_are_unknown_are_refused(
 ) -> None:
     async with lonely_api.client.post(f"{lonely_api.photos}/retry", json=criteria) as response:
         assert response.status == 400
+
+
+async def test_ready_photos_are_counted_by_the_recipe_of_their_thumbnails(api: Running) -> None:
+    today = recipe_of(api.settings.renditions)
+    for recipe in (today, "older", "older", "oldest"):
+        await fold(api, ready(await api.upload_of((await api.post())["id"])).model_copy(update={"recipe": recipe}))
+    failing = await api.post()
+    await fold(api, failed(await api.upload_of(failing["id"]), code=FaultCode.UNREADABLE))
+
+    async def recipes() -> dict[str, Any]:
+        async with api.client.get("/v1/recipes") as response:
+            assert response.status == 200
+            found: dict[str, Any] = await response.json()
+            return found
+
+    found = await recipes()
+    assert found["recipe"] == today
+    assert found["items"][0] == {"recipe": "older", "photos": 2}
+    assert sorted(each["recipe"] for each in found["items"]) == sorted(["older", today, "oldest"])
+    assert (await retry(api, dry_run=True, recipe="stale"))["count"] == 3
+    await retry(api, recipe="stale")
+    assert (await recipes())["items"] == [{"recipe": today, "photos": 1}]
+
+
+async def test_photos_are_counted_by_recipe_in_an_index_that_has_no_more(no_kafka: Settings) -> None:
+    async with running_api(no_kafka) as running:
+        database = running.app[DATABASE]
+        with statements_of(database) as statements:
+            assert await database.run_read(ready_photos_by_recipe) == []
+        ((statement, parameters),) = [each for each in statements if "GROUP BY photos.recipe" in each[0]]
+
+        def plan(connection: Connection) -> list[str]:
+            return [row[3] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+
+        assert "SCAN photos USING COVERING INDEX photos_ready_by_recipe" in await database.run_read(plan)

@@ -1,0 +1,1 @@
+"""What those who run the pipeline ask: its workers."""
