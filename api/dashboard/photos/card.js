@@ -30,6 +30,7 @@ export class Card {
   #thumbhash = null;
   #hasPreview = true;
   #source = null;
+  #isPressed = null;
 
   constructor() {
     this.button.append(
@@ -70,6 +71,14 @@ export class Card {
     if (position !== this.#position.position) this.element.setAttribute("aria-posinset", String(position));
     if (total !== this.#position.total) this.element.setAttribute("aria-setsize", String(total));
     this.#position = { position, total };
+  }
+
+  /** Whether the photo is selected; null: it cannot be now. */
+  setPressed(isPressed) {
+    if (isPressed === this.#isPressed) return;
+    this.#isPressed = isPressed;
+    if (isPressed === null) this.button.removeAttribute("aria-pressed");
+    else this.button.setAttribute("aria-pressed", String(isPressed));
   }
 
   show(photo) {
@@ -160,10 +169,17 @@ function sourceFor(photo, edge) {
   return (thumbnails.find(({ width, height }) => Math.max(width, height) >= needed) ?? thumbnails.at(-1))?.url ?? "";
 }
 
+/** The thumbnails of photos that were asked for before: to parse their URLs takes time. */
+const sorted = new WeakMap();
+
 /** The photo's thumbnails with their names, smallest first; only those with a URL on this server. */
 export function thumbnailsBySize(photo) {
-  return Object.entries(photo.thumbnails ?? {})
-    .map(([name, thumbnail]) => ({ name, ...thumbnail, url: localPath(thumbnail?.url) }))
-    .filter(({ url, width, height }) => url && width > 0 && height > 0)
-    .sort((left, right) => left.width * left.height - right.width * right.height);
+  if (!sorted.has(photo)) {
+    const thumbnails = Object.entries(photo.thumbnails ?? {})
+      .map(([name, thumbnail]) => ({ name, ...thumbnail, url: localPath(thumbnail?.url) }))
+      .filter(({ url, width, height }) => url && width > 0 && height > 0)
+      .sort((left, right) => left.width * left.height - right.width * right.height);
+    sorted.set(photo, thumbnails);
+  }
+  return sorted.get(photo);
 }

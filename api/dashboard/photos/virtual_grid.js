@@ -7,7 +7,7 @@ const GAP_PX = 14;
 /** Height of name, status and facts below a card's image, as in photo_grid.css. */
 const CARD_FOOTER_PX = 68;
 /** Rows drawn above and below the viewport, so that scrolling does not show empty space. */
-const OVERSCAN_ROWS = 3;
+const OVERSCAN_ROWS = 2;
 /** Scrolling has ended when there was none for this long. */
 const SCROLL_END_MS = 150;
 /** So many blurred previews are drawn in a frame. */
@@ -28,8 +28,10 @@ export class VirtualGrid {
   #scrollEnd = 0;
   #onOpen;
   #onEnd;
+  /** Ids of the selected photos; null: none can be selected now. */
+  #selected = null;
 
-  /** `onOpen(id)` is called when a card is clicked, `onEnd()` when the last rows come into view. */
+  /** `onOpen(id, event)` is called when a card is clicked, `onEnd()` when the last rows come into view. */
   constructor(root, { onOpen, onEnd }) {
     this.#root = root;
     this.#onOpen = onOpen;
@@ -38,7 +40,7 @@ export class VirtualGrid {
     window.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     window.addEventListener("resize", () => this.draw(), { passive: true });
     root.addEventListener("keydown", (event) => this.#onKey(event));
-    root.addEventListener("click", ({ target }) => this.#onClick(target.closest("button.card-open")));
+    root.addEventListener("click", (event) => this.#onClick(event));
     root.addEventListener("focus", () => this.#focus(0));
     root.addEventListener("focusin", ({ target }) => this.#makeCurrent(target.closest?.(".card")?.dataset.id));
     this.#measure();
@@ -82,9 +84,32 @@ export class VirtualGrid {
     else this.#root.focus();
   }
 
+  focusFirst() {
+    this.#focus(0);
+  }
+
   #formerIndexOf(entry) {
     const at = this.#entries.findIndex((other) => newestFirst(other, entry) > 0);
     return at < 0 ? this.#entries.length : at;
+  }
+
+  /** Id of the photo whose card has the focus, or null. */
+  get focusedId() {
+    return this.#hasFocus() ? (document.activeElement.closest(".card")?.dataset.id ?? null) : null;
+  }
+
+  /** The ids of the photos from the one to the other, both included, in either direction. */
+  idsBetween(one, other) {
+    const ends = [this.#indexes.get(one), this.#indexes.get(other)];
+    if (ends.includes(undefined)) return [other];
+    return this.#entries.slice(Math.min(...ends), Math.max(...ends) + 1).map(({ id }) => id);
+  }
+
+  /** Mark the photos with these ids as selected; null: none can be selected now. */
+  showSelected(ids) {
+    this.#selected = ids && new Set(ids);
+    this.#root.classList.toggle("is-selecting", ids !== null);
+    for (const [id, card] of this.#cards) card.setPressed(this.#selected && this.#selected.has(id));
   }
 
   /** Whether the top of the grid is scrolled out of view. */
@@ -123,8 +148,9 @@ export class VirtualGrid {
     return this.#scrollEnd !== 0;
   }
 
-  #onClick(clicked) {
-    if (clicked) this.#onOpen(clicked.parentElement.dataset.id);
+  #onClick(event) {
+    const card = event.target.closest(".card");
+    if (card) this.#onOpen(card.dataset.id, event);
   }
 
   #drawNow() {
@@ -195,6 +221,7 @@ export class VirtualGrid {
       height: this.#cardWidth + CARD_FOOTER_PX,
     });
     card.show(entry.photo);
+    card.setPressed(this.#selected && this.#selected.has(entry.id));
     card.setPosition(at + 1, this.#isComplete ? this.#entries.length : -1);
     const tabIndex = entry.id === this.#current ? 0 : -1;
     if (card.button.tabIndex !== tabIndex) card.button.tabIndex = tabIndex;
