@@ -180,14 +180,18 @@ async def test_cards_are_used_again_while_scrolling_and_show_nothing_of_the_phot
         """async () => {
             document.body.innerHTML = "<section><ul id='grid'></ul></section>";
             const { VirtualGrid } = await import("/dashboard/photos/virtual_grid.js");
+            const style = document.createElement("link");
+            Object.assign(style, { rel: "stylesheet", href: "/dashboard/css/photo_grid.css" });
+            await new Promise((done) => { style.onload = done; document.head.append(style); });
             const root = document.getElementById("grid");
             const grid = new VirtualGrid(root, { onOpen() {}, onEnd() {} });
             const thumbnail = { url: "/v1/workspaces/w/photos/p/thumbnails/small", width: 9, height: 9 };
+            const ready = { thumbhash: "1QcSHQRnh493V4dIh4eXh1h4kJUI", thumbnails: { small: thumbnail } };
             const photo = (at) => ({
                 id: `p${at}`, filename: `${at}.jpg`, created_at: "2026-01-01T00:00:00Z",
                 ...(at % 2
                     ? { thumbnail_status: "failed", error: { code: "internal", message: `broken ${at}` } }
-                    : { thumbnail_status: "ready", thumbhash: "1QcSHQRnh493V4dIh4eXh1h4kJUI", thumbnails: { small: thumbnail } }),
+                    : { thumbnail_status: "ready", ...ready }),
             });
             grid.show(Array.from({ length: 2001 }, (_, at) => ({ id: `p${at}`, photo: photo(at) })), true);
             const frame = () => new Promise((done) => requestAnimationFrame(done));

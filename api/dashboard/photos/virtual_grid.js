@@ -267,6 +267,9 @@ export class VirtualGrid {
     const y = Math.floor(at / this.#columns) * this.#rowHeight + this.#root.getBoundingClientRect().top;
     const isInView = y >= 0 && y + this.#rowHeight <= window.innerHeight;
     if (!isInView) window.scrollBy({ top: y - (window.innerHeight - this.#rowHeight) / 2, behavior: "instant" });
+    // With the elements in order, also if this interrupts scrolling.
+    clearTimeout(this.#scrollEnd);
+    this.#scrollEnd = 0;
     this.#drawNow();
     this.#cards.get(entry.id)?.button.focus({ preventScroll: true });
   }
