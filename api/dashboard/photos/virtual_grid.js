@@ -159,7 +159,8 @@ export class VirtualGrid {
     const { top } = this.#root.getBoundingClientRect();
     this.#root.style.height = `${rows * this.#rowHeight}px`;
     const firstRow = Math.floor(-top / this.#rowHeight) - OVERSCAN_ROWS;
-    const lastRow = Math.ceil((window.innerHeight - top) / this.#rowHeight) + OVERSCAN_ROWS;
+    // Always as many rows: for each that leaves at one end, another one comes at the other and takes its cards.
+    const lastRow = firstRow + Math.ceil(window.innerHeight / this.#rowHeight) + 1 + 2 * OVERSCAN_ROWS;
     const first = Math.max(0, firstRow * this.#columns);
     const last = Math.min(this.#entries.length, Math.max(0, lastRow) * this.#columns);
     const cardsAboveView = top < -OVERSCAN_ROWS * this.#rowHeight ? OVERSCAN_ROWS * this.#columns : 0;
