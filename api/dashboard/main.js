@@ -19,6 +19,7 @@ import { DetailDialog } from "./photos/detail_dialog.js";
 import { Pager } from "./photos/pager.js";
 import { PhotoList } from "./photos/photo_list.js";
 import { PhotoStore } from "./photos/photo_store.js";
+import { Selection } from "./photos/selection.js";
 import { VirtualGrid } from "./photos/virtual_grid.js";
 import { Client } from "./server/client.js";
 import { listenForFiles } from "./uploads/file_input.js";
@@ -44,10 +45,19 @@ const health = new HealthPanel(byId("health"));
 const verdict = new Verdict(workspace);
 const store = new PhotoStore((id) => {
   list.draw();
+  selection.refresh();
   if (id === detail.id) detail.draw();
 });
-const grid = new VirtualGrid(byId("photo-grid"), { onOpen: (id) => detail.open(id), onEnd: () => list.loadMore() });
-const list = new PhotoList({ store, grid, pager: new Pager(client, store, shown) });
+const grid = new VirtualGrid(byId("photo-grid"), { onOpen: openOrSelect, onEnd: () => list.loadMore() });
+const selection = new Selection({
+  store,
+  client,
+  grid,
+  onChange: () => list.draw(),
+  onProblem: (text) => notice.show(text),
+  say: (sentence) => announcer.say(sentence),
+});
+const list = new PhotoList({ store, grid, pager: new Pager(client, store, shown), isHidden: (id) => selection.hides(id) });
 const detail = new DetailDialog(byId("detail"), {
   store,
   client,
@@ -128,6 +138,12 @@ function showPhoto(message) {
   list.trim();
 }
 
+/** A photo of the list was clicked. */
+function openOrSelect(id, { shiftKey, ctrlKey, metaKey }) {
+  if (selection.isOn || shiftKey || ctrlKey || metaKey) selection.toggle(id, { isRange: shiftKey });
+  else detail.open(id);
+}
+
 /** Open a photo that may not be in the list. */
 function openPhoto(photo) {
   store.applySnapshot([photo], -1);
@@ -137,6 +153,7 @@ function openPhoto(photo) {
 function showPlace(place, { status: wanted, filters: found, title }) {
   verdict.setPlace(title);
   detail.close();
+  selection.end();
   if (place === "photos") filterPhotos({ status: wanted, query: found.q });
   for (const [name, other] of Object.entries(others)) {
     if (name === place) other.show(found);
@@ -150,6 +167,7 @@ function filterPhotos(wanted) {
   if (document.activeElement !== byId("q")) byId("q").value = wanted.query;
   if (wanted.status === shown.status && wanted.query === shown.query) return;
   shown = wanted;
+  selection.end();
   list.filter(shown);
 }
 
@@ -175,6 +193,7 @@ async function showRights() {
   try {
     const { role, workspace_id: onlyIn } = await client.session();
     failures.setMayRetry(role !== "viewer");
+    selection.setMayChange(role !== "viewer");
     const isAdminOfAll = role === "admin" && onlyIn === null;
     for (const place of Object.keys(FOR_ADMINS_OF_ALL)) {
       places.offer(place, isAdminOfAll);
@@ -258,6 +277,13 @@ initKeyboard([
     act: () => places.go(place),
     isOffered: () => places.isOffered(place),
   })),
+  ...[["x", "Select the photo"], ["X", "Select all photos up to this one"]].map(([keys, text]) => ({
+    keys,
+    text,
+    act: () => selection.toggle(grid.focusedId, { isRange: keys === "X" }),
+    isOffered: () => grid.focusedId !== null,
+  })),
+  { keys: "Escape", text: "End the selection", act: () => selection.end(), isOffered: () => selection.isOn },
   { keys: "/", text: "Search the photos", act: focusSearch },
   { keys: "r", text: "Load again what is shown", act: refresh },
 ]);

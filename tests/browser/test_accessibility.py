@@ -44,6 +44,12 @@ async def test_axe_core_finds_nothing_in_any_place(
     await expect(page.locator(".upload.refused")).to_be_visible()
     await dashboard.assert_accessible()
 
+    await page.get_by_role("button", name="Select", exact=True).click()
+    await dashboard.card("cat.jpg").get_by_role("button").click()
+    await expect(page.locator("#selection-note")).to_have_text("1 photo selected.")
+    await dashboard.assert_accessible()
+    await page.keyboard.press("Escape")
+
     for name in ("cat.jpg", "torn.jpg"):
         await dashboard.card(name).get_by_role("button").click()
         await expect(page.locator("#detail-name")).to_have_text(name)

@@ -29,6 +29,8 @@ async def modules(browser: Browser) -> AsyncIterator[Page]:
         path = route.request.url.removeprefix("http://dashboard.test/dashboard/")
         if path == "blank":
             await route.fulfill(body="<!doctype html><title>x</title>", content_type="text/html")
+        elif path.startswith("v1/"):
+            await route.fulfill(status=404)
         else:
             await route.fulfill(path=DASHBOARD / path)
 
@@ -173,6 +175,63 @@ async def test_only_the_cards_near_the_viewport_are_drawn(modules: Page) -> None
 
 
 @pytest.mark.browser
+async def test_cards_are_used_again_while_scrolling_and_show_nothing_of_the_photo_before(modules: Page) -> None:
+    found = await modules.evaluate(
+        """async () => {
+            document.body.innerHTML = "<section><ul id='grid'></ul></section>";
+            const { VirtualGrid } = await import("/dashboard/photos/virtual_grid.js");
+            const style = document.createElement("link");
+            Object.assign(style, { rel: "stylesheet", href: "/dashboard/css/photo_grid.css" });
+            await new Promise((done) => { style.onload = done; document.head.append(style); });
+            const root = document.getElementById("grid");
+            const grid = new VirtualGrid(root, { onOpen() {}, onEnd() {} });
+            const thumbnail = { url: "/v1/workspaces/w/photos/p/thumbnails/small", width: 9, height: 9 };
+            const ready = { thumbhash: "1QcSHQRnh493V4dIh4eXh1h4kJUI", thumbnails: { small: thumbnail } };
+            const photo = (at) => ({
+                id: `p${at}`, filename: `${at}.jpg`, created_at: "2026-01-01T00:00:00Z",
+                ...(at % 2
+                    ? { thumbnail_status: "failed", error: { code: "internal", message: `broken ${at}` } }
+                    : { thumbnail_status: "ready", ...ready }),
+            });
+            grid.show(Array.from({ length: 2001 }, (_, at) => ({ id: `p${at}`, photo: photo(at) })), true);
+            const frame = () => new Promise((done) => requestAnimationFrame(done));
+            const made = new Set();
+            const wrong = [];
+            const check = () => {
+                for (const card of root.children) {
+                    made.add(card);
+                    const at = Number(card.dataset.id.slice(1));
+                    const isReady = at % 2 === 0;
+                    const told = card.querySelector(".reason").textContent;
+                    if (card.querySelector(".card-name").textContent !== `${at}.jpg`) wrong.push(`${at}: name`);
+                    if (card.dataset.status !== (isReady ? "ready" : "failed")) wrong.push(`${at}: status`);
+                    if (told !== (isReady ? "" : `internalbroken ${at}`)) wrong.push(`${at}: ${told}`);
+                    if (card.classList.contains("has-blur") !== isReady) wrong.push(`${at}: preview`);
+                    if (card.querySelector(".thumb").hasAttribute("src") !== isReady) wrong.push(`${at}: image`);
+                    if (card.getAttribute("aria-posinset") !== `${at + 1}`) wrong.push(`${at}: position`);
+                }
+            };
+            for (let step = 0; step < 60; step += 1) {
+                window.scrollBy(0, 150);
+                await frame();
+                await frame();
+                check();
+            }
+            const ids = () => [...root.children].map(({ dataset }) => Number(dataset.id.slice(1)));
+            const isSorted = () => ids().every((id, at, all) => at === 0 || id === all[at - 1] + 1);
+            const deadline = performance.now() + 20000;
+            while (!isSorted() && performance.now() < deadline) await frame();
+            check();
+            return { wrong, isSorted: isSorted(), first: ids()[0], made: made.size };
+        }"""
+    )
+    assert found["wrong"] == []
+    assert found["isSorted"], "the order for screen readers is that of the photos once scrolling has ended"
+    assert found["first"] > 50
+    assert found["made"] < 150
+
+
+@pytest.mark.browser
 async def test_every_error_code_has_advice_and_a_retry_only_where_the_same_file_may_succeed(
     modules: Page,
 ) -> None:
@@ -204,7 +263,7 @@ async def test_the_age_on_a_card_is_the_time_since_the_last_change_of_status(mod
         """async () => {
             const { Card } = await import("/dashboard/photos/card.js");
             const ago = (seconds) => new Date(Date.now() - seconds * 1000).toISOString();
-            const card = new Card("a", () => {});
+            const card = new Card();
             return ["processing", "ready"].map((status) => {
                 card.show({ id: "a", thumbnail_status: status, created_at: ago(7200), status_changed_at: ago(180) });
                 const age = card.element.querySelector(".card-age");

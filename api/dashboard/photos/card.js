@@ -1,71 +1,98 @@
-/** The card of one photo in the grid: created once, then updated in place. */
+/** A card of the grid. It shows one photo after the other: to make an element costs more than to change it. */
 
-import { button, localPath, make, setText } from "../page/elements.js";
+import { localPath, make, setText } from "../page/elements.js";
 import { age, ago, dimensions, fileSize, nameOf } from "../page/format.js";
 import { failureOf } from "./failures.js";
-import { decodeThumbhash } from "./thumbhash.js";
+import { averageColour, decodeThumbhash } from "./thumbhash.js";
 
 /** Larger thumbnails are for the detail dialog. */
 const MAX_EDGE_PX = 700;
+/** How opaque a blurred preview is over its background. Not by CSS, which makes a layer or an effect of each card. */
+const PREVIEW_OPACITY = 0.9;
 /** Where the blurred previews are drawn, one after the other. */
 const canvas = document.createElement("canvas");
 
 export class Card {
   element;
-  button;
-  #blur = make("img", { class: "blur", alt: "", draggable: "false" });
+  button = make("button", { type: "button", class: "card-open", tabindex: "-1" });
+  /** Id of the photo that the card shows. */
+  id = null;
   #image = make("img", { class: "thumb", alt: "", decoding: "async", draggable: "false" });
   #reason = make("span", { class: "reason" }, make("b"), make("span", { dir: "auto" }));
+  #picture = make("span", { class: "card-image" }, this.#image, this.#reason);
   #name = make("span", { class: "card-name", dir: "auto" });
   #status = make("span", { class: "badge-text" });
   #age = make("time", { class: "card-age" });
   #facts = make("span", { class: "card-facts" });
   #photo = null;
-  #width = 0;
+  #place = {};
+  #position = {};
   #thumbhash = null;
-  #sources = "";
+  #hasPreview = true;
+  #source = null;
+  #isPressed = null;
 
-  constructor(id, onOpen) {
-    this.button = button("", "card-open", () => onOpen(id), { tabindex: "-1" });
+  constructor() {
     this.button.append(
-      make("span", { class: "card-image" }, this.#blur, this.#image, this.#reason),
+      this.#picture,
       make("span", { class: "card-footer" },
         this.#name,
         make("span", { class: "badge" }, make("i", { class: "status-icon", "aria-hidden": "true" }), this.#status, this.#age),
         this.#facts),
     );
     this.element = make("li", { class: "card" }, this.button);
-    this.element.dataset.id = id;
   }
 
-  /** Move the card to `x`, `y` within the grid, `width` wide, all in px. */
-  place({ x, y, width }) {
+  /** From now on this card is that of the photo `id`; `fades`: what it shows may fade in. */
+  assign(id, { fades }) {
+    this.id = id;
+    this.element.dataset.id = id;
+    this.element.classList.toggle("fades", fades);
+    // The image of another photo must not show in the meantime.
+    this.element.classList.remove("has-thumb");
+    this.#source = this.#photo = null;
+  }
+
+  /** Move the card to `x`, `y` within the grid, `width` wide and `height` high, all in px. */
+  place({ x, y, width, height }) {
     const { style } = this.element;
-    style.transform = `translate(${x}px, ${y}px)`;
+    const before = this.#place;
+    this.#place = { x, y, width, height };
+    if (x !== before.x) style.left = `${x}px`;
+    if (y !== before.y) style.top = `${y}px`;
+    if (width === before.width && height === before.height) return;
     style.width = `${width}px`;
-    if (width !== this.#width) {
-      this.#width = width;
-      if (this.#photo) this.#showThumbnail(this.#photo);
-    }
+    style.height = `${height}px`;
+    if (this.#photo) this.#showThumbnail(this.#photo);
   }
 
   /** Tell screen readers the card's position; `total` is -1 while there are older photos to load. */
   setPosition(position, total) {
-    this.element.setAttribute("aria-posinset", String(position));
-    this.element.setAttribute("aria-setsize", String(total));
+    if (position !== this.#position.position) this.element.setAttribute("aria-posinset", String(position));
+    if (total !== this.#position.total) this.element.setAttribute("aria-setsize", String(total));
+    this.#position = { position, total };
+  }
+
+  /** Whether the photo is selected; null: it cannot be now. */
+  setPressed(isPressed) {
+    if (isPressed === this.#isPressed) return;
+    this.#isPressed = isPressed;
+    if (isPressed === null) this.button.removeAttribute("aria-pressed");
+    else this.button.setAttribute("aria-pressed", String(isPressed));
   }
 
   show(photo) {
     if (photo === this.#photo) return;
     this.#photo = photo;
     const status = photo.thumbnail_status;
+    const name = nameOf(photo);
     if (this.element.dataset.status !== status) this.element.dataset.status = status;
-    setText(this.#name, nameOf(photo));
-    this.#name.title = nameOf(photo);
+    setText(this.#name, name);
+    this.#name.title = name;
     setText(this.#status, status);
     setText(this.#facts, [dimensions(photo), fileSize(photo.file_size)].filter(Boolean).join("  ·  ") || " ");
     this.#showReason(photo);
-    this.#showBlur(photo.thumbhash);
+    this.#showAverage(photo.thumbhash);
     this.#showThumbnail(photo);
     this.tick();
   }
@@ -73,12 +100,28 @@ export class Card {
   /** Update the age. */
   tick() {
     if (!this.#photo) return;
-    const { status_changed_at: since, created_at: created, thumbnail_status: status } = this.#photo;
-    setText(this.#age, age(since ?? created));
-    this.#age.dateTime = since ?? created;
-    const lasting = age(since ?? created) === "now" ? "a moment" : age(since ?? created);
-    const title = `${status} for ${lasting}, uploaded ${ago(created)}`;
+    const { status_changed_at: changed, created_at: created, thumbnail_status: status } = this.#photo;
+    const since = changed ?? created;
+    const text = age(since);
+    setText(this.#age, text);
+    if (this.#age.dateTime !== since) this.#age.dateTime = since;
+    const title = `${status} for ${text === "now" ? "a moment" : text}, uploaded ${ago(created)}`;
     if (this.#age.title !== title) this.#age.title = title;
+  }
+
+  /** Draw the blurred preview, if that is still to be done. Returns whether it was. */
+  drawPreview() {
+    if (this.#hasPreview) return false;
+    this.#hasPreview = true;
+    const image = decodeThumbhash(this.#thumbhash);
+    if (!image) return false;
+    for (let at = 3; at < image.rgba.length; at += 4) image.rgba[at] *= PREVIEW_OPACITY;
+    // Not a canvas in each card: the browser makes a layer of its own of each.
+    canvas.width = image.width;
+    canvas.height = image.height;
+    canvas.getContext("2d").putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
+    this.#picture.style.background = `url("${canvas.toDataURL()}") center / cover`;
+    return true;
   }
 
   #showReason(photo) {
@@ -88,51 +131,55 @@ export class Card {
     setText(message, failure.message);
   }
 
-  #showBlur(thumbhash) {
+  /** The preview's average colour, until there is time to draw it. */
+  #showAverage(thumbhash) {
     if (thumbhash === this.#thumbhash) return;
     this.#thumbhash = thumbhash;
-    const image = thumbhash && decodeThumbhash(thumbhash);
-    this.element.classList.toggle("has-blur", Boolean(image));
-    if (!image) return;
-    // Not a canvas in each card: the browser makes a layer of its own of each, which adds half to the cost of a frame of scrolling.
-    canvas.width = image.width;
-    canvas.height = image.height;
-    canvas.getContext("2d").putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
-    this.#blur.src = canvas.toDataURL();
+    const colour = thumbhash && averageColour(thumbhash);
+    this.#hasPreview = !colour;
+    this.element.classList.toggle("has-blur", Boolean(colour));
+    this.#picture.style.background = colour ? `rgb(${colour.join(" ")} / ${PREVIEW_OPACITY})` : "";
   }
 
   #showThumbnail(photo) {
-    const thumbnails = thumbnailsBySize(photo).filter((one, at) => at === 0 || Math.max(one.width, one.height) <= MAX_EDGE_PX);
-    const sources = thumbnails.map(({ url, width }) => `${url} ${width}w`).join(", ");
-    const sizes = thumbnails.length ? `${shownWidth(thumbnails.at(-1), this.#width)}px` : "";
-    if (this.#image.sizes !== sizes) this.#image.sizes = sizes;
-    if (sources === this.#sources) return;
-    this.#sources = sources;
-    if (!sources) {
+    this.#setSource(sourceFor(photo, this.#place.width));
+  }
+
+  #setSource(source) {
+    if (source === this.#source) return;
+    this.#source = source;
+    if (!source) {
       this.element.classList.remove("has-thumb");
-      this.#image.removeAttribute("srcset");
       this.#image.removeAttribute("src");
       return;
     }
-    this.#image.srcset = sources;
-    this.#image.src = thumbnails[0].url;
-    // Fade in only after decoding, so that no incomplete or broken image shows.
+    this.#image.src = source;
+    // Show it only after decoding, so that no incomplete or broken image shows.
     this.#image.decode().then(
-      () => this.#sources === sources && this.element.classList.add("has-thumb"),
-      () => this.#sources === sources && this.element.classList.remove("has-thumb"),
+      () => this.#source === source && this.element.classList.add("has-thumb"),
+      () => this.#source === source && this.element.classList.remove("has-thumb"),
     );
   }
 }
 
-/** The photo's thumbnails with their names, smallest first; only those with a URL on this server. */
-export function thumbnailsBySize(photo) {
-  return Object.entries(photo.thumbnails ?? {})
-    .map(([name, thumbnail]) => ({ name, ...thumbnail, url: localPath(thumbnail?.url) }))
-    .filter(({ url, width, height }) => url && width > 0 && height > 0)
-    .sort((left, right) => left.width * left.height - right.width * right.height);
+/** The URL of the smallest thumbnail that fills a square of `edge` px on this screen, else of the largest that suits a card. */
+function sourceFor(photo, edge) {
+  const thumbnails = thumbnailsBySize(photo).filter((one, at) => at === 0 || Math.max(one.width, one.height) <= MAX_EDGE_PX);
+  const needed = edge * window.devicePixelRatio;
+  return (thumbnails.find(({ width, height }) => Math.max(width, height) >= needed) ?? thumbnails.at(-1))?.url ?? "";
 }
 
-/** The displayed width of an image that is fitted inside `edge` x `edge` px and never enlarged. */
-function shownWidth({ width, height }, edge) {
-  return Math.max(1, Math.round(width * Math.min(1, edge / width, edge / height)));
+/** The thumbnails of photos that were asked for before: to parse their URLs takes time. */
+const sorted = new WeakMap();
+
+/** The photo's thumbnails with their names, smallest first; only those with a URL on this server. */
+export function thumbnailsBySize(photo) {
+  if (!sorted.has(photo)) {
+    const thumbnails = Object.entries(photo.thumbnails ?? {})
+      .map(([name, thumbnail]) => ({ name, ...thumbnail, url: localPath(thumbnail?.url) }))
+      .filter(({ url, width, height }) => url && width > 0 && height > 0)
+      .sort((left, right) => left.width * left.height - right.width * right.height);
+    sorted.set(photo, thumbnails);
+  }
+  return sorted.get(photo);
 }

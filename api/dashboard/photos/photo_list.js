@@ -1,6 +1,9 @@
-/** Which photos the grid shows: the loaded ones that match the filter. New photos are added in batches. */
+/**
+ * Which photos the grid shows: the loaded ones that match the filter. New photos are added in batches, and not while the
+ * pointer is on the list or its top is out of view: then they are counted, and what is shown keeps its order.
+ */
 
-import { byId } from "../page/elements.js";
+import { byId, setText } from "../page/elements.js";
 import { count, isolatedName, photos, visible } from "../page/format.js";
 import { newestFirst } from "./photo_store.js";
 
@@ -21,13 +24,20 @@ export class PhotoList {
   #timer = 0;
   #problem = null;
   #isLoaded = false;
+  #isPointedAt = false;
+  #isHidden;
 
-  constructor({ store, pager, grid }) {
+  /** `isHidden(id)`: whether a photo is not shown for now. */
+  constructor({ store, pager, grid, isHidden }) {
+    this.#isHidden = isHidden;
     this.#store = store;
     this.#pager = pager;
     this.#grid = grid;
     byId("newer").addEventListener("click", () => this.#showNew());
     byId("list-retry").addEventListener("click", () => (this.#isLoaded ? this.loadMore() : this.reload()));
+    const section = byId("newer").parentElement;
+    section.addEventListener("pointerenter", ({ pointerType }) => this.#setPointedAt(pointerType === "mouse"));
+    section.addEventListener("pointerleave", () => this.#setPointedAt(false));
     window.addEventListener("scroll", () => !byId("newer").hidden && this.draw(), { passive: true });
   }
 
@@ -88,35 +98,42 @@ export class PhotoList {
 
   #drawNow() {
     const entries = this.#store.newestFirst().filter((entry) => this.#pager.includes(entry));
-    const newCount = this.#countNew(entries);
-    const isAway = this.#grid.isScrolledAway;
+    const known = entries.filter((entry) => !this.#isNew(entry));
+    const newCount = entries.length - known.length;
+    const isResting = this.#isPointedAt || this.#grid.isScrolledAway;
     const wait = this.#updatedAt + MIN_UPDATE_MS - performance.now();
-    const isHeld = newCount > 0 && (isAway || wait > 0);
+    const isHeld = newCount > 0 && (isResting || wait > 0);
     if (newCount && !isHeld) this.#updatedAt = performance.now();
-    this.#shown = isHeld ? entries.slice(newCount) : entries;
+    this.#shown = isHeld ? known : entries;
     this.#shownIds = new Set(this.#shown.map(({ id }) => id));
-    if (isHeld && !isAway) {
+    if (isHeld && !isResting) {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.draw(), wait);
     }
-    byId("newer").hidden = !(isHeld && isAway);
-    if (isHeld && isAway) byId("newer").textContent = `↑ ${count(newCount)} new`;
-    this.#grid.show(this.#shown, this.#pager.isComplete || this.#problem !== null);
-    this.#drawNotes(entries.length);
+    byId("newer").hidden = !(isHeld && isResting);
+    if (isHeld && isResting) setText(byId("newer"), `↑ ${count(newCount)} new`);
+    const listed = this.#shown.filter(({ id }) => !this.#isHidden(id));
+    this.#grid.show(listed, this.#pager.isComplete || this.#problem !== null);
+    this.#drawNotes(entries.length - this.#shown.length + listed.length);
   }
 
-  /** How many entries at the top are newer than what is shown. */
-  #countNew(entries) {
-    if (!this.#shown.length) return 0;
-    const first = entries.findIndex((entry) => this.#shownIds.has(entry.id) || newestFirst(entry, this.#shown[0]) > 0);
-    return first < 0 ? entries.length : first;
+  /** Whether this entry would come between those that are shown; what is older than all of them is the next page. */
+  #isNew(entry) {
+    const last = this.#shown.at(-1);
+    return last !== undefined && !this.#shownIds.has(entry.id) && newestFirst(entry, last) < 0;
+  }
+
+  #setPointedAt(isPointedAt) {
+    this.#isPointedAt = isPointedAt;
+    if (!byId("newer").hidden) this.draw();
   }
 
   #showNew() {
     this.#shown = [];
-    byId("newer").hidden = true;
     this.#grid.scrollToTop();
-    this.draw();
+    this.#drawNow();
+    // The button is gone, and would take the focus with it.
+    this.#grid.focusFirst();
   }
 
   #drawNotes(number) {

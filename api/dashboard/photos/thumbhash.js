@@ -13,6 +13,21 @@ export function decodeThumbhash(base64) {
   return bytes && bytes.length >= 5 ? pixelsOf(readHeader(bytes), bytes) : null;
 }
 
+/** The average colour of the image in `base64`: red, green and blue from 0 to 255; `null` if it is not a ThumbHash. */
+export function averageColour(base64) {
+  const bytes = bytesOf(base64);
+  if (!bytes || bytes.length < 5) return null;
+  const { l, p, q } = readHeader(bytes);
+  return rgbOf(l.mean, p.mean, q.mean).map((channel) => Math.round(Math.min(255, Math.max(0, 255 * channel))));
+}
+
+/** Red, green and blue of luminance, yellow to blue and red to green; a little out of 0 to 1 at times. */
+function rgbOf(light, yellowBlue, redGreen) {
+  const blue = light - (2 / 3) * yellowBlue;
+  const red = (3 * light - blue + redGreen) / 2;
+  return [red, red - redGreen, blue];
+}
+
 function bytesOf(base64) {
   try {
     return Uint8Array.from(atob(base64), (character) => character.charCodeAt(0));
@@ -55,13 +70,9 @@ function pixelsOf(header, bytes) {
   const rgba = new Uint8ClampedArray(width * height * 4);
   for (let y = 0, at = 0; y < height; y += 1) {
     for (let x = 0; x < width; x += 1, at += 4) {
-      const light = l(across[x], down[y]);
-      const yellowBlue = p(across[x], down[y]);
-      const redGreen = q(across[x], down[y]);
-      const blue = light - (2 / 3) * yellowBlue;
-      const red = (3 * light - blue + redGreen) / 2;
+      const [red, green, blue] = rgbOf(l(across[x], down[y]), p(across[x], down[y]), q(across[x], down[y]));
       rgba[at] = 255 * red;
-      rgba[at + 1] = 255 * (red - redGreen);
+      rgba[at + 1] = 255 * green;
       rgba[at + 2] = 255 * blue;
       rgba[at + 3] = 255 * a(across[x], down[y]);
     }

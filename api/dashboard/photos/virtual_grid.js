@@ -7,7 +7,11 @@ const GAP_PX = 14;
 /** Height of name, status and facts below a card's image, as in photo_grid.css. */
 const CARD_FOOTER_PX = 68;
 /** Rows drawn above and below the viewport, so that scrolling does not show empty space. */
-const OVERSCAN_ROWS = 3;
+const OVERSCAN_ROWS = 2;
+/** Scrolling has ended when there was none for this long. */
+const SCROLL_END_MS = 150;
+/** So many blurred previews are drawn in a frame. */
+const PREVIEWS_A_FRAME = 6;
 
 export class VirtualGrid {
   #root;
@@ -21,18 +25,22 @@ export class VirtualGrid {
   #columns = 1;
   #cardWidth = 0;
   #frame = 0;
+  #scrollEnd = 0;
   #onOpen;
   #onEnd;
+  /** Ids of the selected photos; null: none can be selected now. */
+  #selected = null;
 
-  /** `onOpen(id)` is called when a card is clicked, `onEnd()` when the last rows come into view. */
+  /** `onOpen(id, event)` is called when a card is clicked, `onEnd()` when the last rows come into view. */
   constructor(root, { onOpen, onEnd }) {
     this.#root = root;
     this.#onOpen = onOpen;
     this.#onEnd = onEnd;
     new ResizeObserver(() => this.#measure()).observe(root);
-    window.addEventListener("scroll", () => this.draw(), { passive: true });
+    window.addEventListener("scroll", () => this.#onScroll(), { passive: true });
     window.addEventListener("resize", () => this.draw(), { passive: true });
     root.addEventListener("keydown", (event) => this.#onKey(event));
+    root.addEventListener("click", (event) => this.#onClick(event));
     root.addEventListener("focus", () => this.#focus(0));
     root.addEventListener("focusin", ({ target }) => this.#makeCurrent(target.closest?.(".card")?.dataset.id));
     this.#measure();
@@ -76,9 +84,32 @@ export class VirtualGrid {
     else this.#root.focus();
   }
 
+  focusFirst() {
+    this.#focus(0);
+  }
+
   #formerIndexOf(entry) {
     const at = this.#entries.findIndex((other) => newestFirst(other, entry) > 0);
     return at < 0 ? this.#entries.length : at;
+  }
+
+  /** Id of the photo whose card has the focus, or null. */
+  get focusedId() {
+    return this.#hasFocus() ? (document.activeElement.closest(".card")?.dataset.id ?? null) : null;
+  }
+
+  /** The ids of the photos from the one to the other, both included, in either direction. */
+  idsBetween(one, other) {
+    const ends = [this.#indexes.get(one), this.#indexes.get(other)];
+    if (ends.includes(undefined)) return [other];
+    return this.#entries.slice(Math.min(...ends), Math.max(...ends) + 1).map(({ id }) => id);
+  }
+
+  /** Mark the photos with these ids as selected; null: none can be selected now. */
+  showSelected(ids) {
+    this.#selected = ids && new Set(ids);
+    this.#root.classList.toggle("is-selecting", ids !== null);
+    for (const [id, card] of this.#cards) card.setPressed(this.#selected && this.#selected.has(id));
   }
 
   /** Whether the top of the grid is scrolled out of view. */
@@ -103,72 +134,118 @@ export class VirtualGrid {
     return this.#cardWidth + CARD_FOOTER_PX + GAP_PX;
   }
 
+  /** Draw at once what comes into view; what can wait is done when scrolling has ended. */
+  #onScroll() {
+    clearTimeout(this.#scrollEnd);
+    this.#scrollEnd = setTimeout(() => {
+      this.#scrollEnd = 0;
+      this.draw();
+    }, SCROLL_END_MS);
+    this.draw();
+  }
+
+  get #isScrolling() {
+    return this.#scrollEnd !== 0;
+  }
+
+  #onClick(event) {
+    const card = event.target.closest(".card");
+    if (card) this.#onOpen(card.dataset.id, event);
+  }
+
   #drawNow() {
     if (!this.#cardWidth) return;
     const rows = Math.ceil(this.#entries.length / this.#columns);
+    const { top } = this.#root.getBoundingClientRect();
     this.#root.style.height = `${rows * this.#rowHeight}px`;
-    const top = this.#root.getBoundingClientRect().top;
     const firstRow = Math.floor(-top / this.#rowHeight) - OVERSCAN_ROWS;
-    const lastRow = Math.ceil((window.innerHeight - top) / this.#rowHeight) + OVERSCAN_ROWS;
+    // Always as many rows: for each that leaves at one end, another one comes at the other and takes its cards.
+    const lastRow = firstRow + Math.ceil(window.innerHeight / this.#rowHeight) + 1 + 2 * OVERSCAN_ROWS;
     const first = Math.max(0, firstRow * this.#columns);
     const last = Math.min(this.#entries.length, Math.max(0, lastRow) * this.#columns);
-    this.#drawCards(first, last);
+    const cardsAboveView = top < -OVERSCAN_ROWS * this.#rowHeight ? OVERSCAN_ROWS * this.#columns : 0;
+    this.#drawCards(first, last, Math.min(first + cardsAboveView, last - 1));
     if (!this.#isComplete && lastRow >= rows) this.#onEnd();
   }
 
-  #drawCards(first, last) {
-    const focused = this.#removeCards(first, last);
+  /** Draw the cards from `first` up to `last`; `visible`: one in the viewport. */
+  #drawCards(first, last, visible) {
+    const { free, focused } = this.#freeCards(first, last);
     const held = this.#indexes.get(this.#current);
     const isOutside = held === undefined || held < first || held >= last;
     // Keep the card that has the focus, so that the keyboard position is not lost; otherwise let Tab lead to a visible card.
     const extra = isOutside && held !== undefined && this.#hasFocus() ? [held] : [];
-    if (isOutside && !extra.length) this.#makeCurrent(this.#entries[Math.min(first + this.#cardsAboveView(), last - 1)]?.id);
-    let next = this.#root.firstElementChild;
-    for (const at of [...extra.filter((one) => one < first), ...range(first, last), ...extra.filter((one) => one >= last)]) {
-      const card = this.#drawCard(at);
-      // Existing cards keep their order, so only new ones are inserted: moving a card would take its focus.
-      if (card.element === next) next = next.nextElementSibling;
-      else this.#root.insertBefore(card.element, next);
+    if (isOutside && !extra.length) this.#makeCurrent(this.#entries[visible]?.id);
+    const drawn = [...extra.filter((one) => one < first), ...range(first, last), ...extra.filter((one) => one >= last)].map((at) => this.#drawCard(at, free));
+    for (const card of free) card.element.remove();
+    if (!this.#isScrolling) {
+      this.#sort(drawn);
+      this.#drawPreviews();
     }
     if (focused !== null && this.#entries.length) this.#focus(Math.min(focused, this.#entries.length - 1));
   }
 
-  /** How many cards are drawn above the viewport. */
-  #cardsAboveView() {
-    return this.#root.getBoundingClientRect().top < -OVERSCAN_ROWS * this.#rowHeight ? OVERSCAN_ROWS * this.#columns : 0;
+  /** Put the elements into the order of the photos. While scrolling they are not: to move one costs as much as to make it. */
+  #sort(cards) {
+    // The card with the focus would lose it by a move, so the others are moved around it.
+    const fixed = cards.findIndex(({ element }) => element.contains(document.activeElement));
+    let next = null;
+    for (const [at, { element }] of [...cards.entries()].reverse()) {
+      if (element.nextElementSibling !== next && at !== fixed) this.#root.insertBefore(element, next);
+      next = element;
+    }
   }
 
-  #drawCard(at) {
+  /** Draw the blurred previews that are not drawn yet, some in each frame. */
+  #drawPreviews() {
+    let left = PREVIEWS_A_FRAME;
+    for (const card of this.#cards.values()) {
+      if (card.drawPreview()) left -= 1;
+      if (!left) return requestAnimationFrame(() => this.#isScrolling || this.#drawPreviews());
+    }
+    return undefined;
+  }
+
+  #drawCard(at, free) {
     const entry = this.#entries[at];
     let card = this.#cards.get(entry.id);
     if (!card) {
-      card = new Card(entry.id, this.#onOpen);
+      card = free.shift() ?? new Card();
+      card.assign(entry.id, { fades: !this.#isScrolling });
       this.#cards.set(entry.id, card);
+      if (!card.element.isConnected) this.#root.append(card.element);
     }
     card.place({
       x: (at % this.#columns) * (this.#cardWidth + GAP_PX),
       y: Math.floor(at / this.#columns) * this.#rowHeight,
       width: this.#cardWidth,
+      height: this.#cardWidth + CARD_FOOTER_PX,
     });
     card.show(entry.photo);
+    card.setPressed(this.#selected && this.#selected.has(entry.id));
     card.setPosition(at + 1, this.#isComplete ? this.#entries.length : -1);
-    card.button.tabIndex = entry.id === this.#current ? 0 : -1;
+    const tabIndex = entry.id === this.#current ? 0 : -1;
+    if (card.button.tabIndex !== tabIndex) card.button.tabIndex = tabIndex;
     card.at = at;
     return card;
   }
 
-  /** Remove cards outside of the range. Returns the index of the one that had the focus, or null. */
-  #removeCards(first, last) {
+  /** The cards outside of the range, and the index of the one among them that had the focus, or null. */
+  #freeCards(first, last) {
+    const free = [];
     let focused = null;
+    const active = this.#hasFocus() ? document.activeElement : null;
     for (const [id, card] of this.#cards) {
       const at = this.#indexes.get(id);
-      const isHeld = at !== undefined && card.element.contains(document.activeElement);
+      const isHeld = active !== null && card.element.contains(active);
       if (at !== undefined && (isHeld || (at >= first && at < last))) continue;
-      if (card.element.contains(document.activeElement)) focused = card.at;
-      card.element.remove();
+      if (isHeld) {
+        focused = card.at;
+        card.element.remove();
+      } else free.push(card);
       this.#cards.delete(id);
     }
-    return focused;
+    return { free, focused };
   }
 
   #hasFocus() {
@@ -191,6 +268,9 @@ export class VirtualGrid {
     const y = Math.floor(at / this.#columns) * this.#rowHeight + this.#root.getBoundingClientRect().top;
     const isInView = y >= 0 && y + this.#rowHeight <= window.innerHeight;
     if (!isInView) window.scrollBy({ top: y - (window.innerHeight - this.#rowHeight) / 2, behavior: "instant" });
+    // With the elements in order, also if this interrupts scrolling.
+    clearTimeout(this.#scrollEnd);
+    this.#scrollEnd = 0;
     this.#drawNow();
     this.#cards.get(entry.id)?.button.focus({ preventScroll: true });
   }

@@ -85,6 +85,16 @@ export class Client {
     return this.#photos("DELETE", `/${encodeURIComponent(id)}`);
   }
 
+  /** Delete many photos; `keepalive`: also when the page is left at once. */
+  removeMany(ids, { keepalive = false } = {}) {
+    return this.#photos("POST", "/bulk-delete", { body: JSON.stringify({ photo_ids: ids }), keepalive });
+  }
+
+  /** Where the originals of these photos are one zip. */
+  archiveUrl(ids) {
+    return `${this.#root}/photos/download?ids=${ids.join(",")}`;
+  }
+
   retry(id) {
     return this.#photos("POST", `/${encodeURIComponent(id)}/retry`);
   }
@@ -198,7 +208,7 @@ export class Client {
   }
 
   /** Send a request and return the body of its response as text. */
-  async #request(method, url, { body = null, signal, timeoutSeconds = REQUEST_TIMEOUT_SECONDS } = {}) {
+  async #request(method, url, { body = null, signal, keepalive = false, timeoutSeconds = REQUEST_TIMEOUT_SECONDS } = {}) {
     const timeout = AbortSignal.timeout(timeoutSeconds * 1000);
     let response;
     let text;
@@ -206,6 +216,7 @@ export class Client {
       response = await fetch(url, {
         method,
         body,
+        keepalive,
         signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
         headers: { Accept: "application/json" },
       });
