@@ -3,6 +3,7 @@
 import { DeadPlace } from "./dead/dead_place.js";
 import { FailuresPlace } from "./failures/failures_place.js";
 import { Feed } from "./feed.js";
+import { FlowPlace } from "./flow/flow_place.js";
 import { readAddress, updateAddress } from "./page/address.js";
 import { Announcer } from "./page/announcer.js";
 import { byId } from "./page/elements.js";
@@ -43,6 +44,7 @@ const health = new HealthPanel(byId("health"));
 const verdict = new Verdict(workspace);
 const store = new PhotoStore((id) => {
   list.draw();
+  flow.notePhotos();
   if (id === detail.id) detail.draw();
 });
 const grid = new VirtualGrid(byId("photo-grid"), { onOpen: (id) => detail.open(id), onEnd: () => list.loadMore() });
@@ -72,8 +74,9 @@ const dead = new DeadPlace({
   onCount: (number) => places.setCount("dead", number),
   onFilter: (filters) => places.go("dead", filters),
 });
+const flow = new FlowPlace(workspace, { client, store, onOpen: openPhoto });
 /** Beside the photos, which are always up to date. */
-const others = { failures, dead, workspaces: new WorkspacesPlace(workspace, { client }) };
+const others = { flow, failures, dead, workspaces: new WorkspacesPlace(workspace, { client }) };
 const FOR_ADMINS_OF_ALL = ["dead", "workspaces"];
 const places = new Places(workspace, { onShow: showPlace });
 const feed = new Feed(client.workspaceUrl, {
@@ -90,6 +93,7 @@ const feed = new Feed(client.workspaceUrl, {
     verdict.setStats(message);
     places.setCount("failures", message.counts?.failed ?? null);
     failures.setFailed(message.counts?.failed);
+    flow.setStats(message);
   },
   onHealth: (message) => {
     health.show(message);
@@ -248,6 +252,7 @@ listenForFiles({
 });
 initKeyboard([
   { keys: "g p", text: "Go to the photos", act: () => places.go("photos") },
+  { keys: "g l", text: "Go to the flow", act: () => places.go("flow") },
   { keys: "g f", text: "Go to the failures", act: () => places.go("failures") },
   ...FOR_ADMINS_OF_ALL.map((place) => ({
     keys: `g ${place[0]}`,
@@ -267,6 +272,7 @@ setInterval(() => {
   health.tick();
   grid.tick();
   failures.tick();
+  flow.tick();
 }, 1000);
 places.start();
 feed.connect();

@@ -103,8 +103,11 @@ class Recorder:
         has_news = not self._has_started or self._new_workers
         if not has_news and not (is_first and (self._is_changed or now >= self._sample_at)):
             return
-        workers = dict(self._new_workers)
-        sampled = await self._database.run_write(partial(self._write, workers=workers, is_first=is_first, now=now))
+        workers, lag = dict(self._new_workers), self._lag()
+        if lag is None:
+            lag = self._waiting_in(topics.UPLOADED)
+        write = partial(self._write, workers=workers, lag=lag, is_first=is_first, now=now)
+        sampled = await self._database.run_write(write)
         self._has_started = True
         self._new_workers = {name: at for name, at in self._new_workers.items() if name not in workers}
         if is_first:
@@ -112,7 +115,10 @@ class Recorder:
             self._is_changed = False
             self._sampled, self._sample_at = sampled, now + SHORTEST_SLOT_SECONDS
 
-    def _write(self, connection: Connection, *, workers: Mapping[str, datetime], is_first: bool, now: float) -> int:
+    def _write(
+        self, connection: Connection, *, workers: Mapping[str, datetime], lag: int | None, is_first: bool, now: float
+    ) -> int:
+        """Returns the start of the slot that it is. Runs in a thread."""
         at = time_of(connection)
         if not self._has_started:
             marks.add_start(connection, self._name, _version(), at)
@@ -122,8 +128,7 @@ class Recorder:
         if is_first:
             if self._is_changed:
                 marks.write_outages(connection, self._outages.marks(now, at), at)
-            lag = self._lag()
-            _write_lag(connection, self._slots_until(slot), self._waiting_in(topics.UPLOADED) if lag is None else lag)
+            _write_lag(connection, self._slots_until(slot), lag)
         return slot
 
     def _slots_until(self, slot: int) -> range:

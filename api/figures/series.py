@@ -29,7 +29,7 @@ class Series:
     """Each list has one value for each time slot."""
 
     step_seconds: int
-    #: When the slots began; the last one is not over.
+    #: When the slots began.
     times: list[datetime]
     #: Results a minute.
     ready: list[float | None]
@@ -43,10 +43,13 @@ class Series:
 
 
 def series_of(connection: Connection, workspace_id: str, span: Span, now: datetime | None = None) -> Series:
-    """The figures of a workspace over the last ``span``."""
+    """The figures of a workspace over the last ``span``.
+
+    The last slot has lasted for a minute, or is over: of less time there is no rate.
+    """
     step, count = SLOTS[span]
     now = now or time_of(connection)
-    last = slot_of(int(now.timestamp()), step)
+    last = slot_of(int(now.timestamp()) - min(step, _MINUTE), step)
     starts = range(last - (count - 1) * step, last + step, step)
     results = results_of(connection, workspace_id, step, starts[0])
     lag = _lag(connection, step, starts[0])
@@ -56,7 +59,7 @@ def series_of(connection: Connection, workspace_id: str, span: Span, now: dateti
     def rates(status: str) -> list[float | None]:
         """Results a minute; None of a slot in which nothing came and no api looked."""
         return [
-            _rate(results.get(start, {}).get(status, {}), _seconds_of(start, step, now))
+            _rate(results.get(start, {}).get(status, {}), min(step, now.timestamp() - start))
             if start in results or start in lag
             else None
             for start in starts
@@ -76,11 +79,6 @@ def series_of(connection: Connection, workspace_id: str, span: Span, now: dateti
 
 def _rate(counts: Mapping[int, int], seconds: float) -> float:
     return max(0, sum(counts.values())) * _MINUTE / seconds
-
-
-def _seconds_of(start: int, step: int, now: datetime) -> float:
-    """How long a slot has lasted; of the last one at least a minute, since less says nothing of its rate."""
-    return min(step, max(now.timestamp() - start, _MINUTE))
 
 
 def _lag(connection: Connection, step: int, since: int) -> dict[int, int | None]:

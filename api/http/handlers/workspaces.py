@@ -72,7 +72,7 @@ class FiguresResponse(BaseModel):
 
     span: Span
     step_seconds: int = Field(examples=[10])
-    times: list[datetime] = Field(description="when each slot began, oldest first; the last one is not over")
+    times: list[datetime] = Field(description="when each slot began, oldest first; the last one may not be over")
     ready_per_minute: list[float | None] = Field(description="null: no api was there to count")
     failed_per_minute: list[float | None] = Field(description="null: no api was there to count")
     ready_seconds_p50: list[float | None] = Field(description="from upload to ready; off by 19 % at most")
