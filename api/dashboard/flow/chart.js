@@ -18,7 +18,7 @@ export class Chart {
   #lines;
   #format;
 
-  /** `lines`: `{name, label, isFilled}` in the order of drawing; `format(value)`: a value with its unit. */
+  /** `lines`: `{name, label, isFilled, hidesZero}` in the order of drawing; `format(value)`: a value with its unit. */
   constructor({ title, lines, format }) {
     this.#lines = lines;
     this.#format = format;
@@ -43,8 +43,9 @@ export class Chart {
     const highest = values.length ? Math.max(...values) : 0;
     const top = roundUp(highest);
     setText(this.#top, values.length ? this.#format(top) : "");
-    for (const { name, isFilled } of this.#lines) {
-      const points = series[name].map((value, at, all) => (value === null ? null : [(at / (all.length - 1)) * WIDTH, HEIGHT - (value / top) * HEIGHT]));
+    for (const { name, isFilled, hidesZero } of this.#lines) {
+      const shown = hidesZero ? withoutZeros(series[name]) : series[name];
+      const points = shown.map((value, at, all) => (value === null ? null : [(at / (all.length - 1)) * WIDTH, HEIGHT - (value / top) * HEIGHT]));
       const runs = runsOf(points);
       this.#paths.get(name).setAttribute("d", runs.map((run) => `M${run.map(text).join("L")}${run.length === 1 ? "h0" : ""}`).join(""));
       if (isFilled) {
@@ -71,11 +72,16 @@ export class Chart {
   }
 }
 
-/** The next of 1, 2, 5, 10, 20, … */
+/** The values, without the zeros that have no other value beside them: nothing is drawn there. */
+function withoutZeros(values) {
+  return values.map((value, at) => (value || values[at - 1] || values[at + 1] ? value : null));
+}
+
+/** The next round number. */
 function roundUp(value) {
   if (value <= 0) return 1;
   const power = 10 ** Math.floor(Math.log10(value));
-  return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= value * 0.999);
+  return [1, 2, 3, 4, 5, 6, 8, 10].map((step) => step * power).find((top) => top >= value * 0.999);
 }
 
 /** The points in runs without gaps. */

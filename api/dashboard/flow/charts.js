@@ -9,7 +9,7 @@ import { TimeAxis } from "./time_axis.js";
 const CHARTS = [
   {
     title: "Photos a minute",
-    lines: [{ name: "ready_per_minute", label: "ready", isFilled: true }, { name: "failed_per_minute", label: "failed" }],
+    lines: [{ name: "ready_per_minute", label: "ready", isFilled: true }, { name: "failed_per_minute", label: "failed", hidesZero: true }],
     format: (value) => (value > 0 && value < 10 ? value.toFixed(1).replace(/\.0$/, "") : count(Math.round(value))),
   },
   {

@@ -15,7 +15,7 @@ const CLOSE = 0.015;
 
 /** What a mark says, in a few words. */
 export function textOf({ kind, subject, until, at, detail }) {
-  const lasted = until ? `, for ${duration((Date.parse(until) - Date.parse(at)) / 1000)}` : ", and still so";
+  const lasted = until ? `, for ${duration((Date.parse(until) - Date.parse(at)) / 1000)}` : ", still lasting";
   if (kind === "outage") return `${OUTAGES[subject] ?? `${visible(subject)} did not work`}${lasted}`;
   if (kind === "deployed") return `another version: ${visible(detail)}`;
   if (kind === "api_started") return `api started (${visible(subject)})`;
@@ -35,13 +35,17 @@ export function ticksOf(marks, axis) {
     elements.push(band);
   }
   const groups = groupsOf(marks, axis);
+  const last = groups.at(-1);
+  // The label of a late tick would not fit behind it, and shares the room before it.
+  const isBefore = last && last.position > 0.85;
+  const shared = isBefore ? (last.position - (groups.at(-2)?.position ?? 0)) / 2 : 0;
   for (const [at, group] of groups.entries()) {
+    const isLast = isBefore && group === last;
     const free = (groups[at + 1]?.position ?? 1) - group.position;
-    const tick = make("span", { class: "chart-tick", "data-kind": group.kind }, make("span", {}, group.label));
-    tick.style.left = percent(group.position);
-    tick.firstChild.style.maxWidth = `calc(${percent(free)} - 0.5rem)`;
-    // The last label would not fit behind its tick.
-    if (group.position > 0.85) tick.classList.add("is-last");
+    const width = isLast || (isBefore && at === groups.length - 2) ? shared : free;
+    const tick = make("span", { class: isLast ? "chart-tick is-before" : "chart-tick", "data-kind": group.kind }, make("span", {}, group.label));
+    tick.style.left = percent(isLast ? group.position - width : group.position);
+    tick.style.width = percent(width);
     elements.push(tick);
   }
   return elements;
