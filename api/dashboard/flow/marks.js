@@ -12,6 +12,8 @@ const OUTAGES = {
 };
 /** Marks that lie closer than this, of the whole axis, share a label. */
 const CLOSE = 0.015;
+/** A label needs so much of it. */
+const ROOM = 0.15;
 
 /** What a mark says, in a few words. */
 export function textOf({ kind, subject, until, at, detail }) {
@@ -35,14 +37,16 @@ export function ticksOf(marks, axis) {
     elements.push(band);
   }
   const groups = groupsOf(marks, axis);
+  // The label of a late tick does not fit behind it: it gets half of the room before it, and the ticks next to it none.
   const last = groups.at(-1);
-  // The label of a late tick would not fit behind it, and shares the room before it.
   const isBefore = last && last.position > 0.85;
-  const shared = isBefore ? (last.position - (groups.at(-2)?.position ?? 0)) / 2 : 0;
+  const neighbour = groups.findLast(({ position }) => isBefore && last.position - position > ROOM);
+  const room = isBefore ? (last.position - (neighbour?.position ?? 0)) / 2 : 0;
   for (const [at, group] of groups.entries()) {
     const isLast = isBefore && group === last;
     const free = (groups[at + 1]?.position ?? 1) - group.position;
-    const width = isLast || (isBefore && at === groups.length - 2) ? shared : free;
+    const isNear = isBefore && !isLast && last.position - group.position <= ROOM;
+    const width = isNear ? 0 : isLast ? room : Math.min(free, group === neighbour ? room : 1);
     const tick = make("span", { class: isLast ? "chart-tick is-before" : "chart-tick", "data-kind": group.kind }, make("span", {}, group.label));
     tick.style.left = percent(isLast ? group.position - width : group.position);
     tick.style.width = percent(width);
