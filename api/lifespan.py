@@ -2,12 +2,15 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable
+import os
+import socket
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from functools import partial
 from typing import Final
 
 import structlog
 from aiohttp import web
+from aiokafka import TopicPartition
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import KafkaError
 from sqlalchemy.exc import InterfaceError, OperationalError, SQLAlchemyError
@@ -20,12 +23,14 @@ from api.background import Background
 from api.feed.health import Health, Workers
 from api.feed.stats import Lag, Stats
 from api.feed.subscribers import Feed
+from api.figures.recorder import Recorder
 from api.http.app_keys import (
     DATABASE,
     FEED,
     HEALTH,
     PHOTO_HASHER,
     QUEUE_POSITIONS,
+    RECORDER,
     STATS,
     STORAGE,
     UPLOAD_STORE,
@@ -47,6 +52,7 @@ from api.publishing.topic_loss import TopicLossDetector
 from api.store.database import Database, DatabaseUnavailable, open_database
 from api.store.leases import Lease
 from infra.kafka import clients
+from infra.kafka.group_backlog import Backlog
 from infra.kafka.queue_positions import QueuePositions
 from infra.kafka.worker_heartbeat import HeartbeatReader
 from infra.readiness import Readiness
@@ -99,17 +105,35 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
                 "projector": projector.progress.check,
             },
         )
-        app[QUEUE_POSITIONS] = QueuePositions()
+        positions = app[QUEUE_POSITIONS] = QueuePositions()
         background = app[BACKGROUND] = Background()
         waits = {topics.UPLOADED: 0.0, topics.DELETED: 0.0, topics.RETRY: settings.retry_longest_seconds}
+
+        def on_look(backlogs: Mapping[TopicPartition, Backlog], now: float) -> None:
+            positions.see(backlogs, now)
+            recorder.see_backlogs(backlogs, now)
+
         worker_progress = ConsumerProgress(
             settings,
             topics.WORKER_GROUP,
             waits,
             is_busy=partial(is_a_photo_in_work, database),
-            on_look=app[QUEUE_POSITIONS].see,
+            on_look=on_look,
         )
         projector_progress = ConsumerProgress(settings, topics.PROJECTOR_GROUP, dict.fromkeys(topics.PROJECTED, 0.0))
+        recorder = app[RECORDER] = Recorder(
+            database,
+            lease,
+            f"{socket.gethostname()}:{os.getpid()}",
+            parts=lambda: (health.last() or {"parts": {}})["parts"],
+            checks={
+                "worker": worker_progress.check,
+                "database": lease.writes.check,
+                "projector": projector_progress.check,
+            },
+            lag=lambda: lag.records,
+        )
+        projector.on_folded = recorder.see_events
         app[READINESS] = Readiness(
             {
                 "database": database.check,
@@ -137,7 +161,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         background.start("open feeds", watch_feeds(app[OPEN_FEEDS], app[AUTHENTICATOR]))
         background.start("uploads at once", uploads_at_once.run())
         background.start("health", health.run())
-        background.start("housekeeping", Housekeeping(settings, database, storage, lease).run())
+        background.start("housekeeping", Housekeeping(settings, database, storage, lease, recorder.tick).run())
         yield
         await _at_most(_PUBLISH_AT_STOP_SECONDS, relay.drain())
         await _at_most(_PROJECT_AT_STOP_SECONDS, projector.catch_up())

@@ -29,6 +29,7 @@ _ARROWS: Final = {
     "api.store": {"schemas", "infra"},
     "api.projection": {"schemas", "infra", "infra.kafka", "api.store"},
     "api.feed": {"schemas", "infra", "infra.kafka", "api.store"},
+    "api.figures": {"schemas", "infra", "infra.kafka", "api.store"},
     "api.access": {"schemas", "infra", "api.store"},
     "api.photos": {
         "schemas",
@@ -41,9 +42,10 @@ _ARROWS: Final = {
     },
     "api.publishing": {"schemas", "infra", "infra.kafka", "api.store", "api.projection", "api.photos"},
     "api.http": {"schemas", "imaging", "infra", "infra.kafka", "infra.storage", "api.store"}
-    | {"api.access", "api.photos", "api.feed"},
+    | {"api.access", "api.photos", "api.feed", "api.figures"},
     "api": {"schemas", "infra", "infra.kafka", "infra.storage"}
-    | {"api.access", "api.http", "api.store", "api.photos", "api.projection", "api.publishing", "api.feed"},
+    | {"api.access", "api.http", "api.store", "api.photos", "api.projection", "api.publishing", "api.feed"}
+    | {"api.figures"},
     "thumbstream.terminal": set[str](),
     "thumbstream.client": {"infra"},
     "thumbstream.supervisor": {"schemas", "infra", "infra.kafka", "thumbstream.client"},

@@ -3,6 +3,7 @@
 import { DeadPlace } from "./dead/dead_place.js";
 import { FailuresPlace } from "./failures/failures_place.js";
 import { Feed } from "./feed.js";
+import { FlowPlace } from "./flow/flow_place.js";
 import { readAddress, updateAddress } from "./page/address.js";
 import { Announcer } from "./page/announcer.js";
 import { byId } from "./page/elements.js";
@@ -46,6 +47,7 @@ const verdict = new Verdict(workspace);
 const store = new PhotoStore((id) => {
   list.draw();
   selection.refresh();
+  flow.notePhotos();
   if (id === detail.id) detail.draw();
 });
 const grid = new VirtualGrid(byId("photo-grid"), { onOpen: openOrSelect, onEnd: () => list.loadMore() });
@@ -83,9 +85,10 @@ const dead = new DeadPlace({
   onCount: (number) => places.setCount("dead", number),
   onFilter: (filters) => places.go("dead", filters),
 });
+const flow = new FlowPlace(workspace, { client, store, onOpen: openPhoto });
 /** Beside the photos, which are always up to date. */
 const workers = new WorkersPlace(workspace, { client, onOpen: openPhoto });
-const others = { failures, dead, workspaces: new WorkspacesPlace(workspace, { client }), workers };
+const others = { flow, failures, dead, workspaces: new WorkspacesPlace(workspace, { client }), workers };
 /** With the second of their keys; `w` is the workspaces'. */
 const FOR_ADMINS_OF_ALL = { dead: "d", workspaces: "w", workers: "k" };
 const places = new Places(workspace, { onShow: showPlace });
@@ -103,6 +106,7 @@ const feed = new Feed(client.workspaceUrl, {
     verdict.setStats(message);
     places.setCount("failures", message.counts?.failed ?? null);
     failures.setFailed(message.counts?.failed);
+    flow.setStats(message);
   },
   onHealth: (message) => {
     health.show(message);
@@ -270,6 +274,7 @@ listenForFiles({
 });
 initKeyboard([
   { keys: "g p", text: "Go to the photos", act: () => places.go("photos") },
+  { keys: "g l", text: "Go to the flow", act: () => places.go("flow") },
   { keys: "g f", text: "Go to the failures", act: () => places.go("failures") },
   ...Object.entries(FOR_ADMINS_OF_ALL).map(([place, key]) => ({
     keys: `g ${key}`,
@@ -297,6 +302,7 @@ setInterval(() => {
   grid.tick();
   failures.tick();
   workers.tick();
+  flow.tick();
 }, 1000);
 places.start();
 feed.connect();

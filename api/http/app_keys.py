@@ -7,6 +7,7 @@ from aiohttp import web
 from api.feed.health import Health, Workers
 from api.feed.stats import Stats
 from api.feed.subscribers import Feed
+from api.figures.recorder import Recorder
 from api.photos.photo_hasher import PhotoHasher
 from api.photos.uploads import UploadStore
 from api.store.database import Database
@@ -26,3 +27,4 @@ FEED: Final = web.AppKey("feed", Feed)
 QUEUE_POSITIONS: Final = web.AppKey("queue_positions", QueuePositions)
 STATS: Final = web.AppKey("stats", Stats)
 WORKERS: Final = web.AppKey("workers", Workers)
+RECORDER: Final = web.AppKey("recorder", Recorder)

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -50,10 +50,19 @@ _PAGE_ROWS: Final = 5_000
 class Housekeeping:
     """Prunes on the one instance that holds the lease; each clears its own machine."""
 
-    def __init__(self, settings: Settings, database: Database, storage: Storage, lease: Lease) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        storage: Storage,
+        lease: Lease,
+        record: Callable[[], Awaitable[None]],
+    ) -> None:
+        """``record`` is called every few seconds, on every instance."""
         self._database = database
         self._storage = storage
         self._lease = lease
+        self._record = record
         self._limit = timedelta(seconds=settings.store_within_seconds)
         self._trouble = Trouble(log, "could not prune")
 
@@ -65,6 +74,7 @@ class Housekeeping:
             await asyncio.sleep(min(_PENDING_EVERY_SECONDS, self._limit.total_seconds() / 2))
             try:
                 is_time, is_first = loop.time() >= prune_at, self._lease.is_held
+                await self._record()
                 if is_time:
                     prune_at = loop.time() + _PRUNE_EVERY_SECONDS
                     await self._clear_incoming()  # a folder of this machine, which no other instance may see

@@ -22,7 +22,6 @@ from api.store import journal, originals, outbox
 from api.store.changed_rows import ChangedRows
 from api.store.database import TryAgain, one_of, time_of
 from api.store.derived import rows as derived
-from api.store.derived.rows import facts_of
 from api.store.items import close_gaps_of, next_places
 from api.store.locks import Item, hold_items, hold_photos
 from api.store.photo_json import photo_json, shown_values
@@ -170,9 +169,7 @@ class _Batch:
             elif steps := self._steps.get(row.id):
                 row.timeline = json_of(with_steps(timeline_of(row.timeline), steps))
         self._rows.write(self._connection)
-        derived.write_on(
-            self._connection, ((key, facts_of(old), facts_of(new)) for key, old, new in self._rows.changes())
-        )
+        derived.write_changed(self._connection, self._rows.changes())
         self._gone.write(self._connection)
         self._erase_again()
         for workspace_id, item_id in sorted(self._left):

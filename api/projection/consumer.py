@@ -78,6 +78,8 @@ class Projector:
         self._consumer: AIOKafkaConsumer | None = None
         self._dead_letters = DeadLetterProducer(settings)
         self._trouble = Trouble(log, "the projector waits for the database", over="the projector goes on")
+        #: Called with events that are in the database.
+        self.on_folded: Callable[[Sequence[Event]], object] = lambda events: None
         #: Records that are dealt with since it began.
         self.record_count = 0
         self._found_nothing = asyncio.Event()
@@ -199,6 +201,7 @@ class Projector:
             fold = partial(project_on, events=events, records=records)
             if await self._database.run_write(fold, seconds=LONG_SECONDS):
                 self._wakeups.journal.set()
+            self.on_folded(events)
             return []
         except Exception as error:
             if not is_refusal(error):

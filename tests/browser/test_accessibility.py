@@ -67,6 +67,12 @@ async def test_axe_core_finds_nothing_in_any_place(
     await expect(page.get_by_role("article", name="unreadable").locator(".sample")).to_be_visible()
     await dashboard.assert_accessible()
 
+    await page.keyboard.type("gl")
+    await expect(page.locator("#flow-results .result")).to_have_count(2)
+    await page.get_by_text("All values as a table").click()
+    await expect(page.locator("#flow-marks li")).not_to_have_count(0)
+    await dashboard.assert_accessible()
+
     await page.keyboard.type("gd")
     await page.get_by_label("Workspace", exact=True).fill(workspace)
     await page.get_by_role("button", name="Show", exact=True).click()

@@ -68,6 +68,13 @@ async def test_the_keyboard_leads_to_each_place_but_not_while_typing_or_turned_o
     await keys.get_by_role("button", name="Close").click()
     await page.keyboard.type("gp")
     await expect(page.locator("#failures")).to_be_hidden()
+    await page.keyboard.press("?")
+    await expect(keys).to_contain_text("Go to the dead letters")
+    await page.keyboard.press("Escape")
+    await page.keyboard.press("g")
+    await page.keyboard.press("d")
+    await expect(page.locator("#dead-title")).to_be_focused()
+    await expect(page).to_have_url(re.compile("&place=dead$"))
 
 
 async def send_missing(deployment: Deployment, workspace: str, *content_types: str) -> None:
@@ -250,9 +257,11 @@ async def test_only_admins_of_every_workspace_are_offered_dead_letters_and_works
     await page.goto(f"{deployment.api.url}/?key={key}&workspace={workspace}&place=dead")
     await expect(page.locator("#photo-grid")).to_be_visible()
     await dashboard.wait_until_live()
-    await expect(places.get_by_role("link")).to_have_count(2)
-    await page.keyboard.type("gw")
+    await expect(places.get_by_role("link")).to_have_count(3)
+    for keys in ("gw", "gd"):
+        await page.keyboard.type(keys)
     await expect(page.locator("#workspaces")).to_be_hidden()
+    await expect(page.locator("#dead")).to_be_hidden()
 
 
 async def test_a_search_is_in_the_address_and_shows_what_the_server_finds(open_dashboard: Open) -> None:

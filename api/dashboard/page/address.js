@@ -4,10 +4,10 @@
 export const STATUSES = ["pending", "processing", "ready", "failed"];
 
 /** The filters of the places but status, by their name in the address. */
-const FILTERS = ["q", "code", "type", "of", "reason", "from"];
+const FILTERS = ["q", "code", "type", "of", "reason", "from", "span"];
 
 /** The places of the page, by their name in the address. */
-export const PLACES = ["photos", "failures", "dead", "workspaces", "workers"];
+export const PLACES = ["photos", "flow", "failures", "dead", "workspaces", "workers"];
 
 /** What the page's address says, or another query. `filters`: those of the place. */
 export function readAddress(search = window.location.search) {

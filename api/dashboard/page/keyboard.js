@@ -45,6 +45,6 @@ export function initKeyboard(shortcuts) {
 }
 
 function isElsewhere({ target, altKey, ctrlKey, metaKey, isComposing }) {
-  const isTyped = target.closest?.("input:not([type=checkbox]), textarea, select, [contenteditable]");
+  const isTyped = target.closest?.("input:not([type=checkbox], [type=range]), textarea, select, [contenteditable]");
   return altKey || ctrlKey || metaKey || isComposing || isTyped || document.querySelector("dialog[open]");
 }

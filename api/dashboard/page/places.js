@@ -61,8 +61,8 @@ export class Places {
     const link = event.target.closest?.("a[data-place]");
     if (!link || event.button || event.altKey || event.ctrlKey || event.metaKey || event.shiftKey) return;
     event.preventDefault();
-    const { place, filters } = readAddress(new URL(link.href).search);
-    this.go(place, filters);
+    const { place, status, filters } = readAddress(new URL(link.href).search);
+    this.go(place, { status, ...filters });
   }
 
   #show() {

@@ -99,6 +99,11 @@ export class Client {
     return this.#photos("POST", `/${encodeURIComponent(id)}/retry`);
   }
 
+  /** Figures over time: `{span, times, ready_per_minute, …, marks}`. */
+  figures(span) {
+    return this.#json("GET", `${this.#root}/figures?${new URLSearchParams({ span })}`);
+  }
+
   /** Failed photos by error code and content type: `{failed, groups}`. */
   failures(options) {
     return this.#json("GET", `${this.#root}/failures`, options);

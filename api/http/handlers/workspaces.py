@@ -1,5 +1,6 @@
-"""Workspaces: how many photos and bytes each has, and what fails in one."""
+"""Workspaces: how many photos and bytes each has, what fails in one, and its figures over time."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from aiohttp import web
@@ -7,7 +8,9 @@ from pydantic import BaseModel, Field
 from sqlalchemy import select
 from sqlmodel import col
 
-from api.http.app_keys import DATABASE, SETTINGS
+from api.figures.marks import MOST_SHOWN, Kind
+from api.figures.series import Span, series_of
+from api.http.app_keys import DATABASE, RECORDER, SETTINGS
 from api.http.links.public_urls import public_photo
 from api.http.params import workspace_of
 from api.http.response_models import PhotoResponse
@@ -48,6 +51,39 @@ class FailuresResponse(BaseModel):
     groups: list[FailureGroupResponse] = Field(description="by code and content type; 100 at most")
 
 
+class FiguresQuery(BaseModel):
+    """Of what time."""
+
+    span: Span = Field(default="15m", description="up to now, in slots of 10 s, 2 min and 1 h")
+
+
+class MarkResponse(BaseModel):
+    """Something that happened beside the figures, in the whole pipeline."""
+
+    kind: Kind = Field(description="more kinds may be added")
+    subject: str = Field(description="the api or worker, or the part that did not work", examples=["broker"])
+    at: datetime
+    until: datetime | None = Field(description="when an outage ended; null while it lasts, and of all other marks")
+    detail: str | None = Field(description="the version of an api, why a part did not work", examples=["no answer"])
+
+
+class FiguresResponse(BaseModel):
+    """Figures over time. All lists are as long as ``times``; null: not known, or there was nothing to time."""
+
+    span: Span
+    step_seconds: int = Field(examples=[10])
+    times: list[datetime] = Field(description="when each slot began, oldest first; the last one may not be over")
+    ready_per_minute: list[float | None] = Field(description="null: no api was there to count")
+    failed_per_minute: list[float | None] = Field(description="null: no api was there to count")
+    ready_seconds_p50: list[float | None] = Field(description="from upload to ready; off by 19 % at most")
+    ready_seconds_p95: list[float | None] = Field(description="from upload to ready; off by 19 % at most")
+    lag: list[int | None] = Field(
+        description="uploads of all workspaces that no worker had finished, the most in the slot"
+    )
+    retrying: int | None = Field(description="uploads of all workspaces that wait for another attempt now")
+    marks: list[MarkResponse] = Field(description=f"oldest first; the last {MOST_SHOWN} at most")
+
+
 async def get_workspaces(request: web.Request, query: WorkspaceListQuery) -> web.Response:
     """``GET /v1/workspaces``: by name."""
     found = await request.app[DATABASE].run_read(
@@ -86,3 +122,35 @@ async def get_failures(request: web.Request) -> web.Response:
         for group in groups
     ]
     return web.json_response({"failed": figures.counts[Status.FAILED.word], "groups": shown})
+
+
+async def get_figures(request: web.Request, query: FiguresQuery) -> web.Response:
+    """``GET /v1/workspaces/{ws}/figures``."""
+    workspace_id = workspace_of(request)
+    series = await request.app[DATABASE].run_read(lambda connection: series_of(connection, workspace_id, query.span))
+    shown = {
+        "span": query.span,
+        "step_seconds": series.step_seconds,
+        "times": [time_json(each) for each in series.times],
+        "ready_per_minute": _rounded(series.ready),
+        "failed_per_minute": _rounded(series.failed),
+        "ready_seconds_p50": _rounded(series.ready_p50),
+        "ready_seconds_p95": _rounded(series.ready_p95),
+        "lag": series.lag,
+        "retrying": request.app[RECORDER].retrying,
+        "marks": [
+            {
+                "kind": mark.kind,
+                "subject": mark.subject,
+                "at": time_json(mark.started_at),
+                "until": mark.ended_at and time_json(mark.ended_at),
+                "detail": mark.detail,
+            }
+            for mark in series.marks
+        ],
+    }
+    return web.json_response(shown)
+
+
+def _rounded(values: Sequence[float | None]) -> list[float | None]:
+    return [None if value is None else round(value, 3) for value in values]

@@ -5,19 +5,22 @@ wait for each other. One job folds these changes into the figures; who reads add
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, delete, func, select, tuple_, union, union_all
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, select, tuple_, union, union_all
 
-from api.store.database import insert_into
-from api.store.derived.tables import FigureChangeRow, WorkspaceFiguresRow
+from api.store.database import insert_into, time_of
+from api.store.derived.results import KEPT_SECONDS, slot_of
+from api.store.derived.tables import FigureChangeRow, ResultFiguresRow, WorkspaceFiguresRow
 from schemas.statuses import Status
 
 _FIGURES: Final[Table] = WorkspaceFiguresRow.__table__  # type: ignore[attr-defined]
 _CHANGES: Final[Table] = FigureChangeRow.__table__  # type: ignore[attr-defined]
 _BOTH: Final = (_FIGURES, _CHANGES)
+_RESULTS: Final[Table] = ResultFiguresRow.__table__  # type: ignore[attr-defined]
 
 #: Changes that are folded in one transaction.
 _PAGE_ROWS: Final = 5_000
@@ -94,7 +97,52 @@ def fold_figures(connection: Connection) -> bool:
         key_of = tuple_(_FIGURES.c.workspace_id, _FIGURES.c.thumbnail_status)
         emptied = delete(_FIGURES).where(key_of.in_(sorted(sums)), _FIGURES.c.photo_count == 0)
         connection.execute(emptied)
+        _fold_results(connection, taken)
     return len(taken) == _PAGE_ROWS
+
+
+def results_of(
+    connection: Connection, workspace_id: str, step_seconds: int, since: int
+) -> dict[int, dict[str, dict[int, int]]]:
+    """How many results came: by the start of each slot since ``since``, by status, by bucket."""
+    folded = select(_RESULTS.c.starts_at, _RESULTS.c.thumbnail_status, _RESULTS.c.bucket, _RESULTS.c.photo_count).where(
+        _RESULTS.c.workspace_id == workspace_id,
+        _RESULTS.c.step_seconds == step_seconds,
+        _RESULTS.c.starts_at >= since,
+    )
+    changes = select(_CHANGES.c.done_at, _CHANGES.c.thumbnail_status, _CHANGES.c.bucket, _CHANGES.c.photo_count).where(
+        _CHANGES.c.workspace_id == workspace_id, _CHANGES.c.done_at >= since
+    )
+    found: dict[int, dict[str, dict[int, int]]] = defaultdict(lambda: defaultdict(lambda: defaultdict(int)))
+    for done_at, status, bucket, count in connection.execute(union_all(folded, changes)):
+        found[slot_of(done_at, step_seconds)][status][bucket] += count
+    return found
+
+
+def prune_results(connection: Connection, now: datetime) -> None:
+    """Forget the slots that no chart shows any more."""
+    for step_seconds, kept_seconds in KEPT_SECONDS.items():
+        old = (_RESULTS.c.step_seconds == step_seconds, _RESULTS.c.starts_at < now.timestamp() - kept_seconds)
+        connection.execute(delete(_RESULTS).where(*old))
+
+
+def _fold_results(connection: Connection, changes: Iterable[Row[Any]]) -> None:
+    sums: dict[tuple[str, int, int, str, int], int] = defaultdict(int)
+    now = time_of(connection).timestamp()
+    for change in changes:
+        if change.done_at is None:
+            continue
+        for step_seconds, kept_seconds in KEPT_SECONDS.items():
+            if abs(now - change.done_at) < kept_seconds:
+                slot = slot_of(change.done_at, step_seconds)
+                key = (change.workspace_id, step_seconds, slot, change.thumbnail_status, change.bucket)
+                sums[key] += change.photo_count
+    names = ("workspace_id", "step_seconds", "starts_at", "thumbnail_status", "bucket")
+    rows = [{**dict(zip(names, key, strict=True)), "photo_count": count} for key, count in sorted(sums.items())]
+    if rows:
+        added: Any = insert_into(connection, _RESULTS)
+        total = _RESULTS.c.photo_count + added.excluded.photo_count
+        connection.execute(added.on_conflict_do_update(index_elements=list(names), set_={"photo_count": total}), rows)
 
 
 def _read(connection: Connection, wanted: Callable[[Table], ColumnElement[bool]]) -> dict[str, Figures]:

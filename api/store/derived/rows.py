@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from api.store.database import one_of
 from api.store.derived.fingerprints import bands_of, signed
+from api.store.derived.results import Result, result_of
 from api.store.derived.search_words import words_of
 from api.store.derived.tables import FigureChangeRow, FingerprintRow, PhotoWordRow
 from api.store.photo_json import file_size_of
@@ -37,6 +38,9 @@ class Facts(NamedTuple):
 
 #: From so many on arrays are cheaper; asyncpg asks the server about the types of arrays once for each connection.
 _MANY_ROWS: Final = 50
+
+#: Of a change of the figures that no result has made.
+_UNTIMED: Final = {"done_at": None, "bucket": None}
 
 #: What words and fingerprints go by; a photo's workspace never changes.
 _TEXTS: Final = attrgetter("texts")
@@ -66,10 +70,25 @@ async def write(session: AsyncSession, changes: Iterable[Change]) -> None:
     await (await session.connection()).run_sync(write_on, changes)
 
 
-def write_on(connection: Connection, changes: Iterable[Change]) -> None:
-    """Bring what is derived to what the photos are now."""
+def write_changed(connection: Connection, changes: Iterable[tuple[UUID, PlainRow | None, PlainRow | None]]) -> None:
+    """As :func:`write_on`, of rows that events have changed: their results are counted too."""
+    facts: list[Change] = []
+    results: list[tuple[Result, int]] = []
+    for photo_id, before, after in changes:
+        facts.append((photo_id, facts_of(before), facts_of(after)))
+        now = result_of(after)
+        if now is not None and now != (known := result_of(before)):
+            results.append((now, 1))
+            if known is not None and known.event_id == now.event_id:
+                results.append((known, -1))
+    write_on(connection, facts, results)
+
+
+def write_on(connection: Connection, changes: Iterable[Change], results: Sequence[tuple[Result, int]] = ()) -> None:
+    """Bring what is derived to what the photos are now. ``results`` are those to count, and 1 or -1."""
     real = [(photo_id, before, after) for photo_id, before, after in changes if before != after]
-    _insert(connection, _FIGURES, _figures_of(real))
+    figures = _figures_of(real)
+    _insert(connection, _FIGURES, _with_results(figures, results) if results else figures)
     for table, rows_of, basis in ((_WORDS, _words_of, _TEXTS), (_FINGERPRINTS, _fingerprint_of, _FINGERPRINT)):
         stale, added = [], []
         for photo_id, before, after in real:
@@ -110,6 +129,23 @@ def _figures_of(changes: Iterable[Change]) -> list[dict[str, Any]]:
         for (workspace_id, status), (count, size) in sorted(sums.items())
         if count or size
     ]
+
+
+def _with_results(figures: list[dict[str, Any]], results: Iterable[tuple[Result, int]]) -> list[dict[str, Any]]:
+    """The same figures, as rows that also say when results came, and what they took: one statement for both."""
+    sums: dict[tuple[str, str, int, int], int] = defaultdict(int)
+    for result, count in results:
+        sums[result[1:]] += count
+    rows = {(each["workspace_id"], each["thumbnail_status"]): {**each, **_UNTIMED} for each in figures}
+    timed = []
+    for (workspace_id, status, done_at, bucket), count in sorted(sums.items()):
+        of = {"workspace_id": workspace_id, "thumbnail_status": status}
+        # What a row with a time adds to the figures is taken from the one without.
+        rest = rows.setdefault((workspace_id, status), {**of, "photo_count": 0, "byte_count": 0, **_UNTIMED})
+        timed.append({**rest, "photo_count": count, "done_at": done_at, "bucket": bucket})
+        rest["photo_count"] -= count
+        rest["byte_count"] = 0
+    return [row for row in (*rows.values(), *timed) if row["photo_count"] or row["byte_count"]]
 
 
 def _words_of(photo_id: UUID, facts: Facts) -> list[dict[str, Any]]:

@@ -1,9 +1,12 @@
-"""The tables of what is derived from photos. All can be rebuilt from the photos: a migration does so."""
+"""The tables of what is derived from photos, and of what was seen of the pipeline over time."""
 
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Text, text
 from sqlmodel import Field, SQLModel
+
+from api.store.tables import UtcDateTime
 
 #: SQLite counts by itself only in a column that is an INTEGER.
 _Counter = BigInteger().with_variant(Integer, "sqlite")
@@ -37,6 +40,55 @@ class FigureChangeRow(SQLModel, table=True):
     thumbnail_status: str
     photo_count: int = Field(sa_column=Column(BigInteger, nullable=False))
     byte_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+    #: Of results: when they came, and how long they took (:mod:`api.store.derived.results`).
+    done_at: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    bucket: int | None = None
+
+
+class ResultFiguresRow(SQLModel, table=True):
+    """How many results of one kind came in one time slot: :mod:`api.store.derived.results`."""
+
+    __tablename__ = "result_figures"
+    __table_args__ = (
+        Index("result_figures_by_age", "step_seconds", "starts_at"),
+        {"sqlite_with_rowid": False},
+    )
+
+    workspace_id: str = Field(primary_key=True)
+    #: How long the slot is, and when it began, in seconds since 1970.
+    step_seconds: int = Field(primary_key=True)
+    starts_at: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    thumbnail_status: str = Field(primary_key=True)
+    bucket: int = Field(primary_key=True)
+    photo_count: int = Field(sa_column=Column(BigInteger, nullable=False))
+
+
+class LagFiguresRow(SQLModel, table=True):
+    """The most uploads that waited in one time slot, of all workspaces. A slot without a row was not looked at."""
+
+    __tablename__ = "lag_figures"
+
+    step_seconds: int = Field(primary_key=True)
+    starts_at: int = Field(sa_column=Column(BigInteger, primary_key=True))
+    #: Null: Kafka did not say.
+    record_count: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+
+
+class MarkRow(SQLModel, table=True):
+    """Something that the charts show beside the figures: :mod:`api.figures.marks`."""
+
+    __tablename__ = "marks"
+    __table_args__ = (Index("marks_by_time", "started_at"),)
+
+    id: int | None = Field(default=None, sa_column=Column(_Counter, primary_key=True, autoincrement=True))
+    kind: str
+    #: Which part of the pipeline, api or worker.
+    subject: str
+    started_at: datetime = Field(sa_column=Column(UtcDateTime, nullable=False))
+    #: Of an outage; null while it lasts.
+    ended_at: datetime | None = Field(default=None, sa_column=Column(UtcDateTime, nullable=True))
+    #: The version of an api; why a part does not work.
+    detail: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
 
 
 class PhotoWordRow(SQLModel, table=True):

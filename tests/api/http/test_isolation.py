@@ -66,6 +66,7 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ("POST", WS + "/feed/tickets"): Row("viewer", 201, crossed=201),
     ("GET", WS + "/failures"): Row("viewer", 200, crossed=200),
     ("GET", WS + "/workers"): Row("viewer", 200, crossed=200),
+    ("GET", WS + "/figures"): Row("viewer", 200, crossed=200, query="?span=6h"),
     ("POST", "/v1/keys"): Row(
         "admin", 201, crossed=404, body={"name": "acme-key", "role": "viewer", "workspace_id": "acme"}
     ),

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from unittest.mock import AsyncMock
 
 import pytest
 from hypothesis import given
@@ -220,7 +221,7 @@ def upload_event() -> PhotoUploaded:
 
 
 def housekeeping(folder: Path, database: Database, storage: Storage) -> Housekeeping:
-    return Housekeeping(settings_of(folder), database, storage, Lease(database, "relay"))
+    return Housekeeping(settings_of(folder), database, storage, Lease(database, "relay"), AsyncMock())
 
 
 async def pending(database: Database) -> list[ArrivalRow]:

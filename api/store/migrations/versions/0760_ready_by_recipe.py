@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0760"
-down_revision = "0740"
+down_revision = "0750"
 branch_labels = None
 depends_on = None
 

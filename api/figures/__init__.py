@@ -1,0 +1,1 @@
+"""Figures over time, for charts: what is noted of the pipeline, and how it is told."""
