@@ -5,11 +5,15 @@ import { button, byId, make, setText } from "../page/elements.js";
 import { age, count, duration, isolatedName, nameOf } from "../page/format.js";
 import { thumbnailsBySize } from "../photos/card.js";
 import { failureOf } from "../photos/failures.js";
+import { noteOf } from "../workers/workers_place.js";
 import { Charts } from "./charts.js";
+import { RenderSlots } from "./render_slots.js";
 import { SPANS } from "./time_axis.js";
 
 /** How often the figures are loaded while the place is shown, by span: a new slot begins no sooner, or matters little. */
 const RELOAD_MS = { "15m": 10_000, "6h": 30_000, "7d": 120_000 };
+/** With the ticks: every two seconds, as the heartbeats of workers are sent. */
+const RELOAD_SLOTS_MS = 1500;
 const DEFAULT_SPAN = "15m";
 const RESULTS = 12;
 
@@ -19,6 +23,8 @@ export class FlowPlace {
   #store;
   #onOpen;
   #charts = new Charts();
+  #slots;
+  #slotsLoadedAt = Number.NEGATIVE_INFINITY;
   #stages = Object.fromEntries([...byId("flow-stages").children].map((stage) => [stage.dataset.status, stage]));
   #span = DEFAULT_SPAN;
   #isShown = false;
@@ -32,6 +38,7 @@ export class FlowPlace {
     this.#client = client;
     this.#store = store;
     this.#onOpen = onOpen;
+    this.#slots = new RenderSlots(byId("flow-slots"), { workspace, onOpen });
     for (const [status, stage] of Object.entries(this.#stages)) {
       const place = status === "failed" ? { place: "failures" } : { place: "photos", status };
       const link = stage.querySelector("a");
@@ -46,6 +53,7 @@ export class FlowPlace {
     this.#isChanged = true;
     this.#drawSpans();
     this.#drawResults();
+    this.#loadSlots();
     return this.refresh();
   }
 
@@ -84,7 +92,22 @@ export class FlowPlace {
   tick() {
     if (!this.#isShown) return;
     this.#drawResults();
+    this.#slots.tick();
+    if (performance.now() - this.#slotsLoadedAt >= RELOAD_SLOTS_MS) this.#loadSlots();
     if (performance.now() > this.#loadAt) this.refresh();
+  }
+
+  async #loadSlots() {
+    this.#slotsLoadedAt = Number.POSITIVE_INFINITY; // none while this one is under way
+    try {
+      const { items, unknown_reason: unknownReason } = await this.#client.workspaceWorkers();
+      this.#slots.show(items);
+      setText(byId("flow-slots-note"), noteOf(items, unknownReason));
+    } catch (problem) {
+      setText(byId("flow-slots-note"), `The workers could not be loaded: ${problem.message}`);
+    } finally {
+      this.#slotsLoadedAt = performance.now();
+    }
   }
 
   #note(status, text) {

@@ -129,6 +129,11 @@ export class Client {
     return this.#json("GET", apiUrl("v1/workers"));
   }
 
+  /** As `workers`; of other workspaces' photos only that there are some. */
+  workspaceWorkers() {
+    return this.#json("GET", `${this.#root}/workers`);
+  }
+
   /** Ready photos of all workspaces by recipe: `{recipe, items}`. */
   recipes() {
     return this.#json("GET", apiUrl("v1/recipes"));

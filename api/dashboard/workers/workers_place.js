@@ -71,7 +71,7 @@ export class WorkersPlace {
   }
 
   #draw({ items, recipe, unknown_reason: unknownReason }) {
-    setText(byId("workers-note"), unknownReason ? `It is not known which workers there are: ${unknownReason}.` : noteOf(items));
+    setText(byId("workers-note"), noteOf(items, unknownReason));
     this.#slots.show(items);
     byId("workers-slots-title").hidden = !items.some(({ is_silent: isSilent, slots }) => !isSilent && slots);
     const drawn = JSON.stringify([items, recipe]);
@@ -81,7 +81,9 @@ export class WorkersPlace {
   }
 }
 
-function noteOf(items) {
+/** How many workers live, in a sentence. */
+export function noteOf(items, unknownReason) {
+  if (unknownReason) return `It is not known which workers there are: ${unknownReason}.`;
   const silent = items.filter(({ is_silent: isSilent }) => isSilent).length;
   const living = items.length - silent;
   if (!items.length) return "No worker is running. Photos wait until one is.";
