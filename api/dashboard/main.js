@@ -13,6 +13,7 @@ import { HealthPanel } from "./page/health_panel.js";
 import { initKeyboard } from "./page/keyboard.js";
 import { PageNotice } from "./page/page_notice.js";
 import { Places } from "./page/places.js";
+import { SearchBox } from "./page/search_box.js";
 import { initSignInDialog, showSignInDialog } from "./page/sign_in_dialog.js";
 import { StatsPanel } from "./page/stats_panel.js";
 import { Verdict } from "./page/verdict.js";
@@ -22,21 +23,18 @@ import { PhotoList } from "./photos/photo_list.js";
 import { PhotoStore } from "./photos/photo_store.js";
 import { Selection } from "./photos/selection.js";
 import { VirtualGrid } from "./photos/virtual_grid.js";
+import { WaitingTile } from "./photos/waiting_tile.js";
 import { Client } from "./server/client.js";
 import { listenForFiles } from "./uploads/file_input.js";
 import { UploadQueue } from "./uploads/upload_queue.js";
 import { WorkersPlace } from "./workers/workers_place.js";
 import { WorkspacesPlace } from "./workspaces/workspaces_place.js";
 
-/** A search starts when nothing was typed for this long. */
-const SEARCH_AFTER_MS = 250;
-
 const { workspace, status, filters: { q: query }, photo: linkedPhoto } = readAddress();
 const filters = [...byId("filters").children];
 let connection = ["connecting", {}];
 /** Which photos the list shows. */
 let shown = { status, query };
-let searchTimer = 0;
 
 const client = new Client(workspace, { onSignedOut: showSignedOut });
 const announcer = new Announcer(byId("announcer"));
@@ -59,7 +57,17 @@ const selection = new Selection({
   onProblem: (text) => notice.show(text),
   say: (sentence) => announcer.say(sentence),
 });
-const list = new PhotoList({ store, grid, pager: new Pager(client, store, shown), isHidden: (id) => selection.hides(id) });
+const list = new PhotoList({
+  store,
+  grid,
+  pager: new Pager(client, store, shown),
+  tile: new WaitingTile(() => chooseStatus("pending")),
+  isHidden: (id) => selection.hides(id),
+});
+const searchBox = new SearchBox((words) => {
+  updateAddress({ q: words });
+  filterPhotos({ ...shown, query: words });
+});
 const detail = new DetailDialog(byId("detail"), {
   store,
   client,
@@ -103,6 +111,7 @@ const feed = new Feed(client.workspaceUrl, {
   onPhoto: showPhoto,
   onStats: (message) => {
     stats.show(message);
+    list.setStats(message);
     verdict.setStats(message);
     places.setCount("failures", message.counts?.failed ?? null);
     failures.setFailed(message.counts?.failed);
@@ -168,23 +177,22 @@ function showPlace(place, { status: wanted, filters: found, title }) {
 /** Show the photos with this status and these words; empty: all. */
 function filterPhotos(wanted) {
   markFilter(wanted.status);
-  if (document.activeElement !== byId("q")) byId("q").value = wanted.query;
+  searchBox.show(wanted.query);
   if (wanted.status === shown.status && wanted.query === shown.query) return;
   shown = wanted;
   selection.end();
   list.filter(shown);
 }
 
-function search() {
-  clearTimeout(searchTimer);
-  const words = byId("q").value.trim();
-  updateAddress({ q: words });
-  filterPhotos({ ...shown, query: words });
+function chooseStatus(chosen) {
+  updateAddress({ status: chosen });
+  filterPhotos({ ...shown, status: chosen });
+  filters.find((filter) => filter.dataset.status === chosen).focus();
 }
 
 function focusSearch() {
   if (places.shown !== "photos") places.go("photos");
-  byId("q").focus();
+  searchBox.focus();
 }
 
 function refresh() {
@@ -249,20 +257,7 @@ async function openLinked(id) {
   }
 }
 
-for (const filter of filters) {
-  filter.addEventListener("click", () => {
-    updateAddress({ status: filter.dataset.status });
-    filterPhotos({ ...shown, status: filter.dataset.status });
-  });
-}
-byId("q").addEventListener("input", () => {
-  clearTimeout(searchTimer);
-  searchTimer = setTimeout(search, SEARCH_AFTER_MS);
-});
-byId("search").addEventListener("submit", (event) => {
-  event.preventDefault();
-  search();
-});
+for (const filter of filters) filter.addEventListener("click", () => chooseStatus(filter.dataset.status));
 initHeader(workspace, { onReconnect: () => feed.connect(), onSignOut: signOut });
 initSignInDialog(client);
 showWorkspace(workspace);

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Final, TypeVar
 from uuid import UUID
 
 from aiohttp import HttpVersion11, hdrs, web
-from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, StringConstraints, ValidationError, WithJsonSchema
 from pydantic_core import ErrorDetails
 
 from api.http.auth import CALLER
 from api.http.problems import Problem, bad_field, not_found, problem_of_validation
 from api.store.photo_json import etag_of
 from schemas.events import MAX_ITEM_ID
+from schemas.statuses import Status, StatusWord
 from schemas.storage_keys import WORKSPACE_PATTERN
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -21,6 +22,8 @@ Model = TypeVar("Model", bound=BaseModel)
 #: The 36-character form; other ways to write a UUID are refused.
 UUID_PATTERN: Final = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _UUID_TEXT: Final = re.compile(UUID_PATTERN)
+_STATUS_WORDS: Final = tuple(status.word for status in Status)
+_A_STATUS: Final = f"({'|'.join(_STATUS_WORDS)})"
 
 
 def _plain_text(text: str) -> str:
@@ -37,9 +40,23 @@ def _photo_ids(text: object) -> object:
     return parts
 
 
+def _status_words(text: object) -> object:
+    parts = text.split(",") if isinstance(text, str) else []
+    for part in parts:
+        if part not in _STATUS_WORDS:
+            raise ValueError(f"must be {', '.join(_STATUS_WORDS)}, or several with commas between: not {part[:40]!r}")
+    return list(dict.fromkeys(parts))
+
+
 ItemIdParam = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID), AfterValidator(_plain_text)]
 SearchText = Annotated[str, StringConstraints(min_length=1, max_length=200), AfterValidator(_plain_text)]
 PhotoIds = Annotated[list[UUID], BeforeValidator(_photo_ids)]
+#: Described as the text that it is: with an array, clients that were generated when it was one word would not compile.
+StatusWords = Annotated[
+    list[StatusWord],
+    BeforeValidator(_status_words),
+    WithJsonSchema({"type": "string", "pattern": f"^{_A_STATUS}(,{_A_STATUS})*$"}),
+]
 
 _TRACEPARENT: Final = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}(-.*)?")
 

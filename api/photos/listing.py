@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, literal, select, tuple_
+from sqlalchemy import ColumnElement, literal, select, tuple_, union_all
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import defer
+from sqlalchemy.orm import aliased, defer
 from sqlmodel import col
 
 from api.photos.errors import InvalidField
@@ -35,7 +35,8 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 class PhotoFilter:
     """Which photos, and after which one. The position is (created_at or display_order, id) of the last one seen."""
 
-    status: str | None = None
+    #: Of any of these; None: of all.
+    status: Sequence[str] | None = None
     item_id: str | None = None
     ids: Sequence[UUID] | None = None
     #: Each begins a word of the photo: :mod:`api.store.derived.search_words`.
@@ -56,8 +57,13 @@ async def list_photos(
     looked at that the rest is left to the next page.
     """
     by_order = criteria.item_id is not None
-    all_but_timelines = defer(col(PhotoRow.timeline))  # type: ignore[arg-type]
-    wanted = select(PhotoRow).options(all_but_timelines).where(*_conditions(workspace_id, criteria))
+    if len(criteria.status or ()) > 1 and not by_order and not criteria.words and criteria.ids is None:
+        photo = _next_of_each_status(workspace_id, criteria)
+        wanted = select(photo)
+    else:
+        photo = PhotoRow
+        wanted = select(photo).where(*_conditions(workspace_id, criteria))
+    wanted = wanted.options(defer(col(photo.timeline)))  # type: ignore[arg-type]
     looked_at_until: tuple[datetime, UUID] | None = None
     if criteria.words:
         few, words = await _photos_with_rarest(session, workspace_id, criteria.words)
@@ -68,7 +74,8 @@ async def list_photos(
             looked_at_until = await _end_of_walk(session, workspace_id, criteria)
     if looked_at_until is not None:
         wanted = wanted.where(tuple_(col(PhotoRow.created_at), col(PhotoRow.id)) >= looked_at_until)
-    wanted = wanted.order_by(*(_BY_ORDER if by_order else _NEWEST_FIRST)).limit(criteria.limit + 1)
+    newest_first = (col(photo.created_at).desc(), col(photo.id).desc())
+    wanted = wanted.order_by(*(_BY_ORDER if by_order else newest_first)).limit(criteria.limit + 1)
     rows = list((await session.scalars(wanted)).all())
     if len(rows) > criteria.limit:
         last = rows[criteria.limit - 1]
@@ -81,7 +88,7 @@ def _conditions(workspace_id: str, criteria: PhotoFilter) -> list[ColumnElement[
     """All but those about words."""
     conditions: list[ColumnElement[bool]] = [col(PhotoRow.workspace_id) == workspace_id]
     if criteria.status is not None:
-        conditions.append(col(PhotoRow.thumbnail_status) == criteria.status)
+        conditions.append(col(PhotoRow.thumbnail_status).in_(criteria.status))
     if criteria.ids is not None:
         conditions.append(col(PhotoRow.id).in_(criteria.ids))
     if criteria.created_after is not None:
@@ -95,6 +102,23 @@ def _conditions(workspace_id: str, criteria: PhotoFilter) -> list[ColumnElement[
     elif criteria.position is not None:
         conditions.append(tuple_(col(PhotoRow.created_at), col(PhotoRow.id)) < criteria.position)
     return conditions
+
+
+def _next_of_each_status(workspace_id: str, criteria: PhotoFilter) -> type[PhotoRow]:
+    """Of each status the photos that may be on the page: never more of them than fill it.
+
+    An index has the photos of one status in order. For several at once the database would sort all that have them,
+    or walk over all that have not, such as a million that wait.
+    """
+    pages = [
+        select(PhotoRow)
+        .where(*_conditions(workspace_id, replace(criteria, status=[status])))
+        .order_by(*_NEWEST_FIRST)
+        .limit(criteria.limit + 1)
+        .subquery()
+        for status in criteria.status or ()
+    ]
+    return aliased(PhotoRow, union_all(*map(select, pages)).subquery())
 
 
 async def _photos_with_rarest(

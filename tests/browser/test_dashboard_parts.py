@@ -309,3 +309,25 @@ def test_the_page_uses_nothing_that_its_content_security_policy_forbids() -> Non
         assert not re.search(r"""(src|href|url|import|fetch)[\s(="']+(https?:)?//""", text), file.name
         assert "innerHTML" not in text, file.name
         assert file.suffix != ".svg" or not re.search(r"<style|\sstyle=|<script|\son[a-z]+=", text), file.name
+
+
+@pytest.mark.browser
+async def test_the_tile_says_how_many_wait_and_roughly_how_long(modules: Page) -> None:
+    cases = {
+        (127, 4.2): "127 waiting, about 30 s",
+        (20, 11.0): "20 waiting, under 10 s",
+        (127, 0.0): "127 waiting, for how long is not known",
+        (1_000, 3.0): "1,000 waiting, about 6 min",
+        (5_000, 3.0): "5,000 waiting, about 30 min",
+        (54_000, 5.0): "54,000 waiting, about 3 h",
+        (900_000, 5.0): "900,000 waiting, a day or more",
+        (0, 3.0): "0 waiting",
+    }
+    said = await modules.evaluate(
+        """async (cases) => {
+            const { waitingText } = await import("/dashboard/photos/waiting_tile.js");
+            return cases.map(([pending, rate]) => waitingText(pending, rate));
+        }""",
+        [list(case) for case in cases],
+    )
+    assert said == list(cases.values())

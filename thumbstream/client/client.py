@@ -86,7 +86,10 @@ class Client:
     async def list_photos(
         self, *, status: str | None = None, item_id: str | None = None, limit: int = 100, cursor: str | None = None
     ) -> Page:
-        """One page of photos: newest first, those of an item by display order."""
+        """One page of photos: newest first, those of an item by display order.
+
+        ``status`` may be several with commas between.
+        """
         wanted = {"status": status, "item_id": item_id, "limit": str(limit), "cursor": cursor}
         query = {name: value for name, value in wanted.items() if value is not None}
         answer = await self._call("GET", self._workspace_url + "/photos", params=query)

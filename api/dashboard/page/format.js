@@ -13,6 +13,11 @@ export function setClock(dateHeader) {
   if (!Number.isNaN(server)) serverAheadMs = Math.abs(server - Date.now()) > 2000 ? server - Date.now() : 0;
 }
 
+/** A number as it came in a message; `null`: there is none. */
+export function finite(value) {
+  return typeof value === "number" && Number.isFinite(value) ? value : null;
+}
+
 /** 1,234; from a million on 1.2M. */
 export function count(number) {
   return number >= 1e6 ? COMPACT.format(number) : WHOLE.format(number);

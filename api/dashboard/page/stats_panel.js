@@ -2,7 +2,7 @@
 
 import { STATUSES } from "./address.js";
 import { byId, setText } from "./elements.js";
-import { count, duration, visible } from "./format.js";
+import { count, duration, finite, visible } from "./format.js";
 
 const SPARKLINE_SECONDS = 120;
 /** In units of the SVG's viewBox. */
@@ -76,8 +76,4 @@ export class StatsPanel {
     line.setAttribute("d", `M${path}`);
     fill.setAttribute("d", `M${points[0][0].toFixed(1)} ${SPARKLINE_HEIGHT}L${path}L${SPARKLINE_WIDTH} ${SPARKLINE_HEIGHT}Z`);
   }
-}
-
-function finite(value) {
-  return typeof value === "number" && Number.isFinite(value) ? value : null;
 }

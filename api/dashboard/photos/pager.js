@@ -1,6 +1,7 @@
 /** Loads the photos of one filter page by page, newest first. */
 
 import { newestFirst } from "./photo_store.js";
+import { ALL_BUT_PENDING } from "./waiting_tile.js";
 
 const PAGE_SIZE = 100;
 
@@ -21,7 +22,7 @@ export class Pager {
   /** The photos that the server has found for the words of the filter. */
   #found = new Set();
 
-  /** Which photos to load: those with this status, and these words. Empty: all. */
+  /** Which photos to load: those with this status, and these words. Empty: all; with `isFolded`, all but those that wait. */
   filter;
 
   constructor(client, store, filter) {
@@ -41,7 +42,8 @@ export class Pager {
 
   /** Whether this entry matches the filter and is not older than what is loaded. */
   includes(entry) {
-    const { status, query } = this.filter;
+    const { status, query, isFolded } = this.filter;
+    if (isFolded && entry.photo.thumbnail_status === "pending") return false;
     if (status && entry.photo.thumbnail_status !== status) return false;
     if (query && !this.#found.has(entry.id)) return false;
     return this.#isComplete || this.#oldest === null || newestFirst(entry, this.#oldest) <= 0;
@@ -86,7 +88,9 @@ export class Pager {
   async #load(signal) {
     const version = this.#store.version;
     try {
-      const page = await this.#client.list({ ...this.filter, cursor: this.#cursor, limit: PAGE_SIZE, signal });
+      const { query, isFolded, status } = this.filter;
+      const wanted = { query, status: isFolded ? ALL_BUT_PENDING : status };
+      const page = await this.#client.list({ ...wanted, cursor: this.#cursor, limit: PAGE_SIZE, signal });
       if (signal.aborted) return null;
       for (const { id } of page.items) this.#found.add(id);
       const last = page.items.at(-1);

@@ -1,6 +1,7 @@
 /**
  * Which photos the grid shows: the loaded ones that match the filter. New photos are added in batches, and not while the
- * pointer is on the list or its top is out of view: then they are counted, and what is shown keeps its order.
+ * pointer is on the list or its top is out of view: then they are counted, and what is shown keeps its order. When many
+ * photos wait, and all are shown, one tile stands for those, and photos that are being rendered come before the others.
  */
 
 import { byId, setText } from "../page/elements.js";
@@ -18,7 +19,9 @@ export class PhotoList {
   #pager;
   #grid;
   #shown = [];
-  #shownIds = new Set();
+  /** Index of each shown entry by its id. */
+  #shownAt = new Map();
+  #tile;
   #updatedAt = 0;
   #frame = 0;
   #timer = 0;
@@ -28,8 +31,9 @@ export class PhotoList {
   #isHidden;
 
   /** `isHidden(id)`: whether a photo is not shown for now. */
-  constructor({ store, pager, grid, isHidden }) {
+  constructor({ store, pager, grid, tile, isHidden }) {
     this.#isHidden = isHidden;
+    this.#tile = tile;
     this.#store = store;
     this.#pager = pager;
     this.#grid = grid;
@@ -38,7 +42,7 @@ export class PhotoList {
     const section = byId("newer").parentElement;
     section.addEventListener("pointerenter", ({ pointerType }) => this.#setPointedAt(pointerType === "mouse"));
     section.addEventListener("pointerleave", () => this.#setPointedAt(false));
-    window.addEventListener("scroll", () => !byId("newer").hidden && this.draw(), { passive: true });
+    window.addEventListener("scroll", () => (!byId("newer").hidden || this.#isFoldDue) && this.draw(), { passive: true });
   }
 
   /** Whether the first page has been loaded. */
@@ -49,8 +53,14 @@ export class PhotoList {
   /** Show photos with this status and these words (empty: all). */
   filter(filter) {
     this.#shown = [];
-    this.#shownIds = new Set();
-    this.#drawWhile(this.#pager.start(filter));
+    this.#shownAt = new Map();
+    this.#drawWhile(this.#pager.start({ ...filter, isFolded: this.#mayFold(filter) }));
+  }
+
+  /** Take the numbers of a `stats` message. */
+  setStats(message) {
+    this.#tile.setStats(message);
+    if (this.#isFoldDue) this.draw();
   }
 
   /** Load the shown photos again, because events may have been missed. */
@@ -80,6 +90,9 @@ export class PhotoList {
   /** Drop the oldest photos if there are very many and the user is not looking at them. */
   trim() {
     if (this.#store.size <= MAX_KEPT + SLACK || this.#grid.isScrolledAway) return;
+    // First what the list does not show, such as photos that wait in the tile.
+    this.#store.filter((entry) => this.#pager.includes(entry));
+    if (this.#store.size <= MAX_KEPT) return;
     this.#store.trim(MAX_KEPT);
     this.#pager.forgetAfter(this.#store.newestFirst().at(-1));
   }
@@ -96,16 +109,28 @@ export class PhotoList {
     this.draw();
   }
 
+  #mayFold({ status, query }) {
+    return this.#tile.isNeeded && !status && !query;
+  }
+
+  /** Whether so many photos wait, or so few again, that the list should change. */
+  get #isFoldDue() {
+    const { filter } = this.#pager;
+    return this.#mayFold(filter) !== Boolean(filter.isFolded);
+  }
+
   #drawNow() {
-    const entries = this.#store.newestFirst().filter((entry) => this.#pager.includes(entry));
+    const isResting = this.#isPointedAt || this.#grid.isScrolledAway;
+    if (this.#isFoldDue && !isResting) this.filter(this.#pager.filter);
+    this.#tile.show(this.#pager.filter.isFolded);
+    const entries = this.#sort(this.#store.newestFirst().filter((entry) => this.#pager.includes(entry)), isResting);
     const known = entries.filter((entry) => !this.#isNew(entry));
     const newCount = entries.length - known.length;
-    const isResting = this.#isPointedAt || this.#grid.isScrolledAway;
     const wait = this.#updatedAt + MIN_UPDATE_MS - performance.now();
     const isHeld = newCount > 0 && (isResting || wait > 0);
     if (newCount && !isHeld) this.#updatedAt = performance.now();
     this.#shown = isHeld ? known : entries;
-    this.#shownIds = new Set(this.#shown.map(({ id }) => id));
+    this.#shownAt = new Map(this.#shown.map(({ id }, at) => [id, at]));
     if (isHeld && !isResting) {
       clearTimeout(this.#timer);
       this.#timer = setTimeout(() => this.draw(), wait);
@@ -117,15 +142,26 @@ export class PhotoList {
     this.#drawNotes(entries.length - this.#shown.length + listed.length);
   }
 
+  /** While what waits is in the tile, first what is rendered now; but what is shown stays where it is while the list rests. */
+  #sort(entries, isResting) {
+    if (!this.#pager.filter.isFolded) return entries;
+    if (isResting && this.#shown.length) {
+      const placeOf = ({ id }) => this.#shownAt.get(id) ?? Infinity;
+      return entries.sort((left, right) => (placeOf(left) < placeOf(right) ? -1 : Number(placeOf(left) > placeOf(right))));
+    }
+    const isRendered = ({ photo }) => photo.thumbnail_status === "processing";
+    return [...entries.filter(isRendered), ...entries.filter((entry) => !isRendered(entry))];
+  }
+
   /** Whether this entry would come between those that are shown; what is older than all of them is the next page. */
   #isNew(entry) {
     const last = this.#shown.at(-1);
-    return last !== undefined && !this.#shownIds.has(entry.id) && newestFirst(entry, last) < 0;
+    return last !== undefined && !this.#shownAt.has(entry.id) && newestFirst(entry, last) < 0;
   }
 
   #setPointedAt(isPointedAt) {
     this.#isPointedAt = isPointedAt;
-    if (!byId("newer").hidden) this.draw();
+    if (!byId("newer").hidden || this.#pager.filter.isFolded || this.#isFoldDue) this.draw();
   }
 
   #showNew() {
@@ -138,7 +174,7 @@ export class PhotoList {
 
   #drawNotes(number) {
     const { filter, isComplete } = this.#pager;
-    const isFiltered = Boolean(filter.status || filter.query);
+    const isFiltered = Boolean(filter.status || filter.query || filter.isFolded);
     byId("empty").hidden = !(isComplete && !number && !isFiltered && !this.#problem);
     byId("list-retry").hidden = !this.#problem;
     byId("list-note").textContent = this.#problem ? this.#problem.message : this.#noteText(number, filter, isComplete);

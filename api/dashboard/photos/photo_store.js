@@ -75,6 +75,11 @@ export class PhotoStore {
     }
   }
 
+  /** Remove all for which `isKept(entry)` is false. */
+  filter(isKept) {
+    for (const entry of [...this.#entries.values()]) if (!isKept(entry)) this.#remove(entry.id);
+  }
+
   /** Remove all but the `max` newest. */
   trim(max) {
     for (const entry of this.newestFirst().slice(max)) this.#remove(entry.id);

@@ -15,6 +15,7 @@ from api.http.params import (
     ItemIdParam,
     PhotoIds,
     SearchText,
+    StatusWords,
     check_if_match,
     json_with_etag,
     photo_id_of,
@@ -35,7 +36,7 @@ from infra.kafka.queue_positions import QueuePosition
 from schemas import topics
 from schemas.events import MAX_CAPTION, NO_NUL
 from schemas.renditions import recipe_of
-from schemas.statuses import Status, StatusWord
+from schemas.statuses import Status
 from schemas.times import Moment
 
 Caption = Annotated[str, StringConstraints(max_length=MAX_CAPTION, pattern=NO_NUL)]
@@ -47,7 +48,7 @@ _MAX_BULK = 500
 class PhotoListQuery(BaseModel):
     """Which photos to list, and from where: those that meet every condition that is given."""
 
-    status: StatusWord | None = None
+    status: StatusWords | None = Field(default=None, min_length=1, description="of any of these, with commas between")
     item_id: ItemIdParam | None = Field(default=None, examples=["shelf-7"])
     ids: PhotoIds | None = Field(default=None, max_length=MAX_LIMIT, description="photo ids, with commas between")
     q: SearchText | None = Field(
