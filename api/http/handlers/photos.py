@@ -48,7 +48,7 @@ _MAX_BULK = 500
 class PhotoListQuery(BaseModel):
     """Which photos to list, and from where: those that meet every condition that is given."""
 
-    status: StatusWords | None = Field(default=None, min_length=1, description="of any of these, with commas between")
+    status: StatusWords | None = Field(default=None, description="of any of these, with commas between")
     item_id: ItemIdParam | None = Field(default=None, examples=["shelf-7"])
     ids: PhotoIds | None = Field(default=None, max_length=MAX_LIMIT, description="photo ids, with commas between")
     q: SearchText | None = Field(
