@@ -95,7 +95,7 @@ async def test_axe_core_finds_nothing_in_any_place(
     await dashboard.assert_accessible()
 
     await page.keyboard.type("gk")
-    await expect(page.locator(".slot")).to_have_count(2)
+    await expect(page.locator("#workers-slots .slot")).to_have_count(2)
     await expect(page.locator(".recipes li").first).to_be_visible()
     await dashboard.assert_accessible()
 

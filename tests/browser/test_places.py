@@ -252,7 +252,7 @@ async def test_only_admins_of_every_workspace_are_offered_dead_letters_and_works
     await expect(row.locator('td[data-status="failed"]')).to_have_text("1")
     await row.get_by_role("link", name="1", exact=True).click()
     await expect(page.get_by_role("article", name="unreadable")).to_be_visible()
-    await expect(places.get_by_role("link")).to_have_count(5)
+    await expect(places.get_by_role("link")).to_have_count(6)
     key = await key_of(deployment, "admin", workspace)
     await page.goto(f"{deployment.api.url}/?key={key}&workspace={workspace}&place=dead")
     await expect(page.locator("#photo-grid")).to_be_visible()
