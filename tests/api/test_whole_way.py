@@ -104,7 +104,7 @@ async def test_a_record_that_is_no_event_holds_up_no_other(running: Running, poi
     producer = clients.new_producer(running.settings)
     await producer.start()
     for topic in topics.PROJECTED:
-        for partition in range(running.settings.partitions):
+        for partition in range(running.settings.partitions_of(topic)):
             await producer.send_and_wait(topic, poison, b"key", partition=partition)
     await producer.stop()
     posted = await running.post()
