@@ -24,7 +24,7 @@ from schemas.events import (
     ThumbnailsReady,
     ThumbnailsStarted,
 )
-from schemas.faults import Fault, OriginalMissing, OriginalTooLarge
+from schemas.faults import Fault, Internal, OriginalMissing, OriginalTooLarge, RenderStalled
 from schemas.renditions import Rendition, recipe_of
 from schemas.storage_keys import (
     is_foreign_original,
@@ -95,7 +95,12 @@ class Thumbnailer:
         try:
             async with self._storage.local_copy(stored) as path:
                 existing = await self._existing(upload, path, stored, lying) if lying else {}
-                photo, render_seconds = await self._rendered(upload, attempt, path, existing, on_rendering)
+                try:
+                    photo, render_seconds = await self._rendered(upload, attempt, path, existing, on_rendering)
+                except (Internal, RenderStalled):
+                    # Perhaps the file is gone, or storage fails or hangs: to read it here tells, and raises that.
+                    await self._checksum_of(path, stored)
+                    raise
         except FileNotFoundError as error:
             raise OriginalMissing(f"the original at {upload.storage_key} vanished while it was read") from error
         keys = self._keys(upload, photo.checksum)
@@ -190,16 +195,15 @@ class Thumbnailer:
         self, upload: PhotoUploaded, original: Path, stored: StoredFile, lying: Sequence[StoredFile]
     ) -> dict[Rendition, bytes]:
         """What lies at the keys of the thumbnails already, whole or not."""
-        checksum = upload.checksum
-        if checksum is None:
-            read: str = await self._storage.in_thread(
-                checksum_of, original, what=f"reading {stored.key}", byte_count=stored.size
-            )
-            checksum = read
+        checksum = upload.checksum or await self._checksum_of(original, stored)
         found = {file.key for file in lying}
         keys = {rendition: key for rendition, key in self._keys(upload, checksum).items() if key in found}
         contents = await all_of(self._content_of(key) for key in keys.values())
         return {rendition: content for rendition, content in zip(keys, contents, strict=True) if content is not None}
+
+    async def _checksum_of(self, original: Path, stored: StoredFile) -> str:
+        what = f"reading {stored.key}"
+        return await self._storage.in_thread(checksum_of, original, what=what, byte_count=stored.size)
 
     async def _content_of(self, key: str) -> bytes | None:
         try:

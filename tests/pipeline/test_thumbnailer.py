@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from io import BytesIO
@@ -29,7 +29,16 @@ from pipeline.render_slots import RenderSlots
 from pipeline.thumbnailer import Thumbnailer, failed, started
 from polling import poll_async
 from schemas.events import PhotoDeleted, PhotoUploaded, ThumbnailsReady
-from schemas.faults import ChecksumMismatch, Fault, OriginalMissing, OriginalTooLarge, StorageUnavailable, Unreadable
+from schemas.faults import (
+    ChecksumMismatch,
+    Fault,
+    Internal,
+    OriginalMissing,
+    OriginalTooLarge,
+    RenderStalled,
+    StorageUnavailable,
+    Unreadable,
+)
 from schemas.renditions import DEFAULT_RENDITIONS, Rendition
 
 KEY = "originals/acme/cat"
@@ -267,6 +276,38 @@ async def test_a_checksum_that_does_not_fit_fails_the_photo_whatever_else_is_wro
     with pytest.raises(ChecksumMismatch):
         await thumbnailer_on(storage, InProcess()).process(upload_of(checksum="sha256:" + "0" * 64), 1)
     assert await keys_in(storage) == set()
+
+
+class Failing(InProcess):
+    """Renders nothing, after something has happened to the original."""
+
+    def __init__(self, fault: Fault, happening: Callable[[Path], object]) -> None:
+        self._fault, self._happening = fault, happening
+
+    async def render(
+        self, original: Path, renditions: Sequence[Rendition], *, on_limit: Any, **how: Any
+    ) -> CheckedPhoto:
+        self._happening(original)
+        raise self._fault
+
+
+def unreadable(original: Path) -> None:
+    """What reads it gets the error of a process's memory, which has no byte 0."""
+    original.unlink()
+    original.symlink_to("/proc/self/mem")
+
+
+@pytest.mark.parametrize("fault", [Internal("a fault of ours"), RenderStalled("it hangs")], ids=["internal", "stalled"])
+@pytest.mark.parametrize(
+    ("happening", "kind"),
+    [(Path.unlink, OriginalMissing), (unreadable, StorageUnavailable), (Path.exists, None)],
+    ids=["gone", "unreadable", "as it was"],
+)
+async def test_an_original_that_cannot_be_read_any_more_is_no_fault_of_the_renderer(storage, fault, happening, kind):
+    await storage.write(KEY, jpeg())
+    with pytest.raises(kind or type(fault)) as raised:
+        await thumbnailer_on(storage, Failing(fault, happening)).process(upload_of(), 1)
+    assert KEY in str(raised.value) or kind is None
 
 
 async def test_a_checksum_that_fits_is_the_results(storage):

@@ -116,7 +116,7 @@ export class Selection {
     this.#grid.showSelected(this.#isOn ? this.#ids : null);
   }
 
-  /** Those of the selected that have failed in a way that another attempt may mend. */
+  /** Those of the selected that have failed in a way that another attempt may fix. */
   #retryable() {
     return [...this.#ids].filter((id) => {
       const photo = this.#store.get(id)?.photo;
