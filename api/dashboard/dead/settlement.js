@@ -2,6 +2,7 @@
 
 import { button, byId, make, setText } from "../page/elements.js";
 import { count } from "../page/format.js";
+import { OneAtATime } from "../page/one_at_a_time.js";
 
 /** One request's worth; after each the progress is shown. */
 const PAGE = 500;
@@ -11,7 +12,7 @@ export class Settlement {
   #onDone;
   #filter = {};
   #how = "";
-  #isBusy = false;
+  #work;
   #parts = {};
 
   /** `onDone()` is called when dead letters were settled. */
@@ -20,11 +21,13 @@ export class Settlement {
     this.#onDone = onDone;
     const part = (name, element) => (this.#parts[name] = element);
     byId("dead-actions").append(
-      part("replay", button("Replay these…", "", () => this.#do(() => this.#ask("replay")))),
-      part("drop", button("Drop these…", "plain danger", () => this.#do(() => this.#ask("drop")))),
-      part("confirm", button("", "primary", () => this.#do(() => this.#settle()))),
-      part("cancel", button("Cancel", "plain", () => this.#isBusy || this.#end(""))),
+      part("replay", button("Replay these…", "", () => this.#work.run(() => this.#ask("replay")))),
+      part("drop", button("Drop these…", "plain danger", () => this.#work.run(() => this.#ask("drop")))),
+      part("confirm", button("", "primary", () => this.#work.run(() => this.#settle()))),
+      part("cancel", button("Cancel", "plain", () => this.#work.isBusy || this.#end(""))),
       part("note", make("p", { class: "retries-note", role: "status" })));
+    const { replay, drop, confirm, cancel } = this.#parts;
+    this.#work = new OneAtATime([replay, drop, confirm, cancel], (problem) => this.#end(problem.message));
     this.#showButtons(false);
   }
 
@@ -32,7 +35,7 @@ export class Settlement {
   setFilter(filter) {
     const isSame = JSON.stringify(filter) === JSON.stringify(this.#filter);
     this.#filter = filter;
-    if (!isSame && !this.#isBusy) this.#end("");
+    if (!isSame && !this.#work.isBusy) this.#end("");
   }
 
   async #ask(how) {
@@ -68,18 +71,6 @@ export class Settlement {
     this.#onDone();
   }
 
-  async #do(act) {
-    if (this.#isBusy) return;
-    this.#setBusy(true);
-    try {
-      await act();
-    } catch (problem) {
-      this.#end(problem.message);
-    } finally {
-      this.#setBusy(false);
-    }
-  }
-
   #end(text) {
     this.#say(text);
     this.#showButtons(false);
@@ -91,11 +82,6 @@ export class Settlement {
     replay.hidden = drop.hidden = isAsking;
     confirm.hidden = cancel.hidden = !isAsking;
     if (hadFocus) (isAsking ? confirm : replay).focus();
-  }
-
-  #setBusy(isBusy) {
-    this.#isBusy = isBusy;
-    for (const name of ["replay", "drop", "confirm", "cancel"]) this.#parts[name].ariaDisabled = isBusy ? "true" : null;
   }
 
   #say(text) {

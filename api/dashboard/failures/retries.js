@@ -2,6 +2,7 @@
 
 import { button, make, setText } from "../page/elements.js";
 import { photos } from "../page/format.js";
+import { OneAtATime } from "../page/one_at_a_time.js";
 import { retryAll } from "../server/retry_all.js";
 
 const SAMPLE = 5;
@@ -12,7 +13,7 @@ export class Retries {
   #client;
   #group = null;
   #parts = {};
-  #isBusy = false;
+  #work;
   #isStopped = false;
   /** The photos of the sample that have no result yet, and the results of the others. */
   #waiting = new Set();
@@ -24,11 +25,16 @@ export class Retries {
     const part = (name, element) => (this.#parts[name] = element);
     const buttonPart = (name, label, className, act) => part(name, button(label, className, act));
     this.element = make("div", { class: "retries" },
-      buttonPart("sample", "", "", () => this.#do(() => this.#retrySample())),
-      buttonPart("all", "Try all again…", "plain", () => this.#do(() => this.#ask())),
-      buttonPart("confirm", "", "primary", () => this.#do(() => this.#retryAll())),
+      buttonPart("sample", "", "", () => this.#work.run(() => this.#retrySample())),
+      buttonPart("all", "Try all again…", "plain", () => this.#work.run(() => this.#ask())),
+      buttonPart("confirm", "", "primary", () => this.#work.run(() => this.#retryAll())),
       buttonPart("cancel", "Cancel", "plain", () => this.#cancel()),
       part("note", make("p", { class: "retries-note", role: "status" })));
+    const { sample, all, confirm } = this.#parts;
+    this.#work = new OneAtATime([sample, all, confirm], (problem) => {
+      this.#say(problem.message);
+      this.#showButtons(false);
+    });
     this.#showButtons(false);
   }
 
@@ -38,7 +44,7 @@ export class Retries {
     this.#group = group;
     const number = Math.min(SAMPLE, group.samples.length);
     setText(this.#parts.sample, number === 1 ? "Try one again" : `Try a sample of ${number} again`);
-    if (isOther && !this.#isBusy) this.#cancel();
+    if (isOther && !this.#work.isBusy) this.#cancel();
   }
 
   /** A photo has changed: count the results of the sample. */
@@ -104,7 +110,7 @@ export class Retries {
 
   #cancel() {
     this.#isStopped = true;
-    if (this.#isBusy) return;
+    if (this.#work.isBusy) return;
     this.#say("");
     this.#showButtons(false);
   }
@@ -116,25 +122,6 @@ export class Retries {
     confirm.hidden = cancel.hidden = !isAsking;
     setText(cancel, "Cancel");
     if (hadFocus) (isAsking ? confirm : all).focus();
-  }
-
-  /** Do one thing at a time. Its buttons stay focusable: `disabled` would take the focus. */
-  async #do(act) {
-    if (this.#isBusy) return;
-    this.#setBusy(true);
-    try {
-      await act();
-    } catch (problem) {
-      this.#say(problem.message);
-      this.#showButtons(false);
-    } finally {
-      this.#setBusy(false);
-    }
-  }
-
-  #setBusy(isBusy) {
-    this.#isBusy = isBusy;
-    for (const name of ["sample", "all", "confirm"]) this.#parts[name].ariaDisabled = isBusy ? "true" : null;
   }
 
   #say(text) {

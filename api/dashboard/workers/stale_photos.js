@@ -2,6 +2,7 @@
 
 import { button, isolated, make, setText } from "../page/elements.js";
 import { count, photos } from "../page/format.js";
+import { OneAtATime } from "../page/one_at_a_time.js";
 import { retryAll } from "../server/retry_all.js";
 
 const STALE = { recipe: "stale" };
@@ -10,10 +11,13 @@ export class StalePhotos {
   #client;
   #list = make("ul", { class: "recipes" });
   #note = make("p", { class: "retries-note", role: "status" });
-  #again = button("", "", () => this.#do(() => this.#ask()));
-  #confirm = button("", "primary", () => this.#do(() => this.#send()));
+  #again = button("", "", () => this.#work.run(() => this.#ask()));
+  #confirm = button("", "primary", () => this.#work.run(() => this.#send()));
   #cancel = button("Cancel", "plain", () => this.#stop());
-  #isBusy = false;
+  #work = new OneAtATime([this.#again, this.#confirm], (problem) => {
+    this.#say(problem.message);
+    this.#showButtons(false);
+  });
   #isStopped = false;
   #stale = 0;
 
@@ -34,7 +38,7 @@ export class StalePhotos {
       this.#list.replaceChildren(make("li", { class: "muted" }, `The recipes could not be loaded: ${problem.message}`));
     }
     setText(this.#again, `Render ${photos(this.#stale)} again…`);
-    if (!this.#isBusy && this.#confirm.hidden) this.#showButtons(false);
+    if (!this.#work.isBusy && this.#confirm.hidden) this.#showButtons(false);
   }
 
   /** Say how many they are, and ask whether to go on. */
@@ -68,7 +72,7 @@ export class StalePhotos {
 
   #stop() {
     this.#isStopped = true;
-    if (this.#isBusy) return;
+    if (this.#work.isBusy) return;
     this.#say("");
     this.#showButtons(false);
   }
@@ -79,25 +83,6 @@ export class StalePhotos {
     this.#confirm.hidden = this.#cancel.hidden = !isAsking;
     setText(this.#cancel, "Cancel");
     if (hadFocus) (isAsking ? this.#confirm : this.#again).focus();
-  }
-
-  /** Do one thing at a time. Its buttons stay focusable: `disabled` would take the focus. */
-  async #do(act) {
-    if (this.#isBusy) return;
-    this.#setBusy(true);
-    try {
-      await act();
-    } catch (problem) {
-      this.#say(problem.message);
-      this.#showButtons(false);
-    } finally {
-      this.#setBusy(false);
-    }
-  }
-
-  #setBusy(isBusy) {
-    this.#isBusy = isBusy;
-    for (const each of [this.#again, this.#confirm]) each.ariaDisabled = isBusy ? "true" : null;
   }
 
   #say(text) {
