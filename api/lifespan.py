@@ -30,6 +30,7 @@ from api.http.app_keys import (
     HEALTH,
     PHOTO_HASHER,
     QUEUE_POSITIONS,
+    RECIPE_TRIALS,
     RECORDER,
     STATS,
     STORAGE,
@@ -43,6 +44,7 @@ from api.http.handlers.health import READINESS
 from api.http.usage_limits import RATE_LIMITS, UPLOADS_AT_ONCE
 from api.photos.housekeeping import Housekeeping
 from api.photos.photo_hasher import PhotoHasher
+from api.photos.recipe_trial.trial import RecipeTrials
 from api.photos.uploads import UploadStore
 from api.projection.consumer import Projector
 from api.publishing.consumer_progress import ConsumerProgress, is_a_photo_in_work
@@ -85,6 +87,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
         app[UPLOAD_STORE] = UploadStore(settings, database, storage, app[WAKEUPS])
         hasher = app[PHOTO_HASHER] = PhotoHasher(settings)
         stack.push_async_callback(hasher.close)
+        app[RECIPE_TRIALS] = RecipeTrials(settings, storage)
         feed = app[FEED] = Feed(database, app[WAKEUPS].journal, settings.public_url or "")
         await feed.start()
         lease = Lease(database, "relay")

@@ -32,7 +32,7 @@ from infra.settings_checks import (
     without_credentials,
 )
 from schemas import topics
-from schemas.renditions import DEFAULT_RENDITIONS, Rendition
+from schemas.renditions import DEFAULT_RENDITIONS, Recipe
 
 PREFIX: Final = "THUMBSTREAM_"
 _MEGABYTE: Final = 1_000_000
@@ -109,7 +109,7 @@ class Settings(NetworkSettings, LimitSettings):
     #: Photos that one worker renders at once.
     concurrency: int = Field(default_factory=lambda: os.cpu_count() or 1, ge=1, le=256)
 
-    renditions: Annotated[tuple[Rendition, ...], NoDecode] = DEFAULT_RENDITIONS
+    renditions: Annotated[Recipe, NoDecode] = DEFAULT_RENDITIONS
 
     #: Bytes; ``50 MB`` is understood too.
     max_upload_bytes: int = Field(default=50 * _MEGABYTE, ge=1)
@@ -147,16 +147,6 @@ class Settings(NetworkSettings, LimitSettings):
         import json
 
         return json.loads(value) if isinstance(value, str) else value
-
-    @field_validator("renditions")
-    @classmethod
-    def _distinct_names(cls, value: tuple[Rendition, ...]) -> tuple[Rendition, ...]:
-        names = [rendition.name for rendition in value]
-        if not names:
-            raise ValueError("at least one rendition is needed")
-        if len(set(names)) < len(names):
-            raise ValueError("two renditions have the same name")
-        return value
 
     @field_validator("max_upload_bytes", "max_pixels", mode="before")
     @classmethod

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 Format = Literal["webp", "jpeg", "avif", "png"]
 
@@ -49,6 +49,18 @@ class Rendition(BaseModel):
         """Eight hex digits that change when anything that shows in the pixels does; the name does not."""
         return _digest(self.model_dump(exclude={"name"}))[:8]
 
+
+def _distinct_names(renditions: tuple[Rendition, ...]) -> tuple[Rendition, ...]:
+    names = [rendition.name for rendition in renditions]
+    if not names:
+        raise ValueError("at least one rendition is needed")
+    if len(set(names)) < len(names):
+        raise ValueError("two renditions have the same name")
+    return renditions
+
+
+#: What is made of every original: at least one rendition, each with a name of its own.
+Recipe = Annotated[tuple[Rendition, ...], AfterValidator(_distinct_names)]
 
 DEFAULT_RENDITIONS: Final = (
     Rendition(name="small", max_edge=150),

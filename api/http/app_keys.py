@@ -9,6 +9,7 @@ from api.feed.stats import Stats
 from api.feed.subscribers import Feed
 from api.figures.recorder import Recorder
 from api.photos.photo_hasher import PhotoHasher
+from api.photos.recipe_trial.trial import RecipeTrials
 from api.photos.uploads import UploadStore
 from api.store.database import Database
 from api.store.wakeups import Wakeups
@@ -22,6 +23,7 @@ STORAGE: Final = web.AppKey("storage", Storage)
 WAKEUPS: Final = web.AppKey("wakeups", Wakeups)
 UPLOAD_STORE: Final = web.AppKey("upload_store", UploadStore)
 PHOTO_HASHER: Final = web.AppKey("photo_hasher", PhotoHasher)
+RECIPE_TRIALS: Final = web.AppKey("recipe_trials", RecipeTrials)
 HEALTH: Final = web.AppKey("health", Health)
 FEED: Final = web.AppKey("feed", Feed)
 QUEUE_POSITIONS: Final = web.AppKey("queue_positions", QueuePositions)

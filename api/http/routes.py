@@ -23,7 +23,7 @@ from api.http.handlers import (
     workspaces,
 )
 from api.http.handlers.access import audit, keys
-from api.http.handlers.operations import workers
+from api.http.handlers.operations import recipes, workers
 from api.http.response_models import (
     AliveResponse,
     BulkResultsResponse,
@@ -148,9 +148,14 @@ ALL: Final = (
     Route("GET", "/v1/workers", workers.get_workers,
           "Workers of the last minute, and what each renders; for admins",
           role="admin", everywhere=True, answer=workers.WorkersResponse),
-    Route("GET", "/v1/recipes", workers.get_recipes,
-          "How many ready photos have thumbnails of which recipe; for admins",
-          role="admin", everywhere=True, answer=workers.RecipesResponse),
+    Route("GET", "/v1/recipes", recipes.get_recipes,
+          "How many ready photos have thumbnails of which recipe, and today's renditions; for admins",
+          role="admin", everywhere=True, answer=recipes.RecipesResponse),
+    Route("POST", "/v1/recipes/trial", recipes.post_recipe_trial,
+          "What another recipe makes of some photos, a line for each, and what rendering all again would cost; "
+          "stores nothing; one trial at a time; for admins",
+          role="admin", everywhere=True, answer=recipes.JSON_LINES, body=recipes.RecipeTrialOrder,
+          problems=(404, 409), answer_headers=(headers.CACHE_CONTROL, headers.X_ACCEL_BUFFERING)),
     Route("POST", "/v1/photos/retry", photos.retry_everywhere,
           "Render many photos of every workspace again; for admins",
           role="admin", everywhere=True, status=202, answer=CountResponse, body=RerenderFilter),

@@ -56,8 +56,10 @@ class HeaderRead:
 Answer = CheckedPhoto | Fault | OutOfMemory | OurFault
 
 
-def run_render_process(orders: Connection, lifeline: Connection, max_pixels: int, limits: TimeLimits) -> None:
+def run_render_process(
+    orders: Connection, lifeline: Connection, max_pixels: int, limits: TimeLimits, niceness: int
+) -> None:
     """As ``serve`` in ``RENDER_PROCESS``, which the worker itself need not load to name it."""
     from pipeline.render_pool.render_process import serve
 
-    serve(orders, lifeline, max_pixels, limits)
+    serve(orders, lifeline, max_pixels, limits, niceness)

@@ -69,16 +69,19 @@ class RenderPool:
         max_pixels: int,
         limits: TimeLimits = _DEFAULT_LIMITS,
         photos_per_process: int = _PHOTOS_PER_PROCESS,
+        niceness: int = 0,
         on_replace: Callable[[str], object] = lambda reason: None,
     ) -> None:
         """``processes`` photos are rendered at once; none may have more than ``max_pixels`` px.
 
-        A process is replaced after ``photos_per_process`` at most. ``on_replace`` is told each time why one is:
+        A process is replaced after ``photos_per_process`` at most. The higher ``niceness`` (up to 19), the more the
+        processes leave a busy machine to others. ``on_replace`` is told each time why one is:
         ``recycled``, ``timeout``, ``crashed``, ``out_of_memory`` or ``cancelled``.
         """
         self._limits = limits
         self._photos_per_process = photos_per_process
         self._max_pixels = max_pixels
+        self._niceness = niceness
         self._process_count = processes
         self._on_replace = on_replace
         self._idle: asyncio.LifoQueue[_Renderer] = asyncio.LifoQueue()
@@ -218,7 +221,7 @@ class RenderPool:
         their_lifeline, lifeline = self._context.Pipe(duplex=False)
         process = self._context.Process(
             target=run_render_process,
-            args=(their_orders, their_lifeline, self._max_pixels, self._limits),
+            args=(their_orders, their_lifeline, self._max_pixels, self._limits, self._niceness),
             name="render",
             daemon=True,
         )

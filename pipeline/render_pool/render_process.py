@@ -49,8 +49,10 @@ _LEAST_TIMER_SECONDS: Final = 0.001
 Image.init()
 
 
-def serve(orders: Connection, lifeline: Connection, max_pixels: int, limits: TimeLimits) -> None:
+def serve(orders: Connection, lifeline: Connection, max_pixels: int, limits: TimeLimits, niceness: int = 0) -> None:
     """Render what comes in through ``orders``; end when it closes, and at once when ``lifeline`` does.
+
+    The higher ``niceness``, the more it leaves a busy machine to others. Source: nice(2).
 
     A photo that uses up its CPU time ends the process with ``OUT_OF_CPU_TIME``.
 
@@ -60,6 +62,8 @@ def serve(orders: Connection, lifeline: Connection, max_pixels: int, limits: Tim
     """
     _heed_only_the_worker(lifeline)
     _limit_itself(max_pixels)
+    if niceness:
+        os.nice(niceness)
     _silence_native_libraries()
     keep_freed_memory()
     orders.send(None)

@@ -76,6 +76,12 @@ TABLE: Final[dict[tuple[str, str], Row]] = {
     ("GET", "/v1/workspaces"): Row("admin", 200, everywhere=True),
     ("GET", "/v1/workers"): Row("admin", 200, everywhere=True),
     ("GET", "/v1/recipes"): Row("admin", 200, everywhere=True),
+    ("POST", "/v1/recipes/trial"): Row(
+        "admin",
+        200,
+        everywhere=True,
+        body={"workspace_id": "acme", "photo_ids": ["PHOTO"], "renditions": [{"name": "small", "max_edge": 9}]},
+    ),
     ("POST", "/v1/photos/retry"): Row("admin", 202, body={"item_id": "nothing"}, everywhere=True),
     ("GET", "/v1/dead"): Row("admin", None, everywhere=True),
     ("POST", "/v1/dead/replay"): Row("admin", None, body={"dry_run": True}, everywhere=True),

@@ -1,4 +1,4 @@
-"""Workers: who is alive, what each renders, and which photos were rendered by another recipe."""
+"""Workers: who is alive, and what each renders."""
 
 from collections.abc import Iterable
 from typing import Any, Final
@@ -13,7 +13,6 @@ from api.http.app_keys import DATABASE, SETTINGS, WORKERS
 from api.http.links.public_urls import public_photo
 from api.http.params import workspace_of
 from api.http.response_models import PhotoResponse
-from api.photos.rerender import ready_photos_by_recipe
 from api.store.tables import PhotoRow
 from infra.kafka.worker_heartbeat import WorkerSeen
 from infra.readiness import CannotTell
@@ -66,20 +65,6 @@ class WorkersResponse(BaseModel):
     unknown_reason: str | None = Field(description="why it is not known which workers there are", examples=[None])
 
 
-class RecipePhotosResponse(BaseModel):
-    """The ready photos of one recipe."""
-
-    recipe: str | None = Field(description="the hash of the renditions; null where it is not known")
-    photos: int
-
-
-class RecipesResponse(BaseModel):
-    """The ready photos of all workspaces by the recipe of their thumbnails."""
-
-    recipe: str = Field(description="today's, as this api is set: photos of the others are stale")
-    items: list[RecipePhotosResponse] = Field(description="most photos first")
-
-
 async def get_workers(request: web.Request) -> web.Response:
     """``GET /v1/workers``."""
     return await _answer(request, None)
@@ -88,13 +73,6 @@ async def get_workers(request: web.Request) -> web.Response:
 async def get_workspace_workers(request: web.Request) -> web.Response:
     """``GET /v1/workspaces/{ws}/workers``."""
     return await _answer(request, workspace_of(request))
-
-
-async def get_recipes(request: web.Request) -> web.Response:
-    """``GET /v1/recipes``."""
-    found = await request.app[DATABASE].run_read(ready_photos_by_recipe)
-    items = [{"recipe": recipe, "photos": count} for recipe, count in found]
-    return web.json_response({"recipe": _recipe(request), "items": items})
 
 
 async def _answer(request: web.Request, workspace_id: str | None) -> web.Response:

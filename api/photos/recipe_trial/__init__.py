@@ -1,0 +1,1 @@
+"""Tries another recipe on a sample of photos, and stores nothing."""
