@@ -2,6 +2,7 @@
 
 import { apiUrl } from "../page/elements.js";
 import { setClock, visible } from "../page/format.js";
+import { jsonLines } from "./json_lines.js";
 
 const REQUEST_TIMEOUT_SECONDS = 30;
 /** An upload fails when it makes no progress, or gets no answer, for this long. */
@@ -55,10 +56,12 @@ function fieldError(error) {
 
 /** Requests for one workspace. Each rejects with a `Problem`; a 401 also calls `onSignedOut`. */
 export class Client {
+  #workspace;
   #root;
   #onSignedOut;
 
   constructor(workspace, { onSignedOut }) {
+    this.#workspace = workspace;
     this.#root = apiUrl(`v1/workspaces/${encodeURIComponent(workspace)}`);
     this.#onSignedOut = onSignedOut;
   }
@@ -134,9 +137,22 @@ export class Client {
     return this.#json("GET", `${this.#root}/workers`);
   }
 
-  /** Ready photos of all workspaces by recipe: `{recipe, items}`. */
+  /** Ready photos of all workspaces by recipe, and today's: `{recipe, renditions, items}`. */
   recipes() {
     return this.#json("GET", apiUrl("v1/recipes"));
+  }
+
+  /** Try another recipe on some photos of the workspace. Yields `{type: "start" | "photo" | "total", …}` as they come. */
+  async *tryRecipe(order, { signal }) {
+    const body = JSON.stringify({ ...order, workspace_id: this.#workspace });
+    let response;
+    try {
+      response = await fetch(apiUrl("v1/recipes/trial"), { method: "POST", body, signal });
+    } catch (error) {
+      throw error.name === "AbortError" ? error : Problem.noAnswer();
+    }
+    if (!response.ok) throw this.#problem(response.status, response.statusText, await response.text(), null);
+    yield* jsonLines(response.body, { silentSeconds: REQUEST_TIMEOUT_SECONDS, silent: Problem.noAnswer });
   }
 
   /** Render all photos of every workspace again that meet `criteria`: `{count, next_cursor}`. */

@@ -3,6 +3,7 @@
 import { RenderSlots } from "../flow/render_slots.js";
 import { byId, isolated, make, setText } from "../page/elements.js";
 import { count, duration } from "../page/format.js";
+import { RecipeTrial } from "../recipe/recipe_trial.js";
 import { StalePhotos } from "./stale_photos.js";
 
 const COLUMNS = ["worker", "slots", "waiting", "partitions", "version", "recipe", "running for", "last heartbeat"];
@@ -26,6 +27,7 @@ export class WorkersPlace {
     this.#client = client;
     this.#slots = new RenderSlots(byId("workers-slots"), { workspace, onOpen });
     this.#stale = new StalePhotos(byId("workers-stale"), client);
+    new RecipeTrial(byId("recipe-trial"), { client, workspace });
   }
 
   /** Whether the caller may see workers. */

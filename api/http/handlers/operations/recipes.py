@@ -46,6 +46,8 @@ _LOOK_SECONDS: Final = 0.5
 class RenditionResponse(Rendition):
     """A named recipe for a thumbnail."""
 
+    model_config = ConfigDict(extra="ignore")
+
 
 class RecipePhotosResponse(BaseModel):
     """The ready photos of one recipe."""
