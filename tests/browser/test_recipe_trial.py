@@ -67,10 +67,10 @@ async def test_a_recipe_is_tried_and_the_page_says_what_it_takes(
     await page.get_by_role("button", name="Start").press("Enter")
     await expect(page.get_by_role("button", name="Cancel")).to_be_focused()
     note = page.locator("#recipe-trial .retries-note")
-    await expect(note).to_have_text(re.compile(r"^\d+ % fewer bytes, .*(er|fast)\.$"), timeout=SLOW_MS)
+    await expect(note).to_have_text(re.compile(r"^\d+ % fewer bytes, .*(er|fast|time)\.$"), timeout=SLOW_MS)
     await expect(page.get_by_role("button", name="Start")).to_be_focused()
     table = page.get_by_role("region", name="Both recipes")
-    await expect(table.get_by_role("row", name=re.compile("^small"))).to_contain_text("the same")
+    await expect(table.get_by_role("row", name=re.compile("^large"))).to_contain_text("\u2212")
     await expect(table.get_by_role("row", name=re.compile("^medium"))).to_contain_text("goes")
     await expect(table.get_by_role("row", name=re.compile("^tiny"))).to_contain_text("new")
     await expect(table.get_by_role("row", name="render time a photo")).to_contain_text("ms")
@@ -110,7 +110,7 @@ async def test_a_recipe_is_tried_and_the_page_says_what_it_takes(
     box = await slider.bounding_box()
     assert box is not None
     await page.mouse.click(box["x"] + box["width"] * 0.25, box["y"] + box["height"] / 2)
-    await expect(slider).to_have_value("25")
+    await expect(slider).to_have_value(re.compile("^2[3-7]$"))
     assert await dashboard.was_not_reloaded()
 
 
@@ -138,11 +138,11 @@ async def test_a_trial_can_be_cancelled_and_tried_again_on_the_same_photos(
     await expect(note).to_have_text(re.compile("^As many bytes, "), timeout=SLOW_MS)
     assert await compared.locator("h4").all_inner_texts() == tried
 
-    large = page.get_by_role("group", name="Rendition large")
-    await large.get_by_label("name").fill("small")
+    last = rows(page).nth(2).get_by_label("name")
+    await last.fill("small")
     await start.click()
     await expect(note).to_contain_text("two renditions have the same name")
-    await large.get_by_label("name").fill("large")
+    await last.fill("large")
 
     await page.route("**/v1/recipes/trial", lambda route: None)  # it gets no answer
     await start.click()

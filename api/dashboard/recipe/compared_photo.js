@@ -26,8 +26,10 @@ export class ComparedPhoto {
       make("p", { class: "muted" }, factsOf(photo)),
       this.#pictures, this.#note,
       make("dl", { class: "compared-facts" },
-        ...["today", "trial"].map((which) => make("div", {}, make("dt", {}, which), this.#captions[which])),
-        make("div", {}, make("dt", {}, "all renditions"), make("dd", {}, `${fileSize(today.file_size)} → ${fileSize(trial.file_size)} (${change(today.file_size, trial.file_size)}), ${milliseconds(today.seconds)} → ${milliseconds(trial.seconds)}`))));
+        fact("left: today", this.#captions.today),
+        fact("right: trial", this.#captions.trial),
+        fact("all renditions", make("dd", {}, `${fileSize(today.file_size)} → ${fileSize(trial.file_size)} (${change(today.file_size, trial.file_size)})`)),
+        fact("render time", make("dd", {}, `${milliseconds(today.seconds)} → ${milliseconds(trial.seconds)}`))));
     this.#split();
   }
 
@@ -70,6 +72,10 @@ export function failedEntry({ photo, error }) {
     make("h4", {}, isolated(nameOf(photo))),
     make("p", { class: "muted" }, factsOf(photo)),
     make("p", {}, make("b", {}, error.code), ` ${how}: `, isolated(error.message)));
+}
+
+function fact(name, value) {
+  return make("div", {}, make("dt", {}, name), value);
 }
 
 function noteOf(today, trial) {

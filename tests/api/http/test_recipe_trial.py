@@ -136,8 +136,11 @@ async def test_what_is_wrong_with_one_photo_is_told_and_the_others_go_on(lonely_
     assert (nothing["photos"], nothing["failed"], nothing["rerender"]["render_seconds"]) == (0, 1, None)
 
 
-async def test_a_corrupt_original_and_one_that_takes_too_long_cost_their_own_place_only(tmp_path: Path) -> None:
-    settings = Settings(data_dir=tmp_path, _env_file=None)
+@pytest.mark.parametrize("storage_url", [None, "memory://trial"], ids=["folder", "copied"])
+async def test_a_corrupt_original_and_one_that_takes_too_long_cost_their_own_place_only(
+    tmp_path: Path, storage_url: str | None
+) -> None:
+    settings = Settings(data_dir=tmp_path, storage_url=storage_url, _env_file=None)
     storage = open_storage(settings)
     rows = [PhotoRow(id=uuid4(), workspace_id=WORKSPACE) for _ in range(3)]
     try:
@@ -160,6 +163,7 @@ async def test_a_corrupt_original_and_one_that_takes_too_long_cost_their_own_pla
         assert isinstance(result, NotComparable)
         assert result.fault.code == "original_too_large"
     finally:
+        await storage.erase_under("originals")
         await storage.close()
 
 
