@@ -152,7 +152,7 @@ export class Client {
       throw error.name === "AbortError" ? error : Problem.noAnswer();
     }
     if (!response.ok) throw this.#problem(response.status, response.statusText, await response.text(), null);
-    yield* jsonLines(response.body, { silentSeconds: REQUEST_TIMEOUT_SECONDS, silent: Problem.noAnswer });
+    yield* jsonLines(response.body, { silentSeconds: REQUEST_TIMEOUT_SECONDS, lost: Problem.noAnswer });
   }
 
   /** Render all photos of every workspace again that meet `criteria`: `{count, next_cursor}`. */

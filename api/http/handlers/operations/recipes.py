@@ -17,7 +17,7 @@ from api.photos.commands import find_photos
 from api.photos.recipe_trial.cost import Totals, setting_of
 from api.photos.recipe_trial.sample import sample_photos
 from api.photos.recipe_trial.trial import Comparison, NotComparable
-from api.photos.rerender import RerenderFilter, count_photos, ready_photos_by_recipe
+from api.photos.rerender import ready_photos_by_recipe
 from imaging.rendered_photo import Rendered
 from infra.readiness import CannotTell
 from schemas.faults import Internal
@@ -40,7 +40,7 @@ _MAX_IMAGE_BYTES: Final = 1_000_000
 
 #: Lets a client and the proxies on the way know that it goes on.
 _HEARTBEAT_SECONDS: Final = 5.0
-_LOOK_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.2
 
 
 class RenditionResponse(Rendition):
@@ -107,13 +107,15 @@ async def post_recipe_trial(request: web.Request, body: RecipeTrialOrder) -> web
                 rows = await sample_photos(session, body.workspace_id, body.photos)
             else:
                 rows = await find_photos(session, body.workspace_id, list(dict.fromkeys(body.photo_ids)))
-        stale = await count_photos(database, None, RerenderFilter(recipe="stale"), recipe_of(body.renditions))
+        recipe = recipe_of(body.renditions)
+        ready = await database.run_read(ready_photos_by_recipe)
+        stale = sum(count for other, count in ready if other not in (None, recipe))  # as rerender chooses them
         response = web.StreamResponse(
             headers={hdrs.CONTENT_TYPE: JSON_LINES, hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
         )
         lines = _Lines(request, response)
         await response.prepare(request)
-        await lines.send({"type": "start", "photos": len(rows), "recipe": recipe_of(body.renditions)})
+        await lines.send({"type": "start", "photos": len(rows), "recipe": recipe})
         totals, failed = Totals(today, body.renditions), 0
         for row in rows:
             compared = await lines.meanwhile(trial.compare(row))
