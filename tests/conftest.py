@@ -44,7 +44,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Fixtures, and words in the names of parameters, by which a test needs what is no Python package.
 _SERVER_FIXTURES: Final = frozenset(
-    {"apache_kafka", "apache_kafka_server", "kafka_cluster", "postgres", "postgres_url", "s3_server", "s3_storage"}
+    {"apache_kafka", "apache_kafka_server", "kafka_cluster", "postgres", "postgres_url", "migrated_postgres_url"}
+    | {"s3_server", "s3_storage"}
     | {"cluster_programs", "libfaketime", "chromium_path"}
 )
 _SERVER_WORDS: Final = ("apache_kafka", "kafka-", "postgres", "s3")
