@@ -35,10 +35,10 @@ run: $(VENV)/.installed ## Install what is missing, then run everything on this 
 	@$(bin)/thumbstream up $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the tests that need nothing but Python: the embedded broker, SQLite, files
-	@$(bin)/pytest -n $(JOBS) --dist worksteal -m 'unit or embedded' $(ARGS)
+	@$(bin)/pytest -n $(JOBS) --dist worksteal -m 'unit or database or embedded' $(ARGS)
 
-test-unit: $(VENV)/.installed-dev ## Run the tests that need no broker and no other process, while typing
-	@$(bin)/pytest -n $(JOBS) --dist worksteal -m unit $(ARGS)
+test-unit: $(VENV)/.installed-dev ## Run the tests that need no database, no broker and no other process, while typing
+	@$(bin)/pytest -n $(JOBS) --dist worksteal -m unit $(addprefix --ignore=tests/,api browser end_to_end faults) $(ARGS)
 
 test-servers: $(VENV)/.installed-dev ## Run the tests on Apache Kafka, PostgreSQL, S3, Chromium; what lacks is skipped
 	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' $(bin)/pytest -n $(JOBS) --dist loadfile -m 'servers or browser' $(ARGS)

@@ -44,16 +44,20 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Fixtures, and words in the names of parameters, by which a test needs what is no Python package.
 _SERVER_FIXTURES: Final = frozenset(
-    {"apache_kafka", "apache_kafka_server", "kafka_cluster", "postgres", "postgres_url", "s3_server", "s3_storage"}
+    {"apache_kafka", "apache_kafka_server", "kafka_cluster", "postgres", "postgres_url", "migrated_postgres_url"}
+    | {"s3_server", "s3_storage"}
     | {"cluster_programs", "libfaketime", "chromium_path"}
 )
 _SERVER_WORDS: Final = ("apache_kafka", "kafka-", "postgres", "s3")
+#: Fixtures by which a test needs a database; so does every test of the api.
+_DATABASE_FIXTURES: Final = frozenset({"database", "no_kafka"})
+_API_TESTS: Final = Path(__file__).with_name("api")
 #: Fixtures by which a test needs a broker or other processes of ours.
 _PROCESS_FIXTURES: Final = frozenset(
     {"embedded_broker", "broker", "start", "run", "up", "fresh_folder", "server_folder"}
 )
 
-_TIERS: Final = ("unit", "embedded", "servers", "browser", "faults")
+_TIERS: Final = ("unit", "database", "embedded", "servers", "browser", "faults")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -72,7 +76,9 @@ def _tier_of(item: pytest.Item) -> str:
     parameters = [str(value) for value in item.callspec.params.values()] if hasattr(item, "callspec") else []
     if fixtures & _SERVER_FIXTURES or any(word in value for value in parameters for word in _SERVER_WORDS):
         return "servers"
-    return "embedded" if fixtures & _PROCESS_FIXTURES else "unit"
+    if fixtures & _PROCESS_FIXTURES:
+        return "embedded"
+    return "database" if fixtures & _DATABASE_FIXTURES or _API_TESTS in item.path.parents else "unit"
 
 
 def _lacking(what: str) -> NoReturn:

@@ -8,8 +8,10 @@ from typing import Any, Final
 from uuid import uuid4
 
 import pytest
+import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright
+from pytest_asyncio import is_async_test
 
 from deployment import ADMIN_KEY, Deployment
 from kafka_servers import EmbeddedBroker
@@ -49,12 +51,28 @@ def workspace() -> str:
     return f"w-{uuid4().hex[:8]}"
 
 
-@pytest.fixture
-async def browser(chromium_path: str) -> AsyncIterator[Browser]:
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the tests of this folder run in the event loop that their browser lives in."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents and is_async_test(item):
+            item.add_marker(pytest.mark.asyncio(loop_scope="session"), append=False)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def shared_browser(chromium_path: str) -> AsyncIterator[Browser]:
+    """The browser that all tests share, since it takes seconds to start."""
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=chromium_path, args=list(_ARGUMENTS))
         yield launched
         await launched.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def browser(shared_browser: Browser) -> AsyncIterator[Browser]:
+    """A browser without pages, in which the test opens contexts of its own."""
+    yield shared_browser
+    for context in shared_browser.contexts:
+        await context.close()
 
 
 class Dashboard:
@@ -126,7 +144,7 @@ class Dashboard:
             self._errors.append(f"{message.type}: {message.text} {message.location.get('url', '')}")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def open_dashboard(browser: Browser, deployment: Deployment, workspace: str) -> AsyncIterator[Any]:
     """Opens dashboards of the test's workspace; fails the test if one has had an error."""
     opened: list[Dashboard] = []

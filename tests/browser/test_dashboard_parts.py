@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, Route
 
 import api
@@ -20,7 +21,7 @@ DASHBOARD: Final = Path(api.__file__).parent / "dashboard"
 AA: Final = 4.5
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def modules(browser: Browser) -> AsyncIterator[Page]:
     """A page that can import the dashboard's modules and nothing else."""
     page = await browser.new_page()

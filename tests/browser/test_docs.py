@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, expect
 
 from api.access.admin_key import admin_key
@@ -44,7 +45,7 @@ _CONTRAST = """
 """
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def api(tmp_path: Path) -> AsyncIterator[Running]:
     async with running_api(Settings(data_dir=tmp_path, embedded_kafka_port=free_port(), _env_file=None)) as running:
         yield running

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import pytest_asyncio
 from aiohttp import web
 from playwright.async_api import Browser, Page, WebSocketRoute
 
@@ -93,7 +94,7 @@ async def _blank(_request: web.Request) -> web.Response:
     return web.Response(text="<!doctype html><title>Shop</title>", content_type="text/html")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def shop(tmp_path: Path, browser: Browser) -> AsyncIterator[Shop]:
     async with AsyncExitStack() as stack:
         pages = web.Application()

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Dialog, Page, expect
 
 from api.access.admin_key import admin_key
@@ -16,7 +17,7 @@ from server_process import free_port
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def api(tmp_path: Path) -> AsyncIterator[Running]:
     async with running_api(Settings(data_dir=tmp_path, embedded_kafka_port=free_port(), _env_file=None)) as running:
         yield running

@@ -3,6 +3,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.embedded
+
 STUCK = """
 import asyncio, threading
 from infra.watchdog import end_when_stuck

@@ -107,10 +107,10 @@ class PostgreSQL(ServerProcess):
         self._run("psql", "-qX", "-h127.0.0.1", f"-p{self.port}", "-Upostgres", "-vON_ERROR_STOP=1", "-c", statement)
 
     @contextmanager
-    def fresh_database(self) -> Iterator[str]:
-        """An empty database for as long as asked: its URL."""
+    def fresh_database(self, template: str = "template1") -> Iterator[str]:
+        """An empty database, or a copy of the one named, for as long as asked: its URL."""
         name = f"test_{uuid4().hex}"
-        self.execute(f"CREATE DATABASE {name}")
+        self.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
         try:
             yield self.url(name)
         finally:

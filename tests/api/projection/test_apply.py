@@ -261,17 +261,6 @@ async def test_an_event_of_another_workspace_does_not_touch_the_photo(database: 
     assert [row.workspace_id for row in await rows(database)] == ["acme"]
 
 
-async def test_instances_that_start_at_once_make_the_tables_once(tmp_path: Path, database_url: str) -> None:
-    settings = Settings(data_dir=tmp_path, database_url=database_url, _env_file=None)
-    opened = [open_database(settings) for _ in range(8)]
-    try:
-        await asyncio.gather(*(each.migrate() for each in opened))
-        assert await rows(opened[0]) == []
-    finally:
-        for each in opened:
-            await each.close()
-
-
 async def test_one_batch_may_have_uploads_of_a_new_photo_with_and_without_an_item(database: Database) -> None:
     first = upload()
     later = first.model_copy(update={"event_id": "later", "occurred_at": NOON + timedelta(seconds=1), "item_id": "box"})

@@ -26,6 +26,7 @@ def _names_in(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("name", ODD_FOLDERS)
+@pytest.mark.database
 async def test_a_data_directory_is_where_it_is_said_to_be(tmp_path: Path, name: str) -> None:
     folder = tmp_path / name
     chosen = Settings(data_dir=folder, _env_file=None)

@@ -40,6 +40,8 @@ from schemas.faults import (
 from schemas.renditions import DEFAULT_RENDITIONS
 from thumbstream.bench.neighbour import slow_jpeg
 
+pytestmark = pytest.mark.embedded
+
 fcntl = pytest.importorskip("fcntl", reason="render processes need a POSIX system")
 resource = pytest.importorskip("resource")
 

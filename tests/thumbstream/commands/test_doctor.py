@@ -101,6 +101,7 @@ def test_partitions_without_a_leader_and_too_few_copies_are_bad(data_dir: Path) 
     assert any("only 1 broker" in text for text in told)
 
 
+@pytest.mark.database
 async def test_the_database_is_ok_once_migrated(data_dir: Path) -> None:
     settings = _settings(data_dir)
     assert (await examine_database(settings)).verdict is Verdict.NOTE
@@ -111,6 +112,7 @@ async def test_the_database_is_ok_once_migrated(data_dir: Path) -> None:
     assert (await examine_database(settings)).verdict is Verdict.OK
 
 
+@pytest.mark.database
 async def test_tables_of_another_version_are_bad(data_dir: Path) -> None:
     from sqlalchemy import text
 

@@ -9,6 +9,8 @@ from polling import poll_async
 from thumbstream.supervisor.output import Output
 from thumbstream.supervisor.processes import Child, SupervisedProcess, describe_end
 
+pytestmark = pytest.mark.embedded
+
 
 @pytest.fixture
 def screen() -> io.StringIO:

@@ -20,6 +20,7 @@ from thumbstream.bench.service import CannotMeasure
 PATH = f"/v1/workspaces/{WORKSPACE}/feed"
 
 
+@pytest.mark.database
 async def test_each_client_notes_every_change_and_a_wrong_key_is_told(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, embedded_kafka_port=free_port(), _env_file=None)
     async with running_api(settings) as api:
