@@ -285,10 +285,7 @@ class SessionRow(SQLModel, table=True):
     """A browser that is signed in: :mod:`api.access.sessions`."""
 
     __tablename__ = "sessions"
-    __table_args__ = (
-        Index("sessions_by_expiry", "expires_at"),
-        Index("sessions_by_key", "key_id"),
-    )
+    __table_args__ = (Index("sessions_by_expiry", "expires_at"), Index("sessions_by_key", "key_id"))
 
     #: SHA-256 of the cookie's token, in hex.
     token_hash: str = Field(primary_key=True)
