@@ -86,7 +86,7 @@ export class FailureGroup {
     const shown = [...producers].slice(0, PRODUCERS).flatMap(([producer, number], at) => [
       at ? ", " : "",
       producer === null ? "not known who" : make("a", { href: addressOfProducer(producer), "data-place": "failures" }, isolated(producer)),
-      ` ${count(number)}`,
+      `\u00a0${count(number)}`,
     ]);
     const more = producers.size - PRODUCERS;
     replaceLinks(this.#parts.producers, "Produced by ", ...shown, more > 0 ? ` and ${count(more)} more` : "");
