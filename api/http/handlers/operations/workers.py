@@ -117,7 +117,10 @@ async def _answer(request: web.Request, workspace_id: str | None) -> web.Respons
         workers = await request.app[WORKERS].seen()
     except CannotTell as error:
         reason = str(error)
-    told = (each for worker in workers if (account := worker.account) for each in (*account.busy, *account.retrying))
+    told = list[BusySlot | WaitingRetry]()
+    for account in (worker.account for worker in workers if worker.account):
+        told += account.busy
+        told += account.retrying
     photos = await _photos(request, [each for each in told if workspace_id in (None, each.workspace_id)])
     items = [_worker(worker, workspace_id, photos) for worker in workers]
     return web.json_response({"items": items, "recipe": _recipe(request), "unknown_reason": reason})
