@@ -11,10 +11,10 @@ from uuid import UUID
 import structlog
 
 from infra.kafka.dead_letters import RecordTooLarge, Send, send_dead_letter
-from infra.metrics import DEAD_LETTERS, PHOTOS_IN_FLIGHT, RESULTS, RETRIES, RETRIES_WAITING, UPLOAD_TO_READY_SECONDS
+from infra.metrics import DEAD_LETTERS, PHOTOS_IN_FLIGHT, RESULTS, RETRIES, UPLOAD_TO_READY_SECONDS
 from infra.storage.faults import KeyRefused
 from pipeline.breaker import StorageBreaker
-from pipeline.retries import Backoff, Retry, retry_headers, retry_of
+from pipeline.retries import Backoff, Retry, WaitingRetries, retry_headers, retry_of
 from pipeline.thumbnailer import Thumbnailer, failed, started
 from schemas import topics
 from schemas.events import (
@@ -73,6 +73,8 @@ class RecordHandler:
         self._backoff = backoff
         self._in_progress = asyncio.Semaphore(at_once)
         self._worker = worker
+        #: Those that are not yet due.
+        self.waiting_retries = WaitingRetries()
         self._deleted: OrderedDict[UUID, PhotoDeleted] = OrderedDict()
         self._stopping = asyncio.Event()
 
@@ -94,8 +96,9 @@ class RecordHandler:
             await self._send_dead_letter(record, str(error))
             return
         # Should a clock be wrong, no longer than the longest backoff.
-        with RETRIES_WAITING.track_inprogress():
-            await self._pause(min(max(0.0, retry.due_at - time()), self._backoff.longest_seconds))
+        seconds = min(max(0.0, retry.due_at - time()), self._backoff.longest_seconds)
+        with self.waiting_retries.waiting(retry, seconds):
+            await self._pause(seconds)
         await self._attempt(retry.upload, record, attempt=retry.attempt, retried_after=retry.reason)
 
     async def deletion(self, record: Record) -> None:

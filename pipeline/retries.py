@@ -1,9 +1,15 @@
 """Records of the retry topic: an upload that is to be tried again later."""
 
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from heapq import nsmallest
+from time import monotonic
 from typing import Final
 
+from infra.metrics import RETRIES_WAITING
+from infra.worker_account import MAX_RETRIES, WaitingRetry
 from schemas import topics
 from schemas.events import MAX_NUMBER, PhotoUploaded
 from schemas.faults import FaultCode
@@ -42,6 +48,41 @@ class Retry:
     due_at: float
     #: Error code of the attempt before; None where the record does not say it.
     reason: str | None = None
+
+
+class WaitingRetries:
+    """The retries that this worker holds until they are due, of which it tells."""
+
+    def __init__(self) -> None:
+        #: Those that wait, with when each is due, by the monotonic clock.
+        self._waiting: dict[int, tuple[float, Retry]] = {}
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    @contextmanager
+    def waiting(self, retry: Retry, seconds: float) -> Iterator[None]:
+        """``retry`` waits for ``seconds``, for as long as the context lasts."""
+        self._waiting[id(retry)] = (monotonic() + seconds, retry)
+        try:
+            with RETRIES_WAITING.track_inprogress():
+                yield
+        finally:
+            del self._waiting[id(retry)]
+
+    def due_next(self) -> tuple[WaitingRetry, ...]:
+        """Those that are due next, the first first."""
+        now = monotonic()
+        return tuple(
+            WaitingRetry(
+                photo_id=retry.upload.photo_id,
+                workspace_id=retry.upload.workspace_id,
+                attempt=retry.attempt,
+                due_seconds=round(max(0.0, due - now), 1),
+                code=retry.reason,
+            )
+            for due, retry in nsmallest(MAX_RETRIES, self._waiting.values(), key=lambda each: each[0])
+        )
 
 
 def retry_headers(retry: Retry) -> Headers:

@@ -163,6 +163,8 @@ def _account(
         queued=slots.queued,
         busy_count=len(busy),
         busy=busy,
+        retrying_count=len(worker.waiting_retries),
+        retrying=worker.waiting_retries.due_next(),
     )
 
 

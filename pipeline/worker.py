@@ -25,7 +25,7 @@ from pipeline.breaker import StorageBreaker
 from pipeline.faust_driver import transport_for
 from pipeline.ordered_acks import OrderedAcks
 from pipeline.record_handler import RecordHandler
-from pipeline.retries import Backoff
+from pipeline.retries import Backoff, WaitingRetries
 from pipeline.thumbnailer import Thumbnailer
 from schemas import topics
 from schemas.records import Headers, Record
@@ -118,6 +118,11 @@ class Worker:
     def in_work(self) -> int:
         """How many events are being worked on, waiting retries not counted."""
         return self._acks.in_work
+
+    @property
+    def waiting_retries(self) -> WaitingRetries:
+        """The retries that it holds and that are not yet due."""
+        return self._handler.waiting_retries
 
     @property
     def owned(self) -> frozenset[TP]:

@@ -28,6 +28,7 @@ MAX_FILENAME: Final = 1024
 MAX_CAPTION: Final = 10_000
 MAX_UPLOADED_BY: Final = 255
 MAX_CONTENT_TYPE: Final = 255
+MAX_PRODUCER: Final = 200
 _MAX_MESSAGE: Final = 2000
 _MAX_HASH: Final = 255
 _MAX_NAME: Final = 255
@@ -44,12 +45,18 @@ def _check_plain(text: str) -> str:
     return text
 
 
+def producer_of(said: object) -> str | None:
+    """The name of a producer, from whatever one calls itself; it only informs, so that none is refused."""
+    return CONTROL_CHARACTERS.sub("", said)[:MAX_PRODUCER].strip() or None if isinstance(said, str) else None
+
+
 _PATTERN: Final = Field(json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f]*$"})
 
 EventId = Annotated[
     str, StringConstraints(min_length=1, max_length=MAX_EVENT_ID), AfterValidator(_check_plain), _PATTERN
 ]
 ItemId = Annotated[str, StringConstraints(min_length=1, max_length=MAX_ITEM_ID)]
+ProducerName = Annotated[str, StringConstraints(min_length=1, max_length=MAX_PRODUCER, pattern=NO_NUL)]
 ContentType = Annotated[str, StringConstraints(max_length=MAX_CONTENT_TYPE)]
 _Hash = Annotated[str, StringConstraints(max_length=_MAX_HASH), AfterValidator(_check_plain), _PATTERN]
 _Name = Annotated[str, StringConstraints(max_length=_MAX_NAME), AfterValidator(_check_plain), _PATTERN]
@@ -98,6 +105,11 @@ class PhotoUploaded(Event):
     file_size: int | None = Field(default=None, ge=0, le=MAX_BYTE_COUNT, description="bytes", examples=[4183922])
     checksum: Checksum | None = Field(
         default=None, description="of the bytes: others fail the photo", examples=[f"sha256:{'5f' * 32}"]
+    )
+    producer: Annotated[str | None, BeforeValidator(producer_of)] = Field(
+        default=None,
+        description="who produced the photo's first event, should that be another; else the header ce_source says it",
+        examples=["/shop/photos"],
     )
 
 

@@ -32,6 +32,9 @@ class ProducerHeaders(TraceHeaders):
     """What we heed of another service's record; every header may be absent."""
 
     ce_id: str = Field(default="", description="the event_id of a body without one")
+    ce_source: str = Field(
+        default="", description="who produces it, shown beside what failed", examples=["/shop/photos"]
+    )
 
 
 class RetryHeaders(TraceHeaders):

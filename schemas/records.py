@@ -20,6 +20,7 @@ from schemas.events import (
     PhotoDeleted,
     PhotoUploaded,
     ThumbnailsReady,
+    producer_of,
 )
 from schemas.storage_keys import check_key_of_workspace
 from schemas.times import time_of_record
@@ -85,6 +86,7 @@ def read_event(record: Record) -> Event:
 
     ``event_id`` comes from the body, else from the header ``ce_id``, else from the record's position, and is the same
     at every redelivery. ``occurred_at`` comes from the body, else from the record's timestamp, else it is now.
+    ``producer`` comes from the body, else from the header ``ce_source``.
 
     Raises:
         InvalidEvent: the value is no JSON object or lacks what the topic's event must have.
@@ -169,6 +171,8 @@ def _read(record: Record) -> Event:
             check_key_of_workspace(key, event.workspace_id)
         except ValueError as error:
             raise InvalidEvent(f"storage_key: {error}") from error
+    if isinstance(event, PhotoUploaded) and event.producer is None and (producer := _producer_by_header(record)):
+        return event.model_copy(update={"producer": producer})
     return event
 
 
@@ -204,6 +208,12 @@ def _keys_named_by(event: Event) -> Iterable[str]:
         return [thumbnail.storage_key for thumbnail in event.thumbnails.values()]
     key = event.storage_key if isinstance(event, PhotoUploaded | PhotoDeleted) else None
     return [key] if key else []
+
+
+def _producer_by_header(record: Record) -> str | None:
+    said = producer_of((dict(record.headers).get("ce_source") or b"").decode(errors="replace"))
+    # The api publishes photos of other services again: where it names none, the first one is not known.
+    return said if said != API_SOURCE else None
 
 
 def _id_of(record: Record) -> str:

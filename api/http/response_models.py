@@ -53,6 +53,9 @@ class PhotoResponse(BaseModel):
     filename: str | None = Field(examples=["cat.jpg"])
     caption: str | None = Field(examples=["The cat on the shelf"])
     uploaded_by: str | None = Field(examples=["camera 3"])
+    producer: str | None = Field(
+        description="who produced its first event; null where that is not known", examples=["/thumbstream/api"]
+    )
     content_type: str | None = Field(examples=["image/jpeg"])
     file_size: int | None = Field(description="bytes", examples=[4183922])
     checksum: str | None = Field(description="sha256:…", examples=[f"sha256:{'5f' * 32}"])

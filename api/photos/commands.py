@@ -280,6 +280,7 @@ def upload_event_of(row: PhotoRow, *, event_id: str, occurred_at: datetime) -> P
         content_type=row.content_type,
         file_size=row.file_size,
         checksum=row.checksum,
+        producer=row.producer,
     )
 
 

@@ -14,7 +14,7 @@ from api.photos.commands import Trace, render_again
 from api.store.database import Database
 from api.store.engines import LONG_SECONDS
 from api.store.tables import READY, UNFINISHED, PhotoRow
-from schemas.events import MAX_NUMBER, NO_NUL, ContentType, ItemId
+from schemas.events import MAX_NUMBER, NO_NUL, ContentType, ItemId, ProducerName
 from schemas.faults import FaultCode
 from schemas.statuses import Status, StatusWord
 from schemas.times import Moment
@@ -25,7 +25,9 @@ _MOST_AT_ONCE: Final = 10_000
 _BEFORE_ALL: Final = UUID(int=0)
 
 
-_CONDITIONS: Final = ("status", "code", "content_type", "item_id", "created_after", "created_before", "recipe")
+_CONDITIONS: Final = (
+    "status", "code", "content_type", "producer", "item_id", "created_after", "created_before", "recipe",
+)  # fmt: skip
 
 
 def _says_at_least_one(schema: dict[str, Any]) -> None:
@@ -41,6 +43,9 @@ class RerenderFilter(BaseModel):
     code: FaultCode | None = Field(default=None, description="why they failed")
     content_type: Annotated[ContentType, StringConstraints(pattern=NO_NUL)] | None = Field(
         default=None, description="as the upload named it", examples=["image/heic"]
+    )
+    producer: ProducerName | None = Field(
+        default=None, description="who produced their first event", examples=["/thumbstream/api"]
     )
     item_id: Annotated[ItemId, StringConstraints(pattern=NO_NUL)] | None = None
     created_after: Moment | None = Field(default=None, description="at or after")
@@ -137,6 +142,7 @@ def _conditions(workspace_id: str | None, criteria: RerenderFilter, recipe: str)
         col(PhotoRow.thumbnail_status): status,
         col(PhotoRow.error_code): criteria.code and criteria.code.value,
         col(PhotoRow.content_type): criteria.content_type,
+        col(PhotoRow.producer): criteria.producer,
         col(PhotoRow.item_id): criteria.item_id,
     }
     conditions = [column == value for column, value in given.items() if value is not None]

@@ -44,6 +44,7 @@ class Upload:
     #: Bytes.
     file_size: int | None = None
     checksum: str | None = None
+    producer: str | None = None
 
 
 @dataclass(frozen=True)
@@ -230,6 +231,7 @@ def _upload_of(event: PhotoUploaded) -> Upload:
         storable(event.content_type),
         event.file_size,
         event.checksum,
+        event.producer,
     )
 
 

@@ -34,7 +34,7 @@ def write_photo(row: PhotoRow | PlainRow, photo: Photo) -> None:
         row.uploaded_at, row.upload_event_id = upload.version
         row.storage_key, row.item_id, row.filename = upload.storage_key, upload.item_id, upload.filename
         row.caption, row.uploaded_by, row.content_type = upload.caption, upload.uploaded_by, upload.content_type
-        row.file_size, row.checksum = upload.file_size, upload.checksum
+        row.file_size, row.checksum, row.producer = upload.file_size, upload.checksum, upload.producer
     if thumbnails := photo.thumbnails:
         row.thumbnails_at, row.thumbnails_event_id = thumbnails.version
         row.thumbnails_made_at = thumbnails.made_at
@@ -63,7 +63,7 @@ def _upload_of(row: PlainRow) -> Upload | None:
         return None
     return Upload(
         (row.uploaded_at, row.upload_event_id), row.storage_key, row.item_id, row.filename, row.caption,
-        row.uploaded_by, row.content_type, row.file_size, row.checksum,
+        row.uploaded_by, row.content_type, row.file_size, row.checksum, row.producer,
     )  # fmt: skip
 
 

@@ -15,7 +15,7 @@ from schemas.times import time_json
 _SHOWN: Final = attrgetter(
     "item_id", "filename", "caption", "uploaded_by", "content_type", "file_size", "checksum", "width", "height",
     "display_order", "is_primary", "thumbnail_status", "attempts", "error_code", "error_message", "thumbhash",
-    "storage_key", "thumbnails", "created_at",
+    "producer", "storage_key", "thumbnails", "created_at",
 )  # fmt: skip
 
 
@@ -35,6 +35,7 @@ def photo_json(row: PhotoRow | PlainRow) -> dict[str, Any]:
         "filename": row.filename,
         "caption": row.caption,
         "uploaded_by": row.uploaded_by,
+        "producer": row.producer,
         "content_type": measured.get("content_type", row.content_type),
         "file_size": file_size_of(row),
         "checksum": measured.get("checksum", row.checksum),

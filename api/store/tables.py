@@ -110,7 +110,7 @@ class PhotoRow(SQLModel, table=True):
         _partial_index("photos_ready_by_recipe", "recipe", "thumbnail_status", where=READY),
         _partial_index(
             "photos_failed",
-            *("workspace_id", "error_code", "content_type", "status_changed_at", "id", "thumbnail_status"),
+            *("workspace_id", "error_code", "content_type", "status_changed_at", "id", "thumbnail_status", "producer"),
             where=FAILED,
         ),
     )
@@ -130,6 +130,8 @@ class PhotoRow(SQLModel, table=True):
     #: Bytes, as the upload says.
     file_size: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     checksum: str | None = None
+    #: Who produced its first upload event; null where that is not known.
+    producer: str | None = None
 
     #: From 0 within the item; 0 without one.
     display_order: int = 0
@@ -283,10 +285,7 @@ class SessionRow(SQLModel, table=True):
     """A browser that is signed in: :mod:`api.access.sessions`."""
 
     __tablename__ = "sessions"
-    __table_args__ = (
-        Index("sessions_by_expiry", "expires_at"),
-        Index("sessions_by_key", "key_id"),
-    )
+    __table_args__ = (Index("sessions_by_expiry", "expires_at"), Index("sessions_by_key", "key_id"))
 
     #: SHA-256 of the cookie's token, in hex.
     token_hash: str = Field(primary_key=True)

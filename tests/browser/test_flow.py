@@ -1,15 +1,19 @@
 """The place of the flow: where the photos are, the newest results, and the charts with their other forms."""
 
+import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import Page, Route, expect
 
 from deployment import Deployment
 from photos import photo, truncated_photo
+from schemas import topics
 
 pytestmark = pytest.mark.browser
 
@@ -91,6 +95,40 @@ async def test_the_flow_shows_where_photos_are_and_the_newest_results(open_dashb
     await stages.filter(has_text="ready").get_by_role("link").click()
     await expect(page.locator('.filter[data-status="ready"]')).to_have_attribute("aria-pressed", "true")
     await expect(dashboard.cards).to_have_count(1)
+
+
+async def test_photos_that_wait_for_another_attempt_are_shown_with_why_and_when(
+    open_dashboard: Open, deployment: Deployment, workspace: str
+) -> None:
+    dashboard = await open_dashboard("&place=flow")
+    page = dashboard.page
+    await dashboard.choose(cat_jpg=photo())
+    await expect(page.locator("#flow-results .result")).to_have_count(1)
+    await expect(page.locator("#flow-retries")).to_be_hidden()
+    photo_id = await page.locator("#flow-results .result").get_attribute("data-id")
+    # Older than the upload that was shown, so that they change nothing when they are due.
+    event = {"occurred_at": "2025-01-01T00:00:00Z", "storage_key": "imports/none.jpg"}
+    due_at = time.time() + 45
+    async with deployment.producer() as producer:
+        for number, (owner, shown_id) in enumerate(((workspace, photo_id), (f"{workspace}-b", str(uuid4())))):
+            value = json.dumps({**event, "photo_id": shown_id, "workspace_id": owner}).encode()
+            headers = [
+                ("thumbstream_attempt", b"2"), ("thumbstream_due_at", f"{due_at + number:.3f}".encode()),
+                ("thumbstream_error_code", b"storage_unavailable"),
+            ]  # fmt: skip
+            await producer.send_and_wait(topics.RETRY, value, str(shown_id).encode(), headers=headers)
+    rows = page.get_by_role("region", name="Waiting for another attempt").get_by_role("listitem")
+    await expect(rows).to_have_count(2)
+    await expect(rows.nth(0)).to_contain_text(re.compile(r"attempt 2.*after storage_unavailable.*in \d+ s"))
+    await expect(rows.nth(1)).to_contain_text("a photo of another workspace")
+    await dashboard.assert_accessible()
+    button = rows.nth(0).get_by_role("button", name="cat.jpg")
+    await button.click()
+    await expect(page.locator("#detail-name")).to_have_text("cat.jpg")
+    await page.keyboard.press("Escape")
+    await expect(button).to_be_focused()
+    await expect(page.locator("#flow-retries")).to_be_hidden(timeout=2 * SLOW_MS)
+    await expect(page.get_by_role("button", name=re.compile("cat.jpg.*, ready"))).to_be_visible()
 
 
 async def test_the_span_is_in_the_address_and_reached_by_keyboard(open_dashboard: Open) -> None:

@@ -77,8 +77,9 @@ async def test_the_keyboard_leads_to_each_place_but_not_while_typing_or_turned_o
     await expect(page).to_have_url(re.compile("&place=dead$"))
 
 
-async def send_missing(deployment: Deployment, workspace: str, *content_types: str) -> None:
+async def send_missing(deployment: Deployment, workspace: str, *content_types: str, source: str = "/import") -> None:
     """Uploads whose originals nobody has stored."""
+    headers = [("ce_source", source.encode())]
     async with deployment.producer() as producer:
         for content_type in content_types:
             photo_id = str(uuid4())
@@ -86,7 +87,9 @@ async def send_missing(deployment: Deployment, workspace: str, *content_types: s
                 "photo_id": photo_id, "workspace_id": workspace, "storage_key": f"imports/{photo_id}",
                 "filename": f"{photo_id[:4]}.x", "content_type": content_type,
             }  # fmt: skip
-            await producer.send_and_wait(topics.UPLOADED, json.dumps(event).encode(), key=photo_id.encode())
+            await producer.send_and_wait(
+                topics.UPLOADED, json.dumps(event).encode(), photo_id.encode(), headers=headers
+            )
 
 
 async def test_failures_are_grouped_by_code_with_what_helps_and_no_useless_retry(
@@ -154,6 +157,46 @@ async def test_a_sample_tells_whether_to_try_all_again(
     finally:
         deployment.workers[0].start()
     await expect(group.locator(".failure-count")).to_have_text("7")
+
+
+async def test_failures_of_one_producer_are_shown_and_tried_again_alone(
+    open_dashboard: Open, deployment: Deployment, workspace: str
+) -> None:
+    await send_missing(deployment, workspace, "image/heic", "image/jpeg", source="/shop/<b>photos</b>")
+    await send_missing(deployment, workspace, "image/heic", source="/import")
+    dashboard = await open_dashboard("&place=failures")
+    page = dashboard.page
+    await dashboard.choose(torn_jpg=truncated_photo())
+    missing = page.get_by_role("article", name="original_missing")
+    torn = page.get_by_role("article", name="unreadable")
+    producers = missing.locator(".failure-producers")
+    await expect(producers).to_have_text("Produced by /shop/<b>photos</b> 2, /import 1")
+    await expect(torn.locator(".failure-producers")).to_have_text("Produced by /thumbstream/api 1")
+    await page.get_by_role("group", name="Show failures by format").get_by_role("link", name="heic 2").click()
+    await expect(producers).to_have_text("Produced by /shop/<b>photos</b> 1, /import 1")
+    await page.get_by_role("link", name="Show all failures").click()
+    await producers.get_by_role("link", name="/shop/<b>photos</b>").click()
+    await expect(torn).to_have_count(0)
+    await expect(missing.locator(".failure-count")).to_have_text("2")
+    await expect(missing.locator(".sample")).to_have_count(2)
+    await expect(page.locator("#failures-note")).to_have_text("Only /shop/<b>photos</b>. Show all failures")
+    sent: list[dict[str, Any]] = []
+
+    async def note(route: Route) -> None:
+        sent.append(route.request.post_data_json)
+        await route.continue_()
+
+    await page.route("**/photos/retry", note)
+    await missing.get_by_role("button", name="Try all again").click()
+    await expect(missing.locator(".retries-note")).to_have_text("This renders 2 photos again.")
+    assert sent == [
+        {"status": "failed", "code": "original_missing", "producer": "/shop/<b>photos</b>", "dry_run": True}
+    ]
+    choices = page.get_by_role("group", name="Show failures by producer")
+    await expect(choices.locator('[aria-current="true"]')).to_have_text("/shop/<b>photos</b> 2")
+    await choices.get_by_role("link", name="all producers").click()
+    await expect(torn).to_be_visible()
+    await expect(choices.get_by_role("link")).to_have_count(4)
 
 
 async def key_of(deployment: Deployment, role: Role, workspace: str) -> str:

@@ -1,14 +1,18 @@
 """Many photos at once, and the order of the list while the pointer rests on it."""
 
 import io
+import json
 import zipfile
 from collections.abc import Awaitable, Callable
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from playwright.async_api import expect
 
+from deployment import Deployment
 from photos import photo, truncated_photo
+from schemas import topics
 
 pytestmark = pytest.mark.browser
 
@@ -94,6 +98,31 @@ async def test_only_what_may_succeed_is_offered_to_be_tried_again(open_dashboard
     await dashboard.card("torn.jpg").get_by_role("button").click(modifiers=["Control"])
     await expect(dashboard.page.get_by_role("button", name="Delete", exact=True)).to_be_visible()
     await expect(dashboard.page.locator("#selection-retry")).to_be_hidden()
+
+
+async def test_selected_photos_are_tried_again_and_become_ready(
+    open_dashboard: Open, deployment: Deployment, workspace: str
+) -> None:
+    keys = [f"imports/{workspace}/{name}.jpg" for name in ("a", "b")]
+    async with deployment.producer() as producer:
+        for key in keys:
+            event = {
+                "photo_id": str(uuid4()), "workspace_id": workspace, "storage_key": key, "filename": key[-5:],
+            }  # fmt: skip
+            await producer.send_and_wait(topics.UPLOADED, json.dumps(event).encode(), event["photo_id"].encode())
+    dashboard = await open_dashboard()
+    page = dashboard.page
+    for name in ("a.jpg", "b.jpg"):
+        await dashboard.card(name, "failed").wait_for()
+    for seed, key in enumerate(keys):
+        await deployment.storage.write(key, photo(seed=seed))
+    await page.get_by_role("button", name="Select", exact=True).click()
+    for name in ("a.jpg", "b.jpg"):
+        await dashboard.card(name).get_by_role("button").click()
+    await page.locator("#selection-retry").click()
+    for name in ("a.jpg", "b.jpg"):
+        await dashboard.card(name, "ready").wait_for()
+    await expect(page.locator("#selection")).to_be_hidden()
 
 
 async def test_while_the_pointer_is_on_the_list_new_photos_are_counted_and_shown_ones_go_on(

@@ -11,6 +11,7 @@ import pytest
 from infra.kafka.dead_letters import RecordTooLarge
 from infra.metrics import WORKER
 from infra.storage.faults import KeyRefused
+from infra.worker_account import MAX_RETRIES
 from pipeline.breaker import StorageBreaker
 from pipeline.record_handler import RecordHandler
 from pipeline.retries import Backoff, Retry, retry_headers, retry_of
@@ -343,6 +344,28 @@ async def test_a_stop_gives_up_what_waits_for_its_time_and_sends_nothing():
     with pytest.raises(asyncio.CancelledError):
         await waiting
     assert handled.sent == []
+
+
+async def test_it_is_known_which_retries_wait_and_which_are_due_next():
+    handled = Handled(backoff=Backoff(8, 1.0, 300.0))
+    now = time()
+    dues = [200 - number for number in range(MAX_RETRIES + 3)] + [1_000_000]
+    waiting = [
+        asyncio.ensure_future(handled.attempts.retry(_retry(due_at=now + seconds, reason="internal")))
+        for seconds in dues
+    ]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    held = handled.attempts.waiting_retries
+    assert len(held) == len(dues)
+    told = held.due_next()
+    # Not to the second, on a machine that is busy with other work.
+    assert [each.due_seconds for each in told] == pytest.approx(sorted(dues)[:MAX_RETRIES], abs=60)
+    assert [each.due_seconds for each in told] == sorted(each.due_seconds for each in told)
+    assert {each[:3] + each[4:] for each in told} == {(UPLOAD.photo_id, "acme", 2, "internal")}
+    handled.attempts.stop_waiting()
+    await asyncio.gather(*waiting, return_exceptions=True)
+    assert (len(held), held.due_next()) == (0, ())
 
 
 async def test_a_clock_that_is_wrong_delays_a_retry_by_no_more_than_the_longest_backoff():

@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from schemas import ids, topics
 from schemas.events import EVENT_OF_TOPIC, PhotoUploaded
-from schemas.records import InvalidEvent, Record, dead_headers, headers_of, json_schemas, key_of, read_event, value_of
+from schemas.records import (
+    API_SOURCE,
+    InvalidEvent,
+    Record,
+    dead_headers,
+    headers_of,
+    json_schemas,
+    key_of,
+    read_event,
+    value_of,
+)
 
 PHOTO = "0198f0c2-1111-7000-8000-000000000000"
 LEAST = {"photo_id": PHOTO, "workspace_id": "acme", "storage_key": "originals/acme/cat.jpg"}
@@ -147,10 +157,31 @@ def test_any_value_of_any_field_is_an_event_that_can_be_written_again_or_an_inva
         assert read_event(Record(topics.UPLOADED, 0, 0, 0, key_of(event), value_of(event))) == event
 
 
+@pytest.mark.parametrize(
+    ("said", "source", "producer"),
+    [
+        (None, b"/shop/photos", "/shop/photos"),
+        ("/shop/photos", API_SOURCE.encode(), "/shop/photos"),  # published again by the api
+        (API_SOURCE, API_SOURCE.encode(), API_SOURCE),
+        (None, API_SOURCE.encode(), None),  # published again too, of one whose producer is not known
+        (None, b" \x00\x1b[31m\n ", "[31m"),
+        (None, b"\x00", None),
+        (None, b"\xff/caf\xc3\xa9", "\ufffd/caf\u00e9"),
+        (None, b"x" * 5000, "x" * 200),
+        ({"name": "whatever was sent before the field was ours"}, b"/shop", "/shop"),
+        (None, None, None),
+    ],
+)
+def test_the_producer_of_an_upload_is_told_by_the_body_else_the_header(said, source, producer):
+    headers = (("ce_source", source),)
+    assert read_event(record({**LEAST, "producer": said}, headers=headers)).producer == producer
+
+
 def test_an_event_survives_its_way_through_a_record():
     event = PhotoUploaded(
-        event_id="e", occurred_at=datetime.now(UTC), photo_id=UUID(PHOTO), workspace_id="acme", storage_key="a/b"
-    )
+        event_id="e", occurred_at=datetime.now(UTC), photo_id=UUID(PHOTO), workspace_id="acme", storage_key="a/b",
+        producer="/camera",
+    )  # fmt: skip
     headers = headers_of(event, source="/test", trace=[("traceparent", b"00-1-2-01"), ("other", b"x")])
     assert read_event(Record(topics.UPLOADED, 0, 0, 0, key_of(event), value_of(event), tuple(headers))) == event
     assert dict(headers)["traceparent"] == b"00-1-2-01"
@@ -183,7 +214,14 @@ def test_what_no_database_keeps_is_no_event(facts: bytes) -> None:
 
 @pytest.mark.parametrize("character", ["x", "\x01", "\u20ac", "\U0001f600", '"'])
 def test_an_upload_with_every_bound_used_up_fits_brokers_that_take_100_kb(character):
-    lengths = {"caption": 10_000, "filename": 1024, "item_id": 255, "uploaded_by": 255, "content_type": 255}
+    lengths = {
+        "caption": 10_000,
+        "filename": 1024,
+        "item_id": 255,
+        "uploaded_by": 255,
+        "content_type": 255,
+        "producer": 200,
+    }
     longest = {name: character * length for name, length in lengths.items()}
     event = read_event(
         record({**LEAST, **longest, "event_id": "x" * 255, "storage_key": "originals/acme/" + "x" * 1009})

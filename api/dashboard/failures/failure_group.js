@@ -1,6 +1,6 @@
 /** The failed photos of one error code: how many, since when, some of them, what helps, and trying them again. */
 
-import { button, isolated, make, setText } from "../page/elements.js";
+import { button, isolated, make, replaceLinks, setText } from "../page/elements.js";
 import { addressOf } from "../page/address.js";
 import { ago, count, dateAndTime, isolatedName, nameOf, visible } from "../page/format.js";
 import { failureOf } from "../photos/failures.js";
@@ -8,6 +8,7 @@ import { decodeThumbhash } from "../photos/thumbhash.js";
 import { Retries } from "./retries.js";
 
 const SAMPLES = 5;
+const PRODUCERS = 5;
 
 export class FailureGroup {
   element;
@@ -16,6 +17,7 @@ export class FailureGroup {
   #onOpen;
   #group = null;
   #samplesDrawn = "";
+  #producersDrawn = "";
 
   /** `onOpen(photo)` is called for a sample that is clicked; `mayRetry`: whether the caller may render photos again. */
   constructor(code, { workspace, client, onOpen, mayRetry }) {
@@ -34,19 +36,24 @@ export class FailureGroup {
           part("firstWord", make("span", {}, "first ")), part("first", make("time")),
           part("lastWord", make("span", {}, ", last ")), part("last", make("time")))),
       part("message", make("p", { class: "failure-message", dir: "auto" })),
+      part("producers", make("p", { class: "failure-producers" })),
       part("samples", make("ul", { class: "samples", "aria-label": `The last photos that failed with ${code}` })),
       make("p", { class: "failure-advice" }, advice),
       canRetry ? null : make("p", { class: "failure-final" }, "Trying the same file again does not help."),
       this.#retries?.element);
   }
 
-  /** Show `group`: `{code, count, hasMore, firstAt, lastAt, samples, contentType}`. */
-  show(group) {
+  /**
+   * Show `group`: `{code, count, hasMore, firstAt, lastAt, samples, contentType, producer}`, and `producers`: a Map of
+   * how many photos each has produced. `addressOfProducer(producer)`: of only its failures.
+   */
+  show(group, addressOfProducer) {
     this.#group = group;
     const parts = this.#parts;
     setText(parts.count, `${count(group.count)}${group.hasMore ? " or more" : ""}`);
     setText(parts.message, visible(group.samples[0]?.error?.message));
     parts.message.hidden = !parts.message.textContent;
+    this.#showProducers(group.producers, addressOfProducer);
     this.#showSamples(group.samples);
     this.#retries?.show(group);
     this.tick();
@@ -69,6 +76,20 @@ export class FailureGroup {
     }
     const isOneTime = this.#parts.first.textContent === this.#parts.last.textContent;
     for (const name of ["firstWord", "lastWord", "last"]) this.#parts[name].hidden = isOneTime;
+  }
+
+  /** "Produced by /shop/photos 12, /thumbstream/api 3 and 2 more". */
+  #showProducers(producers, addressOfProducer) {
+    const state = JSON.stringify([...producers].map(([producer, number]) => [producer, number, addressOfProducer(producer)]));
+    if (state === this.#producersDrawn) return;
+    this.#producersDrawn = state;
+    const shown = [...producers].slice(0, PRODUCERS).flatMap(([producer, number], at) => [
+      at ? ", " : "",
+      producer === null ? "not known who" : make("a", { href: addressOfProducer(producer), "data-place": "failures" }, isolated(producer)),
+      `\u00a0${count(number)}`,
+    ]);
+    const more = producers.size - PRODUCERS;
+    replaceLinks(this.#parts.producers, "Produced by ", ...shown, more > 0 ? ` and ${count(more)} more` : "");
   }
 
   #showSamples(samples) {

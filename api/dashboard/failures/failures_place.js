@@ -1,7 +1,7 @@
-/** The place of failures: failed photos by error code, and those of one format only. */
+/** The place of failures: failed photos by error code, and those of one format or one producer only. */
 
 import { addressOf } from "../page/address.js";
-import { byId, isolated, make, setText } from "../page/elements.js";
+import { byId, isolated, make, replaceLinks, setText } from "../page/elements.js";
 import { count, photos, visible } from "../page/format.js";
 import { FailureGroup } from "./failure_group.js";
 
@@ -15,7 +15,7 @@ export class FailuresPlace {
   #groups = new Map();
   #answer = null;
   #problem = null;
-  #filters = { code: "", type: "" };
+  #filters = { code: "", type: "", producer: "" };
   #isShown = false;
   #failed = null;
   #timer = 0;
@@ -36,8 +36,9 @@ export class FailuresPlace {
     this.#draw();
   }
 
-  show({ code, type }) {
-    this.#filters = { code, type };
+  show({ code, type, producer }) {
+    if (producer !== this.#filters.producer) this.#answer = null;
+    this.#filters = { code, type, producer };
     this.#isShown = true;
     this.#draw();
     return this.refresh();
@@ -51,8 +52,11 @@ export class FailuresPlace {
   async refresh() {
     clearTimeout(this.#timer);
     this.#timer = 0;
+    const { producer } = this.#filters;
     try {
-      this.#answer = await this.#client.failures();
+      const answer = await this.#client.failures(producer);
+      if (producer !== this.#filters.producer) return;
+      this.#answer = answer;
       this.#problem = null;
     } catch (problem) {
       this.#problem = problem;
@@ -84,7 +88,7 @@ export class FailuresPlace {
   #draw() {
     const groups = this.#answer ? merge(this.#answer.groups, this.#filters) : [];
     this.#drawNote(groups);
-    this.#drawTypes();
+    this.#drawChoices();
     const codes = new Set(groups.map(({ code }) => code));
     for (const code of this.#groups.keys()) if (!codes.has(code)) this.#groups.delete(code);
     const elements = groups.map((group) => {
@@ -98,7 +102,7 @@ export class FailuresPlace {
         });
         this.#groups.set(group.code, shown);
       }
-      shown.show(group);
+      shown.show(group, (producer) => this.#addressWith({ producer }));
       return shown.element;
     });
     const root = byId("failure-groups");
@@ -110,9 +114,9 @@ export class FailuresPlace {
     const note = byId("failures-note");
     if (this.#problem) return setText(note, `The failures could not be loaded: ${this.#problem.message}`);
     if (!this.#answer) return setText(note, "Loading…");
-    const { code, type } = this.#filters;
-    if (code || type) {
-      const what = [code, type && typeName(type)].filter(Boolean).join(", ");
+    const { code, type, producer } = this.#filters;
+    if (code || type || producer) {
+      const what = [code, type && typeName(type), producer].filter(Boolean).join(", ");
       const all = make("a", { href: addressOf({ workspace: this.#workspace, place: "failures" }), "data-place": "failures" }, "Show all failures");
       return note.replaceChildren("Only ", isolated(what), groups.length ? ". " : ": no failed photo. ", all);
     }
@@ -122,36 +126,51 @@ export class FailuresPlace {
     return setText(note, `${photos(failed)} failed, for ${reasons}.`);
   }
 
-  #drawTypes() {
-    const sums = new Map();
-    for (const { code, content_type: type, count: number } of this.#answer?.groups ?? []) {
-      if (type && (!this.#filters.code || code === this.#filters.code)) sums.set(type, (sums.get(type) ?? 0) + number);
+  #drawChoices() {
+    const [types, producers] = [new Map(), new Map()];
+    for (const group of this.#answer?.groups ?? []) {
+      const { code, content_type: type } = group;
+      if (this.#filters.code && code !== this.#filters.code) continue;
+      if (type) add(types, type, group.count);
+      if (this.#filters.type && type !== this.#filters.type) continue;
+      for (const { producer, count: number } of group.producers) if (producer) add(producers, producer, number);
     }
-    const { code, type: chosen } = this.#filters;
-    const choice = (type, label, number) =>
+    this.#drawChoicesOf("type", byId("failure-types"), "all formats", types, typeName);
+    this.#drawChoicesOf("producer", byId("failure-producers"), "all producers", producers, String);
+  }
+
+  /** Links that set the filter `name`, each with how many photos it has. */
+  #drawChoicesOf(name, root, all, sums, label) {
+    const chosen = this.#filters[name];
+    const choice = (value, text, number) =>
       make("a", {
         class: "choice",
-        href: addressOf({ workspace: this.#workspace, place: "failures", code, type }),
+        href: this.#addressWith({ [name]: value }),
         "data-place": "failures",
-        "aria-current": type === chosen ? "true" : null,
-      }, isolated(label), " ", number === null ? null : make("span", { class: "choice-count" }, count(number)));
-    const root = byId("failure-types");
+        "aria-current": value === chosen ? "true" : null,
+      }, isolated(text), " ", number === null ? null : make("span", { class: "choice-count" }, count(number)));
     root.hidden = sums.size < 2 && !chosen;
-    const focused = root.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
-    root.replaceChildren(
-      choice("", "all formats", null),
-      ...[...sums].sort(([, left], [, right]) => right - left).map(([type, number]) => choice(type, typeName(type), number)),
+    replaceLinks(
+      root,
+      choice("", all, null),
+      ...[...sums].sort(([, left], [, right]) => right - left).map(([value, number]) => choice(value, label(value), number)),
     );
-    if (focused) root.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  #addressWith(filters) {
+    return addressOf({ workspace: this.#workspace, place: "failures", ...this.#filters, ...filters });
   }
 }
 
 /** The groups of one code each, the largest first, of those that meet the filters. */
-function merge(groups, { code: wantedCode, type: wantedType }) {
+function merge(groups, { code: wantedCode, type: wantedType, producer }) {
   const byCode = new Map();
   for (const group of groups) {
     if ((wantedCode && group.code !== wantedCode) || (wantedType && group.content_type !== wantedType)) continue;
-    const known = byCode.get(group.code) ?? { code: group.code, count: 0, hasMore: false, firstAt: null, lastAt: null, samples: [], contentType: wantedType };
+    const known = byCode.get(group.code) ?? {
+      code: group.code, count: 0, hasMore: false, firstAt: null, lastAt: null, samples: [], producers: new Map(), contentType: wantedType, producer,
+    };
+    for (const each of group.producers) add(known.producers, each.producer, each.count);
     byCode.set(group.code, {
       ...known,
       count: known.count + group.count,
@@ -161,8 +180,15 @@ function merge(groups, { code: wantedCode, type: wantedType }) {
       samples: [...known.samples, ...group.samples],
     });
   }
-  for (const group of byCode.values()) group.samples.sort((left, right) => ((left.status_changed_at ?? "") < (right.status_changed_at ?? "") ? 1 : -1));
+  for (const group of byCode.values()) {
+    group.samples.sort((left, right) => ((left.status_changed_at ?? "") < (right.status_changed_at ?? "") ? 1 : -1));
+    group.producers = new Map([...group.producers].sort(([, left], [, right]) => right - left));
+  }
   return [...byCode.values()].sort((left, right) => right.count - left.count || (left.code < right.code ? -1 : 1));
+}
+
+function add(sums, name, number) {
+  sums.set(name, (sums.get(name) ?? 0) + number);
 }
 
 function typeName(type) {

@@ -40,7 +40,7 @@ export class Retries {
 
   /** The photos to try again: a group as in `FailureGroup`. */
   show(group) {
-    const isOther = this.#group && this.#group.contentType !== group.contentType;
+    const isOther = this.#group && (this.#group.contentType !== group.contentType || this.#group.producer !== group.producer);
     this.#group = group;
     const number = Math.min(SAMPLE, group.samples.length);
     setText(this.#parts.sample, number === 1 ? "Try one again" : `Try a sample of ${number} again`);
@@ -104,8 +104,8 @@ export class Retries {
   }
 
   #criteria() {
-    const { contentType } = this.#group;
-    return { status: "failed", code: this.#code, ...(contentType ? { content_type: contentType } : {}) };
+    const { contentType, producer } = this.#group;
+    return { status: "failed", code: this.#code, ...(contentType ? { content_type: contentType } : {}), ...(producer ? { producer } : {}) };
   }
 
   #cancel() {

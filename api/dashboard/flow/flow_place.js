@@ -9,6 +9,7 @@ import { noteOf } from "../workers/workers_place.js";
 import { Charts } from "./charts.js";
 import { RenderSlots } from "./render_slots.js";
 import { SPANS } from "./time_axis.js";
+import { WaitingRetries } from "./waiting_retries.js";
 
 /** How often the figures are loaded while the place is shown, by span: a new slot begins no sooner, or matters little. */
 const RELOAD_MS = { "15m": 10_000, "6h": 30_000, "7d": 120_000 };
@@ -24,6 +25,7 @@ export class FlowPlace {
   #onOpen;
   #charts = new Charts();
   #slots;
+  #retries;
   #slotsLoadedAt = Number.NEGATIVE_INFINITY;
   #stages = Object.fromEntries([...byId("flow-stages").children].map((stage) => [stage.dataset.status, stage]));
   #span = DEFAULT_SPAN;
@@ -39,6 +41,7 @@ export class FlowPlace {
     this.#store = store;
     this.#onOpen = onOpen;
     this.#slots = new RenderSlots(byId("flow-slots"), { workspace, onOpen });
+    this.#retries = new WaitingRetries({ workspace, onOpen });
     for (const [status, stage] of Object.entries(this.#stages)) {
       const place = status === "failed" ? { place: "failures" } : { place: "photos", status };
       const link = stage.querySelector("a");
@@ -93,6 +96,7 @@ export class FlowPlace {
     if (!this.#isShown) return;
     this.#drawResults();
     this.#slots.tick();
+    this.#retries.tick();
     if (performance.now() - this.#slotsLoadedAt >= RELOAD_SLOTS_MS) this.#loadSlots();
     if (performance.now() > this.#loadAt) this.refresh();
   }
@@ -102,6 +106,7 @@ export class FlowPlace {
     try {
       const { items, unknown_reason: unknownReason } = await this.#client.workspaceWorkers();
       this.#slots.show(items);
+      this.#retries.show(items);
       setText(byId("flow-slots-note"), noteOf(items, unknownReason));
     } catch (problem) {
       setText(byId("flow-slots-note"), `The workers could not be loaded: ${problem.message}`);

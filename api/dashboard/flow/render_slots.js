@@ -1,10 +1,8 @@
 /** The render slots of the workers: a row for each, with the photo that holds it and how much of its time is used up. */
 
-import { addressOf } from "../page/address.js";
-import { button, isolated, make, setText } from "../page/elements.js";
-import { count, duration, isolatedName, nameOf } from "../page/format.js";
-import { thumbnailsBySize } from "../photos/card.js";
-import { decodeThumbhash } from "../photos/thumbhash.js";
+import { isolated, make, setText } from "../page/elements.js";
+import { count, duration, isolatedName } from "../page/format.js";
+import { heldPhoto } from "./held_photo.js";
 
 /** Of a worker with more slots only those that are held have a row. */
 const MAX_ROWS = 16;
@@ -16,14 +14,12 @@ const MAX_ROWS = 16;
  */
 export class RenderSlots {
   #container;
-  #workspace;
-  #onOpen;
+  #photoOf;
   #workers = new Map();
 
-  constructor(container, { workspace, onOpen }) {
+  constructor(container, page) {
     this.#container = container;
-    this.#workspace = workspace;
-    this.#onOpen = onOpen;
+    this.#photoOf = (held) => heldPhoto(held, page);
   }
 
   /** Show the slots of these workers; those that are silent hold none that is known. */
@@ -33,7 +29,7 @@ export class RenderSlots {
     for (const name of this.#workers.keys()) if (!names.has(name)) this.#workers.delete(name);
     const receivedAt = performance.now();
     const elements = living.map((worker) => {
-      const known = this.#workers.get(worker.name) ?? new WorkerSlots(worker.name, (held) => this.#photo(held));
+      const known = this.#workers.get(worker.name) ?? new WorkerSlots(worker.name, this.#photoOf);
       this.#workers.set(worker.name, known);
       known.show(worker, receivedAt);
       return known.element;
@@ -46,20 +42,6 @@ export class RenderSlots {
   /** Update the times; call it once a second. */
   tick() {
     for (const worker of this.#workers.values()) worker.tick();
-  }
-
-  /** The photo of a slot: a button that opens it here, a link to it in its workspace, or words. */
-  #photo({ photo, photo_id: id, workspace_id: workspace }) {
-    if (id === null) return make("span", { class: "muted" }, "a photo of another workspace");
-    const name = photo ? nameOf(photo) : nameOf({ id });
-    const label = [pictureOf(photo), make("span", { class: "slot-name", dir: "auto" }, name)];
-    if (photo && workspace === this.#workspace) {
-      const element = button("", "slot-photo", () => this.#onOpen(photo), { title: name, "aria-label": `Open ${isolatedName(name)}` });
-      element.append(...label);
-      return element;
-    }
-    const link = make("a", { class: "slot-photo", href: addressOf({ workspace, place: "photos", photo: id }), title: name }, ...label);
-    return make("span", { class: "slot-elsewhere" }, link, make("span", { class: "muted" }, " in ", isolated(workspace)));
   }
 }
 
@@ -151,15 +133,4 @@ class SlotRow {
     if (limit) this.#bar.value = Math.min(1, seconds / limit);
     return setText(this.#time, limit ? `${duration(seconds)} of ${duration(limit)} at most` : duration(seconds));
   }
-}
-
-/** A small picture of the photo: its smallest thumbnail if it was ready before, else its preview, else nothing. */
-function pictureOf(photo) {
-  const [smallest] = photo ? thumbnailsBySize(photo) : [];
-  if (smallest) return make("img", { class: "slot-picture", src: smallest.url, alt: "", decoding: "async" });
-  const image = photo?.thumbhash && decodeThumbhash(photo.thumbhash);
-  if (!image) return make("span", { class: "slot-picture", "aria-hidden": "true" });
-  const canvas = make("canvas", { class: "slot-picture", width: image.width, height: image.height, "aria-hidden": "true" });
-  canvas.getContext("2d").putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
-  return canvas;
 }

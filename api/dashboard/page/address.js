@@ -4,7 +4,7 @@
 export const STATUSES = ["pending", "processing", "ready", "failed"];
 
 /** The filters of the places but status, by their name in the address. */
-const FILTERS = ["q", "code", "type", "of", "reason", "from", "span"];
+const FILTERS = ["q", "code", "type", "producer", "of", "reason", "from", "span"];
 
 /** The places of the page, by their name in the address. */
 export const PLACES = ["photos", "flow", "failures", "dead", "workspaces", "workers"];

@@ -34,6 +34,13 @@ export function isolated(text) {
   return make("bdi", {}, visible(text));
 }
 
+/** Replace what is in `root`; the focus stays on the link to the same address, if there is one. */
+export function replaceLinks(root, ...children) {
+  const focused = root.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  root.replaceChildren(...children);
+  if (focused) root.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+}
+
 /** The URL of the API at `path`, which has no slash at its beginning: below the path prefix of this page, if it has one. */
 export function apiUrl(path) {
   return new URL(path, document.baseURI).href;

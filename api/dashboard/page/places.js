@@ -85,3 +85,35 @@ export class Places {
     return document.querySelector(`[data-of-place="${place}"] > h2`);
   }
 }
+
+/** A place that is only for admins of every workspace: it loads nothing before it is offered. `load()` loads it anew. */
+export class PlaceForAdmins {
+  #isOffered = false;
+  #isShown = false;
+
+  /** Whether the caller may see it. */
+  setOffered(isOffered) {
+    const isNew = isOffered && !this.#isOffered;
+    this.#isOffered = isOffered;
+    if (isNew && this.#isShown) this.refresh();
+  }
+
+  show() {
+    this.#isShown = true;
+    this.refresh();
+  }
+
+  hide() {
+    this.#isShown = false;
+  }
+
+  /** Load again. */
+  refresh() {
+    if (this.#isOffered) this.load();
+  }
+
+  /** Whether it is shown to somebody who may see it. */
+  get isLive() {
+    return this.#isShown && this.#isOffered;
+  }
+}

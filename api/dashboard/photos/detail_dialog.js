@@ -210,6 +210,7 @@ function factsOf(photo) {
     ["caption", photo.caption],
     ["item", photo.item_id && `${photo.item_id}${photo.is_primary ? " (primary)" : ""}`],
     ["uploaded by", photo.uploaded_by],
+    ["produced by", photo.producer],
     ["attempts", photo.attempts ? String(photo.attempts) : ""],
     ["uploaded", dateAndAge(photo.created_at)],
     [`${photo.thumbnail_status} since`, dateAndAge(photo.status_changed_at)],

@@ -107,9 +107,9 @@ export class Client {
     return this.#json("GET", `${this.#root}/figures?${new URLSearchParams({ span })}`);
   }
 
-  /** Failed photos by error code and content type: `{failed, groups}`. */
-  failures(options) {
-    return this.#json("GET", `${this.#root}/failures`, options);
+  /** Failed photos by error code and content type: `{failed, groups}`; of one producer if it is given. */
+  failures(producer) {
+    return this.#json("GET", `${this.#root}/failures${producer ? `?${new URLSearchParams({ producer })}` : ""}`);
   }
 
   /** Render all photos again that meet `criteria`: `{count, next_cursor}`. */

@@ -3,6 +3,7 @@
 import { RenderSlots } from "../flow/render_slots.js";
 import { byId, isolated, make, setText } from "../page/elements.js";
 import { count, duration } from "../page/format.js";
+import { PlaceForAdmins } from "../page/places.js";
 import { RecipeTrial } from "../recipe/recipe_trial.js";
 import { StalePhotos } from "./stale_photos.js";
 
@@ -12,49 +13,31 @@ const RELOAD_MS = 1500;
 /** More slots are told as numbers only. */
 const MAX_CELLS = 32;
 
-export class WorkersPlace {
+export class WorkersPlace extends PlaceForAdmins {
   #client;
   #slots;
   #stale;
-  #isOffered = false;
-  #isShown = false;
   #isLoading = false;
   #loadedAt = 0;
   #drawn = "";
 
   /** `workspace`: the one of this page; `onOpen(photo)` is called for one of its photos that is clicked. */
   constructor(workspace, { client, onOpen }) {
+    super();
     this.#client = client;
     this.#slots = new RenderSlots(byId("workers-slots"), { workspace, onOpen });
     this.#stale = new StalePhotos(byId("workers-stale"), client);
     new RecipeTrial(byId("recipe-trial"), { client, workspace });
   }
 
-  /** Whether the caller may see workers. */
-  setOffered(isOffered) {
-    const isNew = isOffered && !this.#isOffered;
-    this.#isOffered = isOffered;
-    if (isNew && this.#isShown) this.refresh();
-  }
-
-  show() {
-    this.#isShown = true;
-    this.refresh();
-  }
-
-  hide() {
-    this.#isShown = false;
-  }
-
-  refresh() {
-    if (!this.#isOffered) return;
+  load() {
     this.#stale.refresh();
     this.#load();
   }
 
   /** Once a second, while the page can be seen. */
   tick() {
-    if (!this.#isShown || !this.#isOffered) return;
+    if (!this.isLive) return;
     this.#slots.tick();
     if (performance.now() - this.#loadedAt >= RELOAD_MS) this.#load();
   }

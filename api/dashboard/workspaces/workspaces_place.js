@@ -3,50 +3,33 @@
 import { addressOf } from "../page/address.js";
 import { byId, isolated, make, setText } from "../page/elements.js";
 import { count, fileSize } from "../page/format.js";
+import { PlaceForAdmins } from "../page/places.js";
 
 /** What is wrong first: a narrow screen does not show all columns at once. */
 const STATUSES = ["failed", "pending", "processing", "ready"];
 const COLUMNS = ["workspace", ...STATUSES, "photos", "bytes"];
 
-export class WorkspacesPlace {
+export class WorkspacesPlace extends PlaceForAdmins {
   #client;
   #current;
   #items = [];
   #cursor = "";
-  #isOffered = false;
-  #isShown = false;
 
   /** `current`: the workspace of this page. */
   constructor(current, { client }) {
+    super();
     this.#current = current;
     this.#client = client;
-    byId("workspaces-more").addEventListener("click", () => this.#load());
-  }
-
-  /** Whether the caller may see other workspaces. */
-  setOffered(isOffered) {
-    const isNew = isOffered && !this.#isOffered;
-    this.#isOffered = isOffered;
-    if (isNew && this.#isShown) this.refresh();
-  }
-
-  show() {
-    this.#isShown = true;
-    this.refresh();
-  }
-
-  hide() {
-    this.#isShown = false;
+    byId("workspaces-more").addEventListener("click", () => this.#loadPage());
   }
 
   /** Load the first page again. */
-  refresh() {
-    if (!this.#isOffered) return;
+  load() {
     this.#cursor = "";
-    this.#load();
+    this.#loadPage();
   }
 
-  async #load() {
+  async #loadPage() {
     const isFirst = !this.#cursor;
     try {
       const page = await this.#client.workspaces(this.#cursor);

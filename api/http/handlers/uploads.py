@@ -17,6 +17,7 @@ from imaging.formats import Header
 from infra.metrics import UPLOADED_BYTES, UPLOADS
 from schemas import ids
 from schemas.events import PhotoUploaded
+from schemas.records import API_SOURCE
 from schemas.storage_keys import key_of_original
 
 
@@ -63,6 +64,7 @@ def _event_of(request: web.Request, workspace_id: str, upload: Received, header:
         caption=upload.fields.get("caption"),
         uploaded_by=upload.fields.get("uploaded_by", request[CALLER].key_name),
         content_type=header.format.content_type,
+        producer=API_SOURCE,
         file_size=upload.file_size,
         checksum=upload.checksum,
     )

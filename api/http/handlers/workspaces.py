@@ -14,9 +14,10 @@ from api.http.app_keys import DATABASE, RECORDER, SETTINGS
 from api.http.links.public_urls import public_photo
 from api.http.params import workspace_of
 from api.http.response_models import PhotoResponse
-from api.photos.failures import MAX_COUNT, SAMPLES, failure_groups
+from api.photos.failures import MAX_COUNT, MAX_PRODUCERS, SAMPLES, failure_groups
 from api.store.derived.figures import figures_after, figures_of
 from api.store.tables import PhotoRow
+from schemas.events import ProducerName
 from schemas.statuses import Status
 from schemas.times import time_json
 
@@ -32,13 +33,31 @@ class WorkspaceListQuery(BaseModel):
     )
 
 
+class FailuresQuery(BaseModel):
+    """Which failures."""
+
+    producer: ProducerName | None = Field(
+        default=None, description="only photos of this one", examples=["/thumbstream/api"]
+    )
+
+
+class ProducerCountResponse(BaseModel):
+    """Failed photos of one producer."""
+
+    producer: str | None = Field(description="null where it is not known", examples=["/thumbstream/api"])
+    count: int
+
+
 class FailureGroupResponse(BaseModel):
     """The failed photos of one error code and one content type."""
 
     code: str = Field(description="more codes may be added", examples=["unreadable"])
     content_type: str | None = Field(description="null where the upload named none", examples=["image/jpeg"])
     count: int = Field(description=f"{MAX_COUNT} at most")
-    has_more: bool = Field(description="there are more than count")
+    has_more: bool = Field(description="there are older ones, which were not counted")
+    producers: list[ProducerCountResponse] = Field(
+        max_length=MAX_PRODUCERS, description="who produced those counted, most first; also of a filter"
+    )
     first_at: datetime | None = Field(description="when the first of them failed; null: before this was kept")
     last_at: datetime | None = Field(description="when the last of them failed; null: before this was kept")
     samples: list[PhotoResponse] = Field(max_length=SAMPLES, description="the last to fail, newest first")
@@ -99,11 +118,14 @@ async def get_workspaces(request: web.Request, query: WorkspaceListQuery) -> web
     return web.json_response({"items": items, "next_cursor": cursor})
 
 
-async def get_failures(request: web.Request) -> web.Response:
+async def get_failures(request: web.Request, query: FailuresQuery) -> web.Response:
     """``GET /v1/workspaces/{ws}/failures``."""
     workspace_id, database = workspace_of(request), request.app[DATABASE]
     figures, groups = await database.run_read(
-        lambda connection: (figures_of(connection, workspace_id), failure_groups(connection, workspace_id))
+        lambda connection: (
+            figures_of(connection, workspace_id),
+            failure_groups(connection, workspace_id, query.producer),
+        )
     )
     wanted = [photo_id for group in groups for photo_id in group.samples]
     async with database.reading() as session:
@@ -115,6 +137,7 @@ async def get_failures(request: web.Request) -> web.Response:
             "content_type": group.content_type,
             "count": group.count,
             "has_more": group.has_more,
+            "producers": [{"producer": producer, "count": count} for producer, count in group.producers],
             "first_at": group.first_at and time_json(group.first_at),
             "last_at": group.last_at and time_json(group.last_at),
             "samples": [photos[each] for each in group.samples if each in photos],  # else deleted meanwhile

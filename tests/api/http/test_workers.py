@@ -11,7 +11,7 @@ from infra.kafka import worker_heartbeat
 from infra.kafka.clients import wait_for_topics
 from infra.kafka.worker_heartbeat import send_heartbeats
 from infra.settings import Settings
-from infra.worker_account import BusySlot, WorkerAccount
+from infra.worker_account import BusySlot, WaitingRetry, WorkerAccount
 from polling import poll_async
 from running_api import WORKSPACE, Running
 from schemas import topics
@@ -48,9 +48,13 @@ async def test_workers_are_told_without_anybody_watching_the_feed(
         BusySlot(0, UUID(int=1), "elsewhere", 1, 0.5, None),
         BusySlot(2, UUID(posted["id"]), "elsewhere", 1, 0.5, None),
     )
+    retrying = (
+        WaitingRetry(UUID(posted["id"]), WORKSPACE, 2, 4.5, "storage_unavailable"),
+        WaitingRetry(UUID(int=1), "elsewhere", 3, 20.0, None),
+    )
     told = WorkerAccount(
         worker="w-1", version="1", recipe="old", slots=4, up_seconds=1, partition_count=2, partitions=(1, 2),
-        queued=5, busy_count=9, busy=busy,
+        queued=5, busy_count=9, busy=busy, retrying_count=12, retrying=retrying,
     )  # fmt: skip
     sending = [
         asyncio.create_task(
@@ -73,10 +77,19 @@ async def test_workers_are_told_without_anybody_watching_the_feed(
         assert (ours["slot"], ours["attempt"], ours["busy_seconds"], ours["limit_seconds"]) == (1, 2, 1.5, 140.0)
         assert (theirs["workspace_id"], theirs["photo"]) == ("elsewhere", None)
         assert (no_such_photo["workspace_id"], no_such_photo["photo"]) == ("elsewhere", None)
+        assert known["retrying_count"] == 12
+        mine, other = known["retrying"]
+        assert mine["photo"] == ours["photo"]
+        assert (mine["attempt"], mine["due_seconds"], mine["code"]) == (2, 4.5, "storage_unavailable")
+        assert (other["photo_id"], other["workspace_id"], other["photo"]) == (str(UUID(int=1)), "elsewhere", None)
         here = await workers_of(running, f"/v1/workspaces/{WORKSPACE}/workers")
         (shown,) = [each for each in here["items"] if each["name"]]
         assert [slot["photo_id"] for slot in shown["busy"]] == [posted["id"], None, None]
         assert [slot["photo"] is None for slot in shown["busy"]] == [False, True, True]
+        assert shown["retrying"] == [
+            mine,
+            {"photo_id": None, "workspace_id": None, "attempt": 3, "due_seconds": 20.0, "code": None, "photo": None},
+        ]
     finally:
         for each in sending:
             each.cancel()

@@ -16,7 +16,7 @@ from api.http.response_models import PhotoResponse
 from api.store.tables import PhotoRow
 from infra.kafka.worker_heartbeat import WorkerSeen
 from infra.readiness import CannotTell
-from infra.worker_account import MAX_PARTITIONS, BusySlot
+from infra.worker_account import MAX_PARTITIONS, MAX_RETRIES, BusySlot, WaitingRetry
 from schemas.renditions import recipe_of
 
 #: Databases limit how many values a statement may have.
@@ -38,6 +38,17 @@ class BusySlotResponse(BaseModel):
     photo: PhotoResponse | None = Field(description="null where there is none that the caller may see")
 
 
+class WaitingRetryResponse(BaseModel):
+    """A photo that waits for another attempt, at the moment of the worker's last heartbeat."""
+
+    photo_id: UUID | None = Field(description="null of another workspace's photo")
+    workspace_id: str | None = Field(description="null of another workspace")
+    attempt: int = Field(description="the one that is to be made; 2 is the first repeat", examples=[2])
+    due_seconds: float = Field(description="in how long it is due", examples=[14.2])
+    code: str | None = Field(description="why the attempt before failed", examples=["storage_unavailable"])
+    photo: PhotoResponse | None = Field(description="null where there is none that the caller may see")
+
+
 class WorkerResponse(BaseModel):
     """A worker. Of one that tells nothing of itself, as older ones, all is null or 0 but its heartbeat."""
 
@@ -55,6 +66,8 @@ class WorkerResponse(BaseModel):
     busy: list[BusySlotResponse] = Field(
         description="those held longest first; where too many for a heartbeat, not all"
     )
+    retrying_count: int = Field(description="photos that it holds until their next attempt is due")
+    retrying: list[WaitingRetryResponse] = Field(max_length=MAX_RETRIES, description="those due next, the first first")
 
 
 class WorkersResponse(BaseModel):
@@ -82,15 +95,20 @@ async def _answer(request: web.Request, workspace_id: str | None) -> web.Respons
         workers = await request.app[WORKERS].seen()
     except CannotTell as error:
         reason = str(error)
-    held = (slot for worker in workers if worker.account for slot in worker.account.busy)
-    photos = await _photos(request, [slot for slot in held if workspace_id in (None, slot.workspace_id)])
+    told = list[BusySlot | WaitingRetry]()
+    for account in (worker.account for worker in workers if worker.account):
+        told += account.busy
+        told += account.retrying
+    photos = await _photos(request, [each for each in told if workspace_id in (None, each.workspace_id)])
     items = [_worker(worker, workspace_id, photos) for worker in workers]
     return web.json_response({"items": items, "recipe": _recipe(request), "unknown_reason": reason})
 
 
-async def _photos(request: web.Request, slots: Iterable[BusySlot]) -> dict[tuple[UUID, str], dict[str, Any]]:
-    """The photos of ``slots`` as they are shown, by id and workspace."""
-    wanted = [slot.photo_id for slot in slots][:_MAX_PHOTOS]
+async def _photos(
+    request: web.Request, told: Iterable[BusySlot | WaitingRetry]
+) -> dict[tuple[UUID, str], dict[str, Any]]:
+    """The photos of those ``told`` as they are shown, by id and workspace."""
+    wanted = [each.photo_id for each in told][:_MAX_PHOTOS]
     if not wanted:
         return {}
     async with request.app[DATABASE].reading() as session:
@@ -103,16 +121,13 @@ def _worker(
 ) -> dict[str, Any]:
     account = worker.account
 
-    def busy(slot: BusySlot) -> dict[str, Any]:
-        is_shown = workspace_id in (None, slot.workspace_id)
+    def shown(told: BusySlot | WaitingRetry) -> dict[str, Any]:
+        is_shown = workspace_id in (None, told.workspace_id)
         return {
-            "slot": slot.slot,
-            "photo_id": str(slot.photo_id) if is_shown else None,
-            "workspace_id": slot.workspace_id if is_shown else None,
-            "attempt": slot.attempt,
-            "busy_seconds": slot.busy_seconds,
-            "limit_seconds": slot.limit_seconds,
-            "photo": photos.get((slot.photo_id, slot.workspace_id)),
+            **told._asdict(),
+            "photo_id": str(told.photo_id) if is_shown else None,
+            "workspace_id": told.workspace_id if is_shown else None,
+            "photo": photos.get((told.photo_id, told.workspace_id)),
         }
 
     return {
@@ -127,7 +142,9 @@ def _worker(
         "slots": account.slots if account else 0,
         "queued": account.queued if account else 0,
         "busy_count": account.busy_count if account else 0,
-        "busy": [busy(slot) for slot in account.busy] if account else [],
+        "busy": [shown(slot) for slot in account.busy] if account else [],
+        "retrying_count": account.retrying_count if account else 0,
+        "retrying": [shown(retry) for retry in account.retrying] if account else [],
     }
 
 
