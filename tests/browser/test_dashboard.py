@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Locator, Route, expect
+from playwright.async_api import Locator, Page, Route, expect
 
 from deployment import ADMIN_KEY, Deployment
 from photos import photo, truncated_photo
@@ -14,6 +14,10 @@ from polling import poll_async
 pytestmark = pytest.mark.browser
 
 Open = Callable[..., Awaitable[Any]]
+
+#: What the page has loaded of its own: name, bytes over the network, bytes of the body as sent.
+OWN_FILES = """performance.getEntriesByType("resource").filter(({ name }) => name.includes("/dashboard/"))
+    .map(({ name, transferSize, encodedBodySize }) => [name.split(".").pop(), transferSize, encodedBodySize])"""
 
 IS_LOADED = "image => image.complete && image.naturalWidth > 0"
 
@@ -49,6 +53,21 @@ async def test_a_dropped_photo_goes_from_pending_to_ready_without_a_reload(
     await expect(card).to_contain_class("has-blur has-thumb")
     await expect(dashboard.page.locator('.filter[data-status="ready"] .value')).to_have_text("1")
     assert await dashboard.was_not_reloaded()
+
+
+async def test_over_a_slow_network_the_page_is_a_few_small_files_that_come_once(open_dashboard: Open) -> None:
+    async def slow_down(page: Page) -> None:
+        network = await page.context.new_cdp_session(page)
+        mobile = {"offline": False, "latency": 400, "downloadThroughput": 50_000, "uploadThroughput": 20_000}
+        await network.send("Network.emulateNetworkConditions", mobile)
+
+    dashboard = await open_dashboard(prepare=slow_down)  # which opens the page twice: to sign in, and the workspace
+    files = await dashboard.page.evaluate(OWN_FILES)
+    loaded = [each for each in files if each[0] in ("js", "css")]
+    assert sorted(kind for kind, *_ in loaded) == ["css", "js"]
+    assert [transferred for _, transferred, _ in loaded] == [0, 0], "they were kept"
+    assert sum(size for *_, size in loaded) < 120_000
+    assert {kind for kind, *_ in files} == {"css", "js", "svg"}
 
 
 async def test_all_files_of_a_dropped_folder_but_hidden_ones_are_uploaded(open_dashboard: Open, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest_asyncio
 from playwright.async_api import Browser, Dialog, Page, expect
 
 from api.access.admin_key import admin_key
-from api.http.handlers.session import DASHBOARD
+from api.http.documents.dashboard import FOLDER
 from infra.settings import Settings
 from running_api import Running, running_api
 from server_process import free_port
@@ -121,7 +121,7 @@ async def test_the_sign_in_page_has_the_colours_of_the_dashboard(api: Running, b
     errors: list[str] = []
     page.on("console", lambda message: errors.append(message.text))
     await page.goto(f"{api.origin}/")
-    light, dark = (DASHBOARD / "css/tokens.css").read_text().split("@media (prefers-color-scheme: dark)")
+    light, dark = (FOLDER / "css/tokens.css").read_text().split("@media (prefers-color-scheme: dark)")
     for selector, token in (("html", "background"), ("main", "surface")):
         found = re.search(rf"--{token}: #(\w\w)(\w\w)(\w\w);", light if scheme == "light" else dark)
         assert found

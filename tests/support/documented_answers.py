@@ -14,7 +14,17 @@ from api.http.route import ROUTES, Route
 
 #: Of HTTP itself, of every answer's security, and of the upgrade to a WebSocket: no route says them.
 _OF_ALL: Final = frozenset(
-    {"content-type", "content-length", "transfer-encoding", "date", "server", "connection", "upgrade", "vary"}
+    {
+        "content-type",
+        "content-length",
+        "content-encoding",
+        "transfer-encoding",
+        "date",
+        "server",
+        "connection",
+        "upgrade",
+        "vary",
+    }
     | {"x-content-type-options", "content-security-policy", "referrer-policy", "last-modified", "accept-ranges"}
     | {"x-request-id", "ratelimit", "ratelimit-policy"}
     | {"access-control-allow-origin", "access-control-allow-credentials", "access-control-expose-headers"}

@@ -1,5 +1,6 @@
 """Sign-in, sign-out, and the dashboard page."""
 
+import re
 from collections.abc import Mapping
 from html import escape
 from pathlib import Path
@@ -15,16 +16,19 @@ from yarl import URL
 from api.access.caller import Role
 from api.access.sessions import LASTS
 from api.http.auth import AUTHENTICATOR, CALLER, COOKIE, find_caller, find_caller_by_key, is_same_origin
+from api.http.documents.dashboard import FOLDER, SentFile, dashboard
 from api.http.feeds.open_feeds import OPEN_FEEDS, close_ended_feeds
 from api.http.links.public_urls import is_secure, path_prefix
 from api.http.problems import Problem
 
 log = structlog.get_logger(__name__)
 
-DASHBOARD: Final = Path(__file__).parents[2] / "dashboard"
-
 #: By name, so that no part of a request is ever used as a path.
-_FILES: Final = {file.relative_to(DASHBOARD).as_posix(): file for file in DASHBOARD.rglob("*") if file.is_file()}
+_FILES: Final = {file.relative_to(FOLDER).as_posix(): file for file in FOLDER.rglob("*") if file.is_file()}
+
+#: What the page loads at once, of whatever version of the page.
+_LOADED: Final = re.compile(r"page-[0-9a-f]+(\.js|\.css)")
+_FOR_EVER: Final = "public, max-age=31536000, immutable"
 
 _SIGN_IN: Final = Template(Path(__file__).with_name("sign_in.html").read_text())
 _PAGE_HEADERS: Final = {
@@ -39,7 +43,9 @@ _PAGE_HEADERS: Final = {
 }
 
 #: Query parameters of the page that are kept when the user signs in.
-_PAGE_QUERY: Final = ("workspace", "place", "status", "q", "code", "type", "of", "reason", "from", "photo")
+_PAGE_QUERY: Final = (
+    "workspace", "place", "status", "q", "code", "type", "producer", "of", "reason", "from", "photo",
+)  # fmt: skip
 _MAX_QUERY_VALUE: Final = 255
 
 _INVALID_KEY: Final = "This key is not valid."
@@ -59,7 +65,7 @@ async def get_page(request: web.Request) -> web.StreamResponse:
     if key is not None:
         return await _sign_in(request, key, request.query)
     if await _may_see_page(request):
-        return web.FileResponse(_FILES["index.html"], headers=_PAGE_HEADERS)
+        return _sent(request, dashboard().page)
     return _sign_in_page(request.query)
 
 
@@ -92,11 +98,30 @@ async def delete_session(request: web.Request) -> web.Response:
 
 
 async def get_static(request: web.Request) -> web.StreamResponse:
-    """``GET /dashboard/…``: the files of the page."""
-    file = _FILES.get(request.match_info["file"])
+    """``GET /dashboard/…``: what the page loads at once, in two files that are kept for ever; its other files."""
+    name, files = request.match_info["file"], dashboard().files
+    if name in files:
+        return _sent(request, files[name], _FOR_EVER)
+    if loaded := _LOADED.fullmatch(name):
+        # Of an api of another version, while versions are changed: this one's, so that the page works at all.
+        return _sent(request, next(file for own, file in files.items() if own.endswith(loaded[1])))
+    file = _FILES.get(name)
     if file is None:
         raise Problem(404, f"there is nothing at {request.path}")
     return web.FileResponse(file, headers=_PAGE_HEADERS)
+
+
+def _sent(request: web.Request, file: SentFile, keep: str = "no-cache") -> web.Response:
+    """``file``, compressed where the client takes that; nothing where the client has it."""
+    headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: keep, hdrs.VARY: hdrs.ACCEPT_ENCODING}
+    headers[hdrs.ETAG] = f'W/"{file.digest}"'
+    if any(tag.value in (file.digest, "*") for tag in request.if_none_match or ()):
+        return web.Response(status=304, headers=headers)
+    content = file.content
+    if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):
+        content = file.gzipped
+        headers[hdrs.CONTENT_ENCODING] = "gzip"
+    return web.Response(body=content, content_type=file.content_type, charset="utf-8", headers=headers)
 
 
 async def _may_see_page(request: web.Request) -> bool:
