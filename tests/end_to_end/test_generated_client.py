@@ -20,8 +20,8 @@ from photos import photo
 from polling import poll
 
 _PACKAGE: Final = "generated_thumbstream_client"
-#: The generator knows no types of images and archives by itself: they are bytes.
-_BYTES: Final = dict.fromkeys(("image/*", "application/zip", "*/*"), "application/octet-stream")
+#: The generator knows no types of images, archives and lines by itself: they are bytes.
+_BYTES: Final = dict.fromkeys(("image/*", "application/zip", "application/x-ndjson", "*/*"), "application/octet-stream")
 
 
 @pytest.fixture

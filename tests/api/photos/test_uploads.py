@@ -252,9 +252,9 @@ def test_only_old_temporary_files_of_uploads_are_cleared(tmp_path: Path) -> None
     assert {path.name for path in tmp_path.iterdir()} == {".incoming-new", "other", ".incoming-uploads"}
 
 
-def test_building_the_api_makes_its_keys_and_opens_nothing_else(no_kafka: Settings) -> None:
-    build_api(no_kafka)
-    assert {entry.name for entry in no_kafka.data_dir.iterdir()} == {"admin.key", "url_signing.keys"}
+def test_building_the_api_makes_its_keys_and_opens_nothing_else(tmp_path: Path) -> None:
+    build_api(Settings(data_dir=tmp_path, _env_file=None))
+    assert {entry.name for entry in tmp_path.iterdir()} == {"admin.key", "url_signing.keys"}
 
 
 async def test_a_camera_raw_file_is_refused_by_its_kind(lonely_api: Running) -> None:
