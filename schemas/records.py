@@ -210,14 +210,18 @@ def _keys_named_by(event: Event) -> Iterable[str]:
     return [key] if key else []
 
 
+def _header_text(record: Record, name: str) -> str:
+    return (dict(record.headers).get(name) or b"").decode(errors="replace")
+
+
 def _producer_by_header(record: Record) -> str | None:
-    said = producer_of((dict(record.headers).get("ce_source") or b"").decode(errors="replace"))
+    said = producer_of(_header_text(record, "ce_source"))
     # The api publishes photos of other services again: where it names none, the first one is not known.
     return said if said != API_SOURCE else None
 
 
 def _id_of(record: Record) -> str:
-    said = CONTROL_CHARACTERS.sub("", (dict(record.headers).get("ce_id") or b"").decode(errors="replace"))
+    said = CONTROL_CHARACTERS.sub("", _header_text(record, "ce_id"))
     return said[:MAX_EVENT_ID] or ids.id_from_position(record.topic, record.partition, record.offset)
 
 

@@ -152,13 +152,18 @@ async def problems(request: web.Request, handler: Handler) -> web.StreamResponse
         kept = {str(name): error.headers[name] for name in (hdrs.ALLOW,) if name in error.headers}
         return response_of(Problem(error.status, _sentence_for(error, request), headers=kept))
     except OSError as error:
-        if request.transport is None or request.transport.is_closing():
+        if is_client_gone(request):
             return response_of(Problem(400, "the connection was lost"))  # said to nobody
         log.exception("a part of the system does not answer", method=request.method, path=request.path)
         return response_of(away(f"a part of the system ({type(error).__name__})"))
     except Exception:
         log.exception("unexpected error", method=request.method, path=request.path)  # the line has the request's id
         return response_of(Problem(500, "something went wrong here; it is logged with the id of this request"))
+
+
+def is_client_gone(request: web.Request) -> bool:
+    """Whether the connection is lost, of which aiohttp tells only those who write."""
+    return request.transport is None or request.transport.is_closing()
 
 
 def away(what: str) -> Problem:

@@ -1,6 +1,7 @@
 """Time limits of a photo: CPU time of its own work, and a wall-clock limit for what hangs."""
 
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,6 @@ class TimeLimits:
     def clock_seconds(self, pixels: int) -> float:
         """The time on the clock that ``pixels`` may take."""
         return self.clock_base_seconds + self.clock_seconds_per_cpu_second * self.cpu_seconds(pixels)
+
+
+DEFAULT_LIMITS: Final = TimeLimits()

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from imaging.rendered_photo import CheckedPhoto
-from pipeline.render_pool.deadline import TimeLimits
+from pipeline.render_pool.deadline import DEFAULT_LIMITS, TimeLimits
 from pipeline.render_pool.fork_server import start_fork_server
 from pipeline.render_pool.messages import (
     OUT_OF_CPU_TIME,
@@ -42,7 +42,6 @@ _PHOTOS_PER_PROCESS: Final = 2000
 #: Between attempts to start a process where the machine refuses.
 _RESTART_SECONDS: Final = 1.0
 
-_DEFAULT_LIMITS: Final = TimeLimits()
 _WHY_STALLED: Final = "the machine is busy, or the file is slow to read"
 
 
@@ -67,7 +66,7 @@ class RenderPool:
         *,
         processes: int,
         max_pixels: int,
-        limits: TimeLimits = _DEFAULT_LIMITS,
+        limits: TimeLimits = DEFAULT_LIMITS,
         photos_per_process: int = _PHOTOS_PER_PROCESS,
         niceness: int = 0,
         on_replace: Callable[[str], object] = lambda reason: None,

@@ -132,9 +132,9 @@ async def test_a_trial_can_be_cancelled_and_tried_again_on_the_same_photos(
     tried = await compared.locator("h4").all_inner_texts()
     await expect(same).to_be_checked()
     await dashboard.choose(new_jpg=photo(seed=7))
-    async with page.expect_request("**/v1/recipes/trial") as asked:
+    async with page.expect_request("**/v1/recipes/trial") as sent:
         await start.click()
-    assert len(json.loads((await asked.value).post_data or "{}")["photo_ids"]) == 2
+    assert len(json.loads((await sent.value).post_data or "{}")["photo_ids"]) == 2
     await expect(note).to_have_text(re.compile("^As many bytes, "), timeout=SLOW_MS)
     assert await compared.locator("h4").all_inner_texts() == tried
 

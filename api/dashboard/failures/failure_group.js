@@ -4,7 +4,7 @@ import { button, isolated, make, replaceLinks, setText } from "../page/elements.
 import { addressOf } from "../page/address.js";
 import { ago, count, dateAndTime, isolatedName, nameOf, visible } from "../page/format.js";
 import { failureOf } from "../photos/failures.js";
-import { decodeThumbhash } from "../photos/thumbhash.js";
+import { previewOf } from "../photos/preview.js";
 import { Retries } from "./retries.js";
 
 const SAMPLES = 5;
@@ -105,16 +105,8 @@ export class FailureGroup {
   #sample(photo) {
     const name = nameOf(photo);
     const element = button("", "sample", () => this.#onOpen(photo), { "data-id": photo.id, title: name, "aria-label": `Open ${isolatedName(name)}` });
-    element.append(pictureOf(photo), make("span", { class: "sample-name", dir: "auto" }, name));
+    // Of a photo that was ready before; others have none.
+    element.append(previewOf(photo.thumbhash, "sample-picture") ?? "", make("span", { class: "sample-name", dir: "auto" }, name));
     return element;
   }
-}
-
-/** The blurred preview of a photo that was ready before; others have none. */
-function pictureOf({ thumbhash }) {
-  const image = thumbhash && decodeThumbhash(thumbhash);
-  if (!image) return "";
-  const canvas = make("canvas", { class: "sample-picture", width: image.width, height: image.height, "aria-hidden": "true" });
-  canvas.getContext("2d").putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
-  return canvas;
 }

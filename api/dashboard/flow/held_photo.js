@@ -4,7 +4,7 @@ import { addressOf } from "../page/address.js";
 import { button, isolated, make } from "../page/elements.js";
 import { isolatedName, nameOf } from "../page/format.js";
 import { thumbnailsBySize } from "../photos/card.js";
-import { decodeThumbhash } from "../photos/thumbhash.js";
+import { previewOf } from "../photos/preview.js";
 
 /**
  * A button that opens the photo here, a link to it in its workspace, or words.
@@ -28,9 +28,5 @@ export function heldPhoto({ photo, photo_id: id, workspace_id: workspace }, { wo
 function pictureOf(photo) {
   const [smallest] = photo ? thumbnailsBySize(photo) : [];
   if (smallest) return make("img", { class: "slot-picture", src: smallest.url, alt: "", decoding: "async" });
-  const image = photo?.thumbhash && decodeThumbhash(photo.thumbhash);
-  if (!image) return make("span", { class: "slot-picture", "aria-hidden": "true" });
-  const canvas = make("canvas", { class: "slot-picture", width: image.width, height: image.height, "aria-hidden": "true" });
-  canvas.getContext("2d").putImageData(new ImageData(image.rgba, image.width, image.height), 0, 0);
-  return canvas;
+  return previewOf(photo?.thumbhash, "slot-picture") ?? make("span", { class: "slot-picture", "aria-hidden": "true" });
 }

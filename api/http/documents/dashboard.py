@@ -1,6 +1,6 @@
 """The dashboard as browsers get it: its scripts in one file and its styles in another, compressed, to be kept for ever.
 
-Nothing is built before: what is sent is put together from the page's own files when it is first asked for.
+Nothing is built before: what is sent is put together from the page's own files at the first request.
 """
 
 import gzip

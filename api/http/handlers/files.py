@@ -17,7 +17,7 @@ from api.http.app_keys import DATABASE, SETTINGS, STORAGE
 from api.http.byte_ranges import requested_range
 from api.http.content_disposition import format_content_disposition
 from api.http.links.signing import SIGNED_SECONDS
-from api.http.params import photo_id_of, workspace_of
+from api.http.params import has_already, photo_id_of, workspace_of
 from api.http.problems import Problem, not_found
 from api.photos import commands
 from api.photos.filenames import download_name
@@ -108,7 +108,7 @@ async def _send(
         hdrs.X_CONTENT_TYPE_OPTIONS: "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-    if any(each.value in (file.version, "*") for each in request.if_none_match or ()):
+    if has_already(request, file.version):
         return web.Response(status=304, headers=headers)
     storage = request.app[STORAGE]
     try:

@@ -19,6 +19,7 @@ from api.http.auth import AUTHENTICATOR, CALLER, COOKIE, find_caller, find_calle
 from api.http.documents.dashboard import FOLDER, SentFile, dashboard
 from api.http.feeds.open_feeds import OPEN_FEEDS, close_ended_feeds
 from api.http.links.public_urls import is_secure, path_prefix
+from api.http.params import has_already
 from api.http.problems import Problem
 
 log = structlog.get_logger(__name__)
@@ -115,7 +116,7 @@ def _sent(request: web.Request, file: SentFile, keep: str = "no-cache") -> web.R
     """``file``, compressed where the client takes that; nothing where the client has it."""
     headers = {**_PAGE_HEADERS, hdrs.CACHE_CONTROL: keep, hdrs.VARY: hdrs.ACCEPT_ENCODING}
     headers[hdrs.ETAG] = f'W/"{file.digest}"'
-    if any(tag.value in (file.digest, "*") for tag in request.if_none_match or ()):
+    if has_already(request, file.digest):
         return web.Response(status=304, headers=headers)
     content = file.content
     if "gzip" in request.headers.get(hdrs.ACCEPT_ENCODING, ""):

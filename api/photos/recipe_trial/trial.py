@@ -12,7 +12,7 @@ from api.store.tables import PhotoRow
 from imaging.rendered_photo import Rendered, checksum_of
 from infra.settings import Settings
 from infra.storage.client import Storage
-from pipeline.render_pool.deadline import TimeLimits
+from pipeline.render_pool.deadline import DEFAULT_LIMITS, TimeLimits
 from pipeline.render_pool.pool import RenderPool
 from schemas.faults import Fault, OriginalMissing, OriginalTooLarge
 from schemas.renditions import Rendition
@@ -22,8 +22,6 @@ Which = Literal["today", "trial"]
 
 #: Uploads and answers of this machine come first.
 _NICENESS: Final = 10
-
-_DEFAULT_LIMITS: Final = TimeLimits()
 
 
 @dataclass(frozen=True)
@@ -57,7 +55,7 @@ class NotComparable:
 class RecipeTrials:
     """One trial at a time, in one render process with the limits of a worker's, which lives as long as the trial."""
 
-    def __init__(self, settings: Settings, storage: Storage, *, limits: TimeLimits = _DEFAULT_LIMITS) -> None:
+    def __init__(self, settings: Settings, storage: Storage, *, limits: TimeLimits = DEFAULT_LIMITS) -> None:
         """``limits``: how long a photo may take."""
         self._settings = settings
         self._storage = storage

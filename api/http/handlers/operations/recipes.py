@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from api.http.app_keys import DATABASE, RECIPE_TRIALS, SETTINGS, WORKERS
 from api.http.links.public_urls import public_photo
+from api.http.problems import is_client_gone
 from api.photos.commands import find_photos
 from api.photos.recipe_trial.cost import Totals, setting_of
 from api.photos.recipe_trial.sample import sample_photos
@@ -152,8 +153,7 @@ class _Lines:
         heartbeat_at = loop.time() + _HEARTBEAT_SECONDS
         try:
             while not (await asyncio.wait({working}, timeout=_LOOK_SECONDS))[0]:
-                # aiohttp tells only those who write.
-                if self._request.transport is None or self._request.transport.is_closing():
+                if is_client_gone(self._request):
                     raise ConnectionResetError("the client has gone")
                 if loop.time() >= heartbeat_at:
                     await self.send({"type": "heartbeat"})
