@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from api.store.database import open_database
+from api.store.database import Database, open_database
 from infra.settings import Settings
 from kafka_servers import EmbeddedBroker
 from postgres_server import PostgreSQL
@@ -56,6 +56,14 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = request.getfixturevalue("migrated_postgres_url")
     assert isinstance(url, str)
     return url
+
+
+@pytest.fixture
+async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
+    """A database that has the tables and no rows, opened as an api opens it; see :func:`database_url`."""
+    opened = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

@@ -155,7 +155,6 @@ async def test_instances_share_one_bucket(no_kafka: Settings, database_url: str)
     rate, passed = Rate("workspace", "acme", 1), 0
     databases = [open_database(no_kafka.model_copy(update={"database_url": database_url})) for _ in range(2)]
     try:
-        await databases[0].migrate()
         clock = Clock()
         apis = [RateLimits(database, clock=clock.monotonic, now=clock.now) for database in databases]
         for _ in range(rate.quota):

@@ -5,18 +5,9 @@ from contextlib import ExitStack
 import pytest
 
 from api.access.uploads_at_once import TooManyUploads, UploadLimit, UploadsAtOnce
-from api.store.database import Database, open_database
-from infra.settings import Settings
+from api.store.database import Database
 
 _THREE = UploadLimit("workspace", "acme", 3)
-
-
-@pytest.fixture
-async def database(no_kafka: Settings, database_url: str):
-    database = open_database(no_kafka.model_copy(update={"database_url": database_url}))
-    await database.migrate()
-    yield database
-    await database.close()
 
 
 async def test_no_more_than_the_limit_are_on_their_way_and_one_that_ends_makes_room(database: Database) -> None:

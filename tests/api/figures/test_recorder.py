@@ -1,10 +1,8 @@
 """What is noted beside the figures: lag, outages, starts of apis and workers, and other versions."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,12 +16,11 @@ from api.figures.marks import Kind, Mark, Outages, marks_since, write_outages
 from api.figures.recorder import Recorder
 from api.http.app_keys import DATABASE
 from api.projection.apply import project
-from api.store.database import Database, open_database
+from api.store.database import Database
 from api.store.derived.tables import LagFiguresRow
 from api.store.leases import Lease
 from infra.kafka.group_backlog import Backlog
 from infra.readiness import NotWorking
-from infra.settings import Settings
 from polling import poll_async
 from result_events import failed, ready
 from running_api import Running
@@ -32,14 +29,6 @@ from schemas.events import PhotoUploaded
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture
-async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
-    database = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await database.migrate()
-    yield database
-    await database.close()
 
 
 @dataclass

@@ -107,15 +107,6 @@ def seen(connection: Connection, workspace_id: str, step: int) -> Counter[tuple[
     )
 
 
-@pytest.fixture
-async def tables(tmp_path: Path, database_url: str) -> str:
-    """The URL of a database with tables and without rows."""
-    database = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await database.migrate()
-    await database.close()
-    return database_url
-
-
 @asynccontextmanager
 async def emptied(tmp_path: Path, url: str) -> AsyncIterator[Database]:
     """The database, without what another example has left."""
@@ -131,12 +122,12 @@ async def emptied(tmp_path: Path, url: str) -> AsyncIterator[Database]:
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), fold_after=st.integers(0, 3))
 def test_each_upload_is_counted_once_by_its_result(
-    tmp_path: Path, tables: str, history: tuple[list[Event], list[list[Event]]], fold_after: int
+    tmp_path: Path, database_url: str, history: tuple[list[Event], list[list[Event]]], fold_after: int
 ) -> None:
     events, batches = history
 
     async def play() -> None:
-        async with emptied(tmp_path, tables) as database:
+        async with emptied(tmp_path, database_url) as database:
             for number, batch in enumerate(batches):
                 await database.write(lambda session, batch=batch: project(session, batch))
                 if number % 4 == fold_after:
@@ -173,14 +164,6 @@ def test_any_duration_has_a_bucket(seconds: float) -> None:
 def test_of_nothing_there_is_no_percentile() -> None:
     assert percentile({}, 0.5) is None
     assert percentile({3: 0}, 0.5) is None
-
-
-@pytest.fixture
-async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
-    database = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await database.migrate()
-    yield database
-    await database.close()
 
 
 async def series(database: Database, workspace_id: str, span: Span, now: datetime = NOW) -> Series:

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,24 +14,15 @@ from sqlmodel import col
 from api.photos.commands import delete_photos
 from api.projection.apply import project
 from api.publishing.republish import mark_lost, republish
-from api.store.database import Database, open_database
+from api.store.database import Database
 from api.store.locks import lock_photos_and_places
 from api.store.tables import OutboxRow
-from infra.settings import Settings
 from result_events import erased, failed, ready
 from schemas import ids, topics
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
 from schemas.storage_keys import key_of_original
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
-    opened = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await opened.migrate()
-    yield opened
-    await opened.close()
 
 
 def upload(key: str | None, workspace_id: str = "acme") -> PhotoUploaded:

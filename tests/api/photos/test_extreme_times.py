@@ -21,7 +21,6 @@ async def test_photos_of_the_last_moment_and_beyond_are_rendered_again_as_often_
     tmp_path: Path, database_url: str
 ) -> None:
     database = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await database.migrate()
     uploads = [
         PhotoUploaded(
             event_id=f"e{n}", occurred_at=LATEST, photo_id=ids.new_id(), workspace_id="acme", storage_key=f"a/{n}"

@@ -65,7 +65,6 @@ def expected(workspace_id: str) -> dict[tuple[str, str | None], list[dict[str, A
 @pytest.fixture
 async def large(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
     database = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await database.migrate()
 
     def fill(connection: Connection) -> None:
         connection.execute(insert(PhotoRow), rows())

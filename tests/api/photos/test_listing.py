@@ -146,7 +146,6 @@ def test_words_are_letters_and_digits_of_any_script_without_case_and_accents() -
 async def large(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
     """A database whose one workspace has many photos."""
     database = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await database.migrate()
     await database.run_write(fill, seconds=120)
     yield database
     await database.close()

@@ -241,25 +241,11 @@ async def time_passes(database: Database, span: timedelta) -> None:
     await database.write(work)
 
 
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SQLite file with all tables and nothing in them."""
-    folder = tmp_path_factory.mktemp("empty")
-
-    async def make() -> None:
-        database = open_database(settings_of(folder))
-        await database.migrate()
-        await database.close()
-
-    asyncio.run(make())
-    return folder / "thumbstream.sqlite"
-
-
 @asynccontextmanager
-async def deployment_with(empty_database: Path) -> AsyncIterator[Deployment]:
+async def deployment_with(migrated_sqlite: Path) -> AsyncIterator[Deployment]:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        shutil.copy(empty_database, folder / empty_database.name)
+        shutil.copy(migrated_sqlite, folder / migrated_sqlite.name)
         database, storage = open_database(settings_of(folder)), open_storage(settings_of(folder))
         await storage.incoming_folder()  # as every upload does first
         try:
@@ -288,10 +274,10 @@ MOVES: Final = st.lists(
 @given(moves=MOVES, is_same_key=st.booleans(), all_die=st.booleans())
 @choices(max_examples=100, deadline=None)
 def test_in_every_order_of_steps_failures_and_deaths_a_photo_has_its_original_and_no_original_is_left(
-    empty_database: Path, moves: list[Any], is_same_key: bool, all_die: bool
+    migrated_sqlite: Path, moves: list[Any], is_same_key: bool, all_die: bool
 ) -> None:
     async def play() -> None:
-        async with deployment_with(empty_database) as deployment:
+        async with deployment_with(migrated_sqlite) as deployment:
             deployment.upload("first", "key")
             deployment.upload("second", "key" if is_same_key else None)
             await deployment.quiet()
@@ -353,8 +339,8 @@ async def begun(deployment: Deployment, *steps: Outcome) -> asyncio.Task[Any]:
     return deployment.tasks["first"]
 
 
-async def test_an_upload_that_was_given_up_is_refused_and_may_come_again(empty_database: Path) -> None:
-    async with deployment_with(empty_database) as deployment:
+async def test_an_upload_that_was_given_up_is_refused_and_may_come_again(migrated_sqlite: Path) -> None:
+    async with deployment_with(migrated_sqlite) as deployment:
         stopped = await begun(deployment, Outcome.WORKS, Outcome.WORKS)
         assert len(await deployment.files()) == 1
         await deployment.keep_house_after(LIMIT * 2)
@@ -368,8 +354,8 @@ async def test_an_upload_that_was_given_up_is_refused_and_may_come_again(empty_d
 
 
 @pytest.mark.parametrize("steps", range(4), ids=["nothing", "announced", "stored", "written down"])
-async def test_what_a_killed_api_leaves_is_gone_once_its_time_is_over(empty_database: Path, steps: int) -> None:
-    async with deployment_with(empty_database) as deployment:
+async def test_what_a_killed_api_leaves_is_gone_once_its_time_is_over(migrated_sqlite: Path, steps: int) -> None:
+    async with deployment_with(migrated_sqlite) as deployment:
         upload = await begun(deployment, *[Outcome.WORKS] * steps)
         if not upload.done():
             await deployment.kill("first")
@@ -382,9 +368,9 @@ async def test_what_a_killed_api_leaves_is_gone_once_its_time_is_over(empty_data
 
 @pytest.mark.parametrize("how", [Outcome.LATE, Outcome.UNHEARD])
 async def test_an_original_that_storage_took_after_it_had_failed_is_erased_too(
-    empty_database: Path, how: Outcome
+    migrated_sqlite: Path, how: Outcome
 ) -> None:
-    async with deployment_with(empty_database) as deployment:
+    async with deployment_with(migrated_sqlite) as deployment:
         await begun(deployment, Outcome.WORKS, how, Outcome.WORKS)
         await deployment.keep_house_after(timedelta(0))
         await deployment.land_late()
@@ -402,8 +388,8 @@ class AwayStorage(Storage):
         raise StorageUnavailable("storage is away")
 
 
-async def test_while_storage_is_away_what_was_given_up_is_kept_in_mind(empty_database: Path) -> None:
-    async with deployment_with(empty_database) as deployment:
+async def test_while_storage_is_away_what_was_given_up_is_kept_in_mind(migrated_sqlite: Path) -> None:
+    async with deployment_with(migrated_sqlite) as deployment:
         await begun(deployment, Outcome.WORKS, Outcome.WORKS)
         await deployment.kill("first")
         away = AwayStorage(deployment.storage._fs, deployment.storage._root)
@@ -416,8 +402,8 @@ async def test_while_storage_is_away_what_was_given_up_is_kept_in_mind(empty_dat
         assert await deployment.files() == set()
 
 
-async def test_the_original_of_a_photo_is_kept_whatever_the_arrivals_say(empty_database: Path) -> None:
-    async with deployment_with(empty_database) as deployment:
+async def test_the_original_of_a_photo_is_kept_whatever_the_arrivals_say(migrated_sqlite: Path) -> None:
+    async with deployment_with(migrated_sqlite) as deployment:
         upload = await begun(deployment, *[Outcome.WORKS] * 3)
         row = upload.result().row
         left = ArrivalRow(photo_id=ids.new_id(), storage_key=row.storage_key)
@@ -438,8 +424,8 @@ class StuckStorage(Storage):
         await asyncio.Event().wait()
 
 
-async def test_an_upload_that_storage_does_not_take_in_time_is_refused_and_given_up(empty_database: Path) -> None:
-    async with deployment_with(empty_database) as deployment:
+async def test_an_upload_that_storage_does_not_take_in_time_is_refused_and_given_up(migrated_sqlite: Path) -> None:
+    async with deployment_with(migrated_sqlite) as deployment:
         settings = Settings(data_dir=deployment.folder, store_within_seconds=1, _env_file=None)
         storage = StuckStorage(deployment.storage._fs, deployment.storage._root)
         with pytest.raises(Unavailable, match="storage does not answer"):
@@ -449,8 +435,8 @@ async def test_an_upload_that_storage_does_not_take_in_time_is_refused_and_given
         assert [row.erase_at is not None for row in await pending(deployment.database)] == [True]
 
 
-async def test_while_the_database_is_away_no_original_is_put(empty_database: Path) -> None:
-    async with deployment_with(empty_database) as deployment:
+async def test_while_the_database_is_away_no_original_is_put(migrated_sqlite: Path) -> None:
+    async with deployment_with(migrated_sqlite) as deployment:
         upload = await begun(deployment, Outcome.FAILS)
         assert isinstance(upload.exception(), SQLAlchemyError)
         assert await deployment.files() == set()

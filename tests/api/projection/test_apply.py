@@ -1,37 +1,25 @@
 """Events to rows, on both databases."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from random import Random
 from uuid import UUID
 
-import pytest
 from sqlalchemy import func, select
 from sqlmodel import col
 
 from api.photos.commands import delete_photos, find_photo
 from api.projection.apply import project, project_on
 from api.projection.timeline import timeline_of
-from api.store.database import Database, open_database
+from api.store.database import Database
 from api.store.photo_json import photo_json
 from api.store.tables import DeletedPhotoRow, JournalRow, PhotoRow
-from infra.settings import Settings
 from result_events import erased, failed, ready, started
 from schemas import ids
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
 from schemas.records import Record
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
-    opened = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await opened.migrate()
-    yield opened
-    await opened.close()
 
 
 def upload(item_id: str | None = None, **chosen: object) -> PhotoUploaded:

@@ -1,7 +1,6 @@
 """No photo stays pending for ever, and none that merely waits is published twice."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,14 +33,6 @@ from schemas.events import Event, PhotoDeleted, PhotoUploaded
 from schemas.records import Record, read_event
 
 AFTER = timedelta(minutes=10)
-
-
-@pytest.fixture
-async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
-    opened = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await opened.migrate()
-    yield opened
-    await opened.close()
 
 
 async def added(database: Database, count: int = 1) -> list[PhotoUploaded]:
@@ -255,7 +246,6 @@ async def commit_all(settings: Settings, group: str) -> None:
 async def test_with_kafka_away_nothing_is_published_again(no_kafka: Settings) -> None:
     settings = no_kafka.model_copy(update={"reconcile_after_seconds": 0.001})
     database = open_database(settings)
-    await database.migrate()
     await added(database)
     reconciler = Reconciler(settings, database, Lease(database, "x"), Wakeups(), TopicLossDetector(settings, database))
     with pytest.raises(KafkaError):

@@ -16,7 +16,7 @@ from api.photos.commands import upload_event_of
 from api.projection.apply import project
 from api.publishing.relay import Relay
 from api.store import outbox
-from api.store.database import Database, open_database
+from api.store.database import Database
 from api.store.leases import Lease
 from api.store.tables import OutboxRow, PhotoRow
 from infra.settings import Settings
@@ -58,14 +58,6 @@ class RelayToFake(Relay):
     async def _started_producer(self) -> Any:
         self._producer, self._has_failed = self._producer or self.producer, False
         return self._producer
-
-
-@pytest.fixture
-async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]:
-    opened = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await opened.migrate()
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

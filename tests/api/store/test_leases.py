@@ -1,27 +1,20 @@
 """Leases on both databases: what the clocks of the instances say does not matter."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 from sqlalchemy import update
 
-from api.store.database import Database, database_time, open_database
+from api.store.database import Database, database_time
 from api.store.leases import Lease
 from api.store.tables import LeaseRow
-from infra.settings import Settings
 from polling import poll_async
 
 
-@pytest.fixture
-async def database(tmp_path: Path, database_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Database]:
+@pytest.fixture(autouse=True)
+def _short_leases(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.store.leases._LASTS_SECONDS", 0.5)
-    opened = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await opened.migrate()
-    yield opened
-    await opened.close()
 
 
 async def set_end(database: Database, offset: timedelta) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, select
@@ -151,15 +150,6 @@ async def check_derived(database: Database) -> None:
         assert sum(row.is_primary for row in in_order) == 1
 
 
-@pytest.fixture
-async def tables(tmp_path: Path, database_url: str) -> str:
-    """The URL of a database with tables and without rows."""
-    database = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
-    await database.migrate()
-    await database.close()
-    return database_url
-
-
 @asynccontextmanager
 async def emptied(tmp_path: Path, url: str) -> AsyncIterator[Database]:
     """The database, without what another example has left."""
@@ -174,9 +164,9 @@ async def emptied(tmp_path: Path, url: str) -> AsyncIterator[Database]:
 
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=steps())
-def test_what_is_derived_is_what_a_recount_says(tmp_path: Path, tables: str, history: list[Step]) -> None:
+def test_what_is_derived_is_what_a_recount_says(tmp_path: Path, database_url: str, history: list[Step]) -> None:
     async def play() -> None:
-        async with emptied(tmp_path, tables) as database:
+        async with emptied(tmp_path, database_url) as database:
             for step in history:
                 await database.write(step)
             await check_derived(database)
