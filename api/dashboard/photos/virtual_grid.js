@@ -7,7 +7,7 @@ const GAP_PX = 14;
 /** Height of name, status and facts below a card's image, as in photo_grid.css. */
 const CARD_FOOTER_PX = 68;
 /** Rows drawn above and below the viewport, so that scrolling does not show empty space. */
-const OVERSCAN_ROWS = 2;
+const OVERSCAN_ROWS = 1;
 /** Scrolling has ended when there was none for this long. */
 const SCROLL_END_MS = 150;
 /** So many blurred previews are drawn in a frame. */
