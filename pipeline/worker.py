@@ -17,7 +17,7 @@ from faust.streams import Stream
 from faust.tables.manager import TableManager
 from faust.types import TP, EventT, StreamT
 
-from infra.kafka.clients import HEARTBEAT_SECONDS, SESSION_TIMEOUT_SECONDS
+from infra.kafka.clients import HEARTBEAT_SECONDS, session_timeout_seconds
 from infra.kafka.dead_letters import DeadLetterProducer
 from infra.readiness import NotWorking
 from infra.settings import Settings
@@ -73,9 +73,9 @@ class Worker:
             topic_allow_declare=False,
             topic_partitions=settings.partitions,
             broker_commit_interval=_COMMIT_SECONDS,
-            broker_session_timeout=SESSION_TIMEOUT_SECONDS,
+            broker_session_timeout=session_timeout_seconds(settings),
             broker_heartbeat_interval=HEARTBEAT_SECONDS,
-            broker_rebalance_timeout=SESSION_TIMEOUT_SECONDS * 2,
+            broker_rebalance_timeout=session_timeout_seconds(settings) * 2,
             broker_max_poll_records=500,
             stream_wait_empty=False,
             consumer_auto_offset_reset="earliest",

@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import structlog
@@ -27,8 +27,10 @@ log = structlog.get_logger(__name__)
 
 patch_aiokafka()
 
-#: How soon a dead member's partitions move. 6 s is the least that Apache Kafka allows by default.
-SESSION_TIMEOUT_SECONDS: Final = 6.0
+#: How soon a dead member's partitions move. 6 s is the least that Apache Kafka allows by default. The embedded broker
+#: makes who joins wait for half of it, in whole seconds.
+_SESSION_TIMEOUT_SECONDS: Final = 6.0
+_EMBEDDED_SESSION_TIMEOUT_SECONDS: Final = 4.0
 HEARTBEAT_SECONDS: Final = 1.0
 
 _FETCH_WAIT_MS: Final = 500
@@ -101,6 +103,11 @@ async def started(producer: AIOKafkaProducer) -> AIOKafkaProducer:
     return producer
 
 
+def session_timeout_seconds(settings: Settings) -> float:
+    """How long a member of a consumer group may be silent before its partitions move to others, in seconds."""
+    return _EMBEDDED_SESSION_TIMEOUT_SECONDS if settings.kafka_is_embedded else _SESSION_TIMEOUT_SECONDS
+
+
 def new_consumer(settings: Settings, *names: str, group: str | None, **options: Any) -> AIOKafkaConsumer:
     """A consumer of the topics ``names`` that is not yet started and never commits by itself.
 
@@ -111,7 +118,7 @@ def new_consumer(settings: Settings, *names: str, group: str | None, **options: 
         "enable_auto_commit": False,
         "auto_offset_reset": "earliest",
         "isolation_level": "read_committed",
-        "session_timeout_ms": int(SESSION_TIMEOUT_SECONDS * 1000),
+        "session_timeout_ms": int(session_timeout_seconds(settings) * 1000),
         "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
         "fetch_max_wait_ms": _EMBEDDED_FETCH_WAIT_MS if settings.kafka_is_embedded else _FETCH_WAIT_MS,
         "metadata_max_age_ms": 30_000,
@@ -175,23 +182,23 @@ async def create_topics(settings: Settings) -> list[str]:
             for name, code, *_ in answer.topic_errors:
                 if code not in (0, TopicAlreadyExistsError.errno):
                     raise for_code(code)(f"could not create topic {name}")
+            log.info("made topics", topics=missing)
         return missing
     finally:
         await admin.close()
 
 
-async def wait_for_topics(settings: Settings, *, on_wait: Callable[[str], None] | None = None) -> list[str]:
+async def wait_for_topics(settings: Settings) -> None:
     """Create the missing topics as soon as the brokers answer, however long that takes."""
     said = ""
     while True:
         try:
-            return await create_topics(settings)
+            await create_topics(settings)
+            return
         except (KafkaError, KafkaConnectionError, OSError) as error:
             if str(error) != said:
                 said = str(error)
                 log.warning("waiting for kafka", brokers=settings.bootstrap_servers, reason=said)
-                if on_wait:
-                    on_wait(said)
             await asyncio.sleep(_CONNECT_AGAIN_SECONDS)
 
 

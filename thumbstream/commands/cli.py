@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from thumbstream.commands.bench import bench
-from thumbstream.commands.context import access_or_end, fail, settings_or_end
+from thumbstream.commands.context import access_or_end, fail, imports_that_stay, settings_or_end
 from thumbstream.commands.dead_commands import dead
 from thumbstream.commands.keys_commands import keys
 
@@ -74,9 +74,10 @@ def up() -> None:
 @app.command()
 def worker(under_up: UnderUp = False) -> None:
     """Run one worker: takes uploads from Kafka and makes their thumbnails."""
-    settings = _service_settings(under_up)
-    from pipeline.run_worker import run_worker
-    from thumbstream.supervisor.parent_watch import tell_ready
+    with imports_that_stay():
+        settings = _service_settings(under_up)
+        from pipeline.run_worker import run_worker
+        from thumbstream.supervisor.parent_watch import tell_ready
 
     raise typer.Exit(run_worker(settings, *([tell_ready] if under_up else [])))
 
@@ -84,8 +85,9 @@ def worker(under_up: UnderUp = False) -> None:
 @app.command()
 def api(under_up: UnderUp = False) -> None:
     """Run one api: REST, feed, dashboard, and the projector."""
-    settings = _service_settings(under_up)
-    from api.app import run_api
+    with imports_that_stay():
+        settings = _service_settings(under_up)
+        from api.app import run_api
 
     raise typer.Exit(run_api(settings))
 

@@ -13,6 +13,8 @@ from thumbstream.client.access import data_dir_key, local_url
 from thumbstream.supervisor.output import Output
 
 _POLL_SECONDS: Final = 0.05
+#: While no worker is ready: each question takes time of those that are starting.
+_WORKER_POLL_SECONDS: Final = 0.5
 _SAY_WHAT_IS_MISSING_AFTER_SECONDS: Final = 15.0
 
 
@@ -48,7 +50,10 @@ async def _until_ready(settings: Settings, output: Output, started_at: float, jo
             if time.monotonic() > complaint_at:
                 output.say("up", said)
                 complaint_at = time.monotonic() + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
-            await asyncio.sleep(_POLL_SECONDS)
+            if joining.done():
+                await asyncio.sleep(_POLL_SECONDS)
+            else:
+                await asyncio.wait([joining], timeout=_WORKER_POLL_SECONDS)
 
 
 def _greeting(settings: Settings, url: str, seconds: float) -> Sequence[str]:

@@ -76,7 +76,6 @@ class Supervisor:
             await self._broker.start()
         await asyncio.gather(*(process.start() for process in [self._api, *self._workers]))
         self._keeping = [asyncio.create_task(process.keep()) for process in self._all()]
-        await self._make_topics()
 
     async def run(self) -> None:
         """Keep all running; returns only by a fault of ours."""
@@ -113,16 +112,8 @@ class Supervisor:
     async def _broker_answers(self, child: Child) -> None:
         await wait_until_broker_answers(child, self._settings.embedded_kafka_port)
 
-    async def _make_topics(self) -> None:
-        from infra.kafka.clients import wait_for_topics
-
-        made = await wait_for_topics(self._settings, on_wait=lambda reason: self._output.say("up", f"Kafka: {reason}"))
-        if made:
-            self._output.say("up", f"made {len(made)} topics")
-
     async def _start_over(self) -> None:
         self._output.say("up", "the broker is back and remembers nothing: workers and api start anew")
-        await self._make_topics()
         await asyncio.gather(*(process.restart(_RESTART_GRACE_SECONDS) for process in [self._api, *self._workers]))
 
 
