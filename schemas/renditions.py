@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from hashlib import sha256
 from typing import Annotated, Final, Literal
 
@@ -47,7 +48,7 @@ class Rendition(BaseModel):
     @property
     def fingerprint(self) -> str:
         """Eight hex digits that change when anything that shows in the pixels does; the name does not."""
-        return _digest(self.model_dump(exclude={"name"}))[:8]
+        return _fingerprint_of(self)
 
 
 def _distinct_names(renditions: tuple[Rendition, ...]) -> tuple[Rendition, ...]:
@@ -73,6 +74,11 @@ def recipe_of(renditions: Sequence[Rendition]) -> str:
     """The hash of all the renditions together, 16 hex digits; their order does not matter."""
     by_name = sorted(renditions, key=lambda rendition: rendition.name)
     return _digest([rendition.model_dump() for rendition in by_name])[:16]
+
+
+@lru_cache
+def _fingerprint_of(rendition: Rendition) -> str:
+    return _digest(rendition.model_dump(exclude={"name"}))[:8]
 
 
 def _digest(value: object) -> str:
