@@ -3,10 +3,9 @@
 import asyncio
 import time
 from collections.abc import Coroutine, Sequence
+from http.client import HTTPConnection, HTTPException
 from typing import Any, Final
-from urllib.parse import quote
-
-import aiohttp
+from urllib.parse import quote, urlsplit
 
 from infra.settings import Settings
 from thumbstream.client.access import data_dir_key, local_url
@@ -15,6 +14,7 @@ from thumbstream.supervisor.output import Output
 _POLL_SECONDS: Final = 0.05
 #: While no worker is ready: each question takes time of those that are starting.
 _WORKER_POLL_SECONDS: Final = 0.5
+_ANSWER_SECONDS: Final = 5.0
 _SAY_WHAT_IS_MISSING_AFTER_SECONDS: Final = 15.0
 
 
@@ -34,26 +34,31 @@ async def greet_when_ready(
 async def _until_ready(settings: Settings, output: Output, started_at: float, joining: asyncio.Task[None]) -> None:
     url = local_url(settings)
     complaint_at = started_at + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
-    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=5)) as session:
-        while True:
-            said = "the api does not answer yet"
-            try:
-                async with session.get(f"{url}/readyz") as answer:
-                    if answer.status != 200:
-                        said = f"the api is not ready: {(await answer.text()).strip()}"
-                    elif joining.done():
-                        return
-                    else:
-                        said = "no worker has its partitions yet"
-            except (aiohttp.ClientError, TimeoutError):
-                pass
-            if time.monotonic() > complaint_at:
-                output.say("up", said)
-                complaint_at = time.monotonic() + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
-            if joining.done():
-                await asyncio.sleep(_POLL_SECONDS)
-            else:
-                await asyncio.wait([joining], timeout=_WORKER_POLL_SECONDS)
+    while True:
+        missing = await asyncio.to_thread(_what_the_api_lacks, url)
+        if not missing and joining.done():
+            return
+        if time.monotonic() > complaint_at:
+            output.say("up", missing or "no worker has its partitions yet")
+            complaint_at = time.monotonic() + _SAY_WHAT_IS_MISSING_AFTER_SECONDS
+        if joining.done():
+            await asyncio.sleep(_POLL_SECONDS)
+        else:
+            await asyncio.wait([joining], timeout=_WORKER_POLL_SECONDS)
+
+
+def _what_the_api_lacks(url: str) -> str:
+    """Why the api cannot work yet; "" where it can. Not by aiohttp, whose import the children would wait for."""
+    connection = HTTPConnection(urlsplit(url).netloc, timeout=_ANSWER_SECONDS)
+    try:
+        connection.request("GET", "/readyz")
+        answer = connection.getresponse()
+        said = answer.read().decode(errors="replace").strip()
+    except (OSError, HTTPException):
+        return "the api does not answer yet"
+    finally:
+        connection.close()
+    return "" if answer.status == 200 else f"the api is not ready: {said}"
 
 
 def _greeting(settings: Settings, url: str, seconds: float) -> Sequence[str]:
