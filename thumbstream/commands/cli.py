@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from thumbstream.commands.bench import bench
-from thumbstream.commands.context import access_or_end, fail, imports_that_stay, settings_or_end
+from thumbstream.commands.context import Key, Url, access_or_end, fail, imports_that_stay, settings_or_end
 from thumbstream.commands.dead_commands import dead
 from thumbstream.commands.keys_commands import keys
 
@@ -29,11 +29,6 @@ app.add_typer(keys, name="keys")
 #: ``up`` starts its children so: they end when it does, and leave the warnings about settings to it.
 UnderUp = Annotated[bool, typer.Option("--under-up", hidden=True)]
 Workspace = Annotated[str, typer.Option(help="The workspace (tenant) of the photos.")]
-Url = Annotated[str | None, typer.Option(help="Where the api is. Default: THUMBSTREAM_URL, else this machine.")]
-Key = Annotated[
-    str | None,
-    typer.Option(help="The key. Default: THUMBSTREAM_KEY, else the admin key of the settings or the data directory."),
-]
 
 
 def main() -> NoReturn:

@@ -5,7 +5,7 @@ import gc
 import sys
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 
 #: Exit codes. Source: the shell's habit, 128 + SIGINT.
 FAILED, MISUSED, INTERRUPTED = 1, 2, 130
+
+Url = Annotated[str | None, typer.Option(help="Where the api is. Default: THUMBSTREAM_URL, else this machine.")]
+Key = Annotated[
+    str | None,
+    typer.Option(help="The key. Default: THUMBSTREAM_KEY, else the admin key of the settings or the data directory."),
+]
 
 
 @contextlib.contextmanager

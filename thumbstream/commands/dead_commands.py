@@ -32,6 +32,7 @@ Whose = Annotated[
         "--of", help="Whose: the worker's (uploads, deletions) or the projector's (results, what it refused)."
     ),
 ]
+AlsoSettled = Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped already, too.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show which they are, and do nothing.")]
 
 
@@ -97,7 +98,7 @@ def _filtered(command: Callable[..., None]) -> Callable[..., None]:
 @_filtered
 def list_dead_letters(
     criteria: "DeadLetterFilter",
-    settled: Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped already, too.")] = False,
+    settled: AlsoSettled = False,
     limit: Annotated[int, typer.Option(min=1, help="Show so many at most, the newest.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print each as a line of JSON, however many.")] = False,
 ) -> None:
@@ -126,7 +127,7 @@ def show(
 @_filtered
 def replay(
     criteria: "DeadLetterFilter",
-    settled: Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped already, too.")] = False,
+    settled: AlsoSettled = False,
     dry_run: DryRun = False,
 ) -> None:
     """Send dead letters, unchanged, to the topic that they were read from: after the cause is fixed.

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thumbstream.commands.context import access_or_end, fail
+from thumbstream.commands.context import Key, Url, access_or_end, fail
 
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke. Takes an admin's key.")
 
@@ -16,13 +16,6 @@ class Role(StrEnum):
     viewer = "viewer"
     editor = "editor"
     admin = "admin"
-
-
-Url = Annotated[str | None, typer.Option(help="Where the api is. Default: THUMBSTREAM_URL, else this machine.")]
-Key = Annotated[
-    str | None,
-    typer.Option(help="The key. Default: THUMBSTREAM_KEY, else the admin key of the settings or the data directory."),
-]
 
 
 @keys.command()
