@@ -3,14 +3,12 @@
 import base64
 import json
 import re
-from collections.abc import AsyncIterator
 from itertools import permutations, product
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, Route
+from playwright.async_api import Page
 
 import api
 from schemas.faults import FaultCode
@@ -19,26 +17,6 @@ DASHBOARD: Final = Path(api.__file__).parent / "dashboard"
 
 #: WCAG 2.2, 1.4.3: contrast of text, level AA.
 AA: Final = 4.5
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def modules(browser: Browser) -> AsyncIterator[Page]:
-    """A page that can import the dashboard's modules and nothing else."""
-    page = await browser.new_page()
-
-    async def answer(route: Route) -> None:
-        path = route.request.url.removeprefix("http://dashboard.test/dashboard/")
-        if path == "blank":
-            await route.fulfill(body="<!doctype html><title>x</title>", content_type="text/html")
-        elif path.startswith("v1/"):
-            await route.fulfill(status=404)
-        else:
-            await route.fulfill(path=DASHBOARD / path)
-
-    await page.route("**/*", answer)
-    await page.goto("http://dashboard.test/dashboard/blank")
-    yield page
-    await page.close()
 
 
 def pixels(width: int, height: int, *, has_alpha: bool) -> bytes:
