@@ -57,7 +57,7 @@ from infra.kafka import clients
 from infra.kafka.group_backlog import Backlog
 from infra.kafka.queue_positions import QueuePositions
 from infra.kafka.worker_heartbeat import HeartbeatReader
-from infra.readiness import Readiness
+from infra.readiness import KeptAnswer, Readiness
 from infra.settings import Settings
 from infra.storage.client import open_storage
 from infra.trouble import Trouble
@@ -70,6 +70,8 @@ BACKGROUND: Final = web.AppKey("background", Background)
 _PUBLISH_AT_STOP_SECONDS: Final = 5.0
 _PROJECT_AT_STOP_SECONDS: Final = 10.0
 _DATABASE_AGAIN_SECONDS: Final = 1.0
+#: To look at storage while nobody watches; a look costs four requests to a bucket.
+_STORAGE_EVERY_SECONDS: Final = 60.0
 
 
 @contextlib.asynccontextmanager
@@ -132,6 +134,7 @@ async def lifespan(app: web.Application, settings: Settings) -> AsyncIterator[No
             checks={
                 "worker": worker_progress.check,
                 "database": lease.writes.check,
+                "storage": KeptAnswer(storage.check, every_seconds=_STORAGE_EVERY_SECONDS).check,
                 "projector": projector_progress.check,
             },
             lag=lambda: lag.records,

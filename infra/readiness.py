@@ -18,6 +18,11 @@ class CannotTell(Exception):
 class NotWorking(Exception):
     """A part does not do its work; the text is the whole reason."""
 
+    def __init__(self, reason: str, *, for_seconds: float = 0.0) -> None:
+        """``for_seconds``: how long it has not, where whoever noticed it knows that."""
+        super().__init__(reason)
+        self.for_seconds = for_seconds
+
 
 class Readiness:
     """Asks each part, all at once; an answer is kept for a second."""
@@ -47,18 +52,49 @@ async def reason_of(check: Check) -> str:
     Raises:
         CannotTell: the check says that nobody knows.
     """
+    return str(await fault_of(check) or "")
+
+
+async def fault_of(check: Check) -> NotWorking | None:
+    """As :func:`reason_of`, and since when.
+
+    Raises:
+        CannotTell: the check says that nobody knows.
+    """
     try:
         async with asyncio.timeout(_TIMEOUT_SECONDS):
             await check()
     except TimeoutError:
-        return f"no answer within {_TIMEOUT_SECONDS:g} seconds"
+        return NotWorking(f"no answer within {_TIMEOUT_SECONDS:g} seconds")
     except CannotTell:
         raise
     except NotWorking as error:
-        return str(error)
+        return error
     except Exception as error:  # whatever a driver raises, it is not ready
-        return f"{type(error).__name__}: {error}"[:300]
-    return ""
+        return NotWorking(f"{type(error).__name__}: {error}"[:300])
+    return None
+
+
+class KeptAnswer:
+    """A check that is costly, made now and then; between that it answers as the last time."""
+
+    def __init__(self, check: Check, *, every_seconds: float) -> None:
+        self._check = check
+        self._every_seconds = every_seconds
+        self._asked_at = float("-inf")
+        self._fault: NotWorking | None = None
+
+    async def check(self) -> None:
+        """Raise if the part did not do its work when it was last asked.
+
+        Raises:
+            NotWorking: with the reason.
+        """
+        if time.monotonic() > self._asked_at + self._every_seconds:
+            self._fault = await fault_of(self._check)
+            self._asked_at = time.monotonic()
+        if self._fault is not None:
+            raise self._fault
 
 
 class Progress:
@@ -80,5 +116,6 @@ class Progress:
         Raises:
             NotWorking: with the reason.
         """
-        if time.monotonic() - self._done_at > self._late_after_seconds:
-            raise NotWorking(f"{self._missing} for {self._late_after_seconds:g} seconds")
+        late_seconds = time.monotonic() - self._done_at
+        if late_seconds > self._late_after_seconds:
+            raise NotWorking(f"{self._missing} for {self._late_after_seconds:g} seconds", for_seconds=late_seconds)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, Table, delete, insert, or_, select, update
 
 from api.store.derived.tables import MarkRow
+from infra.readiness import NotWorking
 
 KEPT: Final = timedelta(days=90)
 #: The newest that one chart shows.
@@ -129,14 +130,14 @@ class Outages:
         #: Part, since when, until when, why.
         self._ended: deque[tuple[str, float, float, str]] = deque(maxlen=_MOST_ENDED)
 
-    def see(self, failing: Mapping[str, str], now: float) -> bool:
-        """Take in which parts fail ``now``, and why. Returns whether something has changed."""
+    def see(self, failing: Mapping[str, NotWorking], now: float) -> bool:
+        """Take in which parts fail ``now``, why, and for how long already. Returns whether something has changed."""
         changed = failing.keys() != self._lasting.keys()
         for part in self._lasting.keys() - failing.keys():
             since, why = self._lasting.pop(part)
             self._ended.append((part, since, now, why))
         for part in failing.keys() - self._lasting.keys():
-            self._lasting[part] = (now, failing[part])
+            self._lasting[part] = (now - failing[part].for_seconds, str(failing[part]))
         return changed
 
     def marks(self, now: float, now_at: datetime) -> list[Mark]:

@@ -23,7 +23,7 @@ from api.store.derived.tables import LagFiguresRow
 from api.store.engines import LONG_SECONDS
 from api.store.leases import Lease
 from infra.kafka.group_backlog import Backlog
-from infra.readiness import CannotTell, Check, NotWorking, reason_of
+from infra.readiness import CannotTell, Check, NotWorking, fault_of
 from schemas import topics
 from schemas.events import Event, UploadResult
 
@@ -141,18 +141,19 @@ class Recorder:
         found = [backlog.records for partition, backlog in self._backlogs.items() if partition.topic == topic]
         return sum(found) if found else None
 
-    async def _failing(self) -> dict[str, str]:
-        """The parts that do not work, and why."""
+    async def _failing(self) -> dict[str, NotWorking]:
+        """The parts that do not work, why, and since when."""
         parts = self._parts()
-        reasons = {name: part["reason"] for name, part in parts.items() if part["ok"] is False}
+        failing = {name: NotWorking(part["reason"]) for name, part in parts.items() if part["ok"] is False}
         for name, check in {**self._checks, "broker": self._check_broker}.items():
             if parts.get(name, {}).get("ok") is not None:
                 continue
             try:
-                reasons[name] = await reason_of(check)
+                fault = await fault_of(check)
             except CannotTell:
                 continue
-        failing = {name: reason for name, reason in reasons.items() if reason}
+            if fault is not None:
+                failing[name] = fault
         # Without Kafka neither can do anything.
         return {
             name: failing[name] for name in failing if "broker" not in failing or name not in ("worker", "projector")
@@ -160,7 +161,7 @@ class Recorder:
 
     async def _check_broker(self) -> None:
         if (seconds := asyncio.get_running_loop().time() - self._seen_at) > _KNOWN_SECONDS:
-            raise NotWorking(f"no answer for {seconds:.0f} seconds")
+            raise NotWorking(f"no answer for {seconds:.0f} seconds", for_seconds=seconds)
 
 
 def _write_lag(connection: Connection, slots: range, lag: int | None) -> None:

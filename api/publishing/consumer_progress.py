@@ -26,6 +26,7 @@ from infra.kafka import clients
 from infra.kafka.aiokafka_patches import stray_cancellation_as_error
 from infra.kafka.group_backlog import Backlog, GroupBacklog
 from infra.metrics import GROUP_STALLED, LAG_RECORDS, LAG_SECONDS
+from infra.readiness import NotWorking
 from infra.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -40,7 +41,7 @@ _PATIENCE: Final = 20
 _ONE_PHOTO: Final = timedelta(minutes=5)
 
 
-class StandsStill(Exception):
+class StandsStill(NotWorking):
     """A consumer group does not get on."""
 
 
@@ -110,6 +111,8 @@ class ConsumerProgress:
         self._is_busy = is_busy
         self._on_look = on_look
         self._reason = ""
+        #: Since when, by the event loop's clock.
+        self._still_since = 0.0
 
     async def check(self) -> None:
         """Raise if the group does not get on.
@@ -118,7 +121,8 @@ class ConsumerProgress:
             StandsStill: it does not; where, and since when.
         """
         if self._reason:
-            raise StandsStill(self._reason)
+            since = asyncio.get_running_loop().time() - self._still_since
+            raise StandsStill(self._reason, for_seconds=since)
 
     async def run(self) -> None:
         """Look again and again until cancelled; what cannot be seen is no fault of the group's."""
@@ -151,6 +155,7 @@ class ConsumerProgress:
             self._set_reason("")
             return
         partition, offset, seconds = worst
+        self._still_since = loop.time() - seconds
         nobody = "; nobody is in the group" if members == 0 else ""
         self._set_reason(
             f"group {self._group} has committed nothing for {seconds:.0f} s although there is something to read: "

@@ -10,9 +10,10 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, async_playwright
 from pytest_asyncio import is_async_test
 
+import api
 from deployment import ADMIN_KEY, Deployment
 from kafka_servers import EmbeddedBroker
 
@@ -28,6 +29,8 @@ _ARGUMENTS: Final = (
 
 #: Long enough for a photo to pass through the whole pipeline.
 SLOW_MS: Final = 60_000
+
+DASHBOARD: Final = Path(api.__file__).parent / "dashboard"
 
 #: All rules of axe-core, and one that it does not check by default. Source: WCAG 2.2, 2.5.8 Target Size.
 _AXE_OPTIONS: Final = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
@@ -73,6 +76,26 @@ async def browser(shared_browser: Browser) -> AsyncIterator[Browser]:
     yield shared_browser
     for context in shared_browser.contexts:
         await context.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def modules(browser: Browser) -> AsyncIterator[Page]:
+    """A page that can import the dashboard's modules and nothing else."""
+    page = await browser.new_page()
+
+    async def answer(route: Route) -> None:
+        path = route.request.url.removeprefix("http://dashboard.test/dashboard/")
+        if path == "blank":
+            await route.fulfill(body="<!doctype html><title>x</title>", content_type="text/html")
+        elif path.startswith("v1/"):
+            await route.fulfill(status=404)
+        else:
+            await route.fulfill(path=DASHBOARD / path)
+
+    await page.route("**/*", answer)
+    await page.goto("http://dashboard.test/dashboard/blank")
+    yield page
+    await page.close()
 
 
 class Dashboard:

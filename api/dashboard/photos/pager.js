@@ -13,6 +13,8 @@ export class Pager {
   #client;
   #store;
   #cursor = null;
+  /** Of each loaded page its last photo, and the cursor behind it. */
+  #ends = [];
   /** The oldest entry loaded for this filter; null: none yet. */
   #oldest = null;
   #isComplete = false;
@@ -56,6 +58,7 @@ export class Pager {
     this.filter = filter;
     this.#found = new Set();
     this.#cursor = null;
+    this.#ends = [];
     this.#oldest = null;
     this.#isComplete = false;
     this.#loading = null;
@@ -81,7 +84,8 @@ export class Pager {
   forgetAfter(entry) {
     if (this.isLoading || !entry) return;
     this.#oldest = { photo: entry.photo };
-    this.#cursor = null;
+    this.#ends = this.#ends.filter((end) => newestFirst(end, entry) <= 0);
+    this.#cursor = this.#ends.at(-1)?.cursor ?? null;
     this.#isComplete = false;
   }
 
@@ -98,6 +102,7 @@ export class Pager {
         this.#oldest = { photo: last };
       }
       this.#cursor = page.next_cursor;
+      if (last) this.#ends.push({ photo: last, cursor: page.next_cursor });
       this.#isComplete = !page.next_cursor;
       this.#store.applySnapshot(page.items, version);
       return page.items;

@@ -8,6 +8,8 @@ import { failureOf } from "./failures.js";
 const UNDO_MS = 10_000;
 /** So many ids fit one bulk request, and the address of an archive. */
 const MAX_BULK = 500;
+/** So many photos can still be deleted while the page is left: such requests have 64 KiB in all. Source: Fetch, "keepalive". */
+const MAX_AT_LEAVE = 1500;
 const MAX_ARCHIVE = 150;
 
 export class Selection {
@@ -46,12 +48,18 @@ export class Selection {
     byId("selection-delete").addEventListener("click", () => this.#delete());
     byId("selection-undo").addEventListener("click", () => this.#undo());
     byId("selection-end").addEventListener("click", () => this.end());
+    window.addEventListener("beforeunload", (event) => this.#wouldBeLost && event.preventDefault());
     window.addEventListener("pagehide", () => this.#sendDeletion({ keepalive: true }));
   }
 
   /** Whether a click on a photo selects it. */
   get isOn() {
     return this.#isOn;
+  }
+
+  /** Whether some of what is deleted would stay if the page was left now. */
+  get #wouldBeLost() {
+    return this.#deleting.size > MAX_AT_LEAVE || this.#sent.size > 0;
   }
 
   /** Whether the caller may delete photos and render them again. */
@@ -173,18 +181,23 @@ export class Selection {
     return ids;
   }
 
-  async #sendDeletion(options) {
+  async #sendDeletion({ keepalive = false } = {}) {
     const ids = [...this.#takeDeletion()];
     const requests = Array.from({ length: Math.ceil(ids.length / MAX_BULK) }, (_, at) => ids.slice(at * MAX_BULK, (at + 1) * MAX_BULK));
     for (const id of ids) this.#sent.add(id);
-    const answers = await Promise.allSettled(requests.map((some) => this.#client.removeMany(some, options)));
-    for (const [at, { status, reason }] of answers.entries()) {
-      for (const id of requests[at]) {
-        this.#sent.delete(id);
-        if (status === "fulfilled") this.#store.markDeleted(id);
-      }
-      if (status === "rejected") this.#onProblem(`${photos(requests[at].length)} could not be deleted: ${reason.message}`);
+    // One after the other, since several would wait for each other in the database until it refuses some.
+    if (keepalive) requests.forEach((some) => this.#send(some, { keepalive }));
+    else for (const some of requests) await this.#send(some);
+  }
+
+  async #send(ids, options) {
+    try {
+      await this.#client.removeMany(ids, options);
+      for (const id of ids) this.#store.markDeleted(id);
+    } catch (problem) {
+      this.#onProblem(`${photos(ids.length)} could not be deleted: ${problem.message}`);
     }
-    if (ids.length) this.#onChange();
+    for (const id of ids) this.#sent.delete(id);
+    this.#onChange();
   }
 }

@@ -10,6 +10,7 @@ const SAMPLE = 8;
 
 export class RecipeTrial {
   #client;
+  #workspace;
   #form = new RecipeForm();
   #number = make("input", { type: "number", min: "1", max: "20", value: String(SAMPLE), required: true });
   #same = make("input", { type: "checkbox" });
@@ -32,6 +33,7 @@ export class RecipeTrial {
   /** `workspace`: whose photos are tried. */
   constructor(container, { client, workspace }) {
     this.#client = client;
+    this.#workspace = workspace;
     const form = make("form", { class: "trial-form", "aria-label": "Recipe to try" },
       make("p", { class: "muted" }, "Renders some of this workspace's newest ready photos by today's recipe and by this one, on this api's machine. Nothing is stored."),
       this.#form.element,
@@ -125,7 +127,7 @@ export class RecipeTrial {
     this.#sameLabel.hidden = false;
     this.#same.checked = true;
     if (!total.photos) return;
-    this.#total.replaceChildren(make("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Both recipes" }, totalTable(total)), takesPanel(total));
+    this.#total.replaceChildren(make("div", { class: "table-scroll", tabindex: "0", role: "region", "aria-label": "Both recipes" }, totalTable(total, this.#workspace)), takesPanel(total, this.#workspace));
   }
 
   #sayProgress() {

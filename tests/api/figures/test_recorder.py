@@ -39,8 +39,9 @@ class Instance:
     name: str = "api:1"
     #: As in health messages.
     parts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: Why the workers stand still, unless somebody watches.
+    #: Why the workers stand still, unless somebody watches, and for how long that has been so.
     stalled: str = ""
+    stalled_seconds: float = 0.0
     lag: int | None = None
 
     def __post_init__(self) -> None:
@@ -52,7 +53,7 @@ class Instance:
 
     async def _check_worker(self) -> None:
         if self.stalled:
-            raise NotWorking(self.stalled)
+            raise NotWorking(self.stalled, for_seconds=self.stalled_seconds)
 
     async def first(self) -> "Instance":
         """The instance that holds the lease."""
@@ -144,6 +145,23 @@ async def test_an_outage_is_noted_from_when_it_is_seen_until_it_is_over(database
     assert (worker.subject, worker.detail, worker.ended_at) == ("worker", "it has committed nothing", None)
 
 
+async def test_an_outage_that_is_noticed_late_is_noted_from_when_it_began(database: Database) -> None:
+    first = await Instance(database, stalled="it has committed nothing", stalled_seconds=3600).first()
+    first.see(uploaded=1)
+    began_by = datetime.now(UTC) - timedelta(seconds=3590)
+    await first.recorder.tick()
+    (outage,) = await first.marks(Kind.OUTAGE)
+    assert outage.started_at < began_by
+    first.stalled = ""
+    first.recorder.see_backlogs({}, asyncio.get_running_loop().time() - 7200)
+    await first.recorder.tick()
+    silent, ended = sorted(await first.marks(Kind.OUTAGE), key=lambda mark: mark.subject)
+    assert ended.started_at == outage.started_at
+    assert ended.ended_at is not None
+    assert (silent.subject, silent.ended_at) == ("broker", None)
+    assert silent.started_at < outage.started_at
+
+
 async def test_another_instance_goes_on_with_an_outage_or_ends_it(database: Database) -> None:
     silent = {"broker": {"ok": False, "reason": "no answer"}}
     for name, parts in (("api:1", silent), ("api:2", silent), ("api:3", {})):
@@ -159,7 +177,7 @@ async def test_another_instance_goes_on_with_an_outage_or_ends_it(database: Data
 def test_outages_are_the_times_in_which_a_part_was_seen_to_fail(seen: list[set[str]]) -> None:
     outages, found = Outages(), []
     for second, parts in enumerate(seen):
-        outages.see(dict.fromkeys(parts, "why"), float(second))
+        outages.see(dict.fromkeys(parts, NotWorking("why")), float(second))
         found += [mark for mark in outages.marks(float(second), NOON + timedelta(seconds=second)) if mark.ended_at]
         outages.forget_ended()
     lasting = outages.marks(float(second), NOON + timedelta(seconds=second))
