@@ -12,6 +12,10 @@ REPORT ?= faults
 #: Where the tests look for the jars of Apache Kafka.
 TEST_KAFKA_LIBS ?= $(HOME)/.cache/thumbstream-tests/kafka
 
+# Set in many container images. Here each worker of the tests would compile every test again, for 10 s, and each process
+# that a test starts every module of ours.
+unexport PYTHONDONTWRITEBYTECODE
+
 in_range := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 find_python = for each in python3.11 python3.12 python3.13 python3 python; do \
 	if $$each -c '$(in_range)' 2>/dev/null; then echo $$each; break; fi; done
@@ -40,12 +44,14 @@ test: $(VENV)/.installed-dev ## Run the tests that need nothing but Python: the 
 test-unit: $(VENV)/.installed-dev ## Run the tests that need no database, no broker and no other process, while typing
 	@$(bin)/pytest -n $(JOBS) --dist worksteal -m unit $(addprefix --ignore=tests/,api browser end_to_end faults) $(ARGS)
 
+# Files in their order: by default those of few tests come last, and the few of the fuzzing take the longest.
 test-servers: $(VENV)/.installed-dev ## Run the tests on Apache Kafka, PostgreSQL, S3, Chromium; what lacks is skipped
-	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' $(bin)/pytest -n $(JOBS) --dist loadfile -m 'servers or browser' $(ARGS)
+	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' $(bin)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder \
+		-m 'servers or browser' $(ARGS)
 
 faults: $(VENV)/.installed-dev ## Kill and cut what there is under load, and account for every photo
 	@TEST_KAFKA_LIBS='$(TEST_KAFKA_LIBS)' FAULTS_PHOTOS='$(PHOTOS)' FAULTS_REPORT='$(REPORT)' \
-		$(bin)/pytest -m faults -s $(ARGS)
+		$(bin)/pytest -o testpaths='tests/faults tests/test_servers.py' -m faults -s $(ARGS)
 
 lint: $(VENV)/.installed-dev ## Check style and types
 	@$(bin)/ruff check .

@@ -29,14 +29,6 @@ from infra.settings import load_settings
 sys.exit(app.run_api(load_settings()))
 """
 
-_DEAD = """
-async def dying(self):
-    await asyncio.sleep(0)
-    raise LookupError("as the test wants it")
-
-lifespan.{task}.run = dying
-"""
-
 _STUCK = """
 app.end_when_stuck = functools.partial(watchdog.end_when_stuck, after_seconds=1)
 really = app.build_api
@@ -56,10 +48,15 @@ app.build_api = build
 _CLEAN_UP_HANGS = """
 app._CLEAN_UP_SECONDS = 0.5
 
+async def dying(self):
+    await asyncio.sleep(0)
+    raise LookupError("as the test wants it")
+
 async def hanging(self):
     print("to be closed", flush=True)
     await asyncio.Event().wait()
 
+lifespan.Relay.run = dying
 lifespan.Database.close = hanging
 """
 
@@ -88,9 +85,9 @@ def ended(tmp_path: Path, change: str) -> tuple[int, str]:
 
 @starts_a_process
 def test_an_api_of_which_a_task_died_ends_with_an_error_and_says_which(tmp_path: Path) -> None:
-    exit_code, said = ended(tmp_path, _DEAD.format(task="Relay"))
+    exit_code, said = ended(tmp_path, "lifespan.Feed.catch_up = None")
     assert exit_code == 1, said
-    assert "relay failed: LookupError: as the test wants it" in said
+    assert "feed failed: TypeError" in said
 
 
 @starts_a_process
@@ -102,8 +99,9 @@ def test_an_api_whose_event_loop_is_stuck_ends_with_an_error(tmp_path: Path) -> 
 
 @starts_a_process
 def test_an_api_that_cannot_clean_up_ends_all_the_same(tmp_path: Path) -> None:
-    exit_code, said = ended(tmp_path, _DEAD.format(task="Relay") + _CLEAN_UP_HANGS)
+    exit_code, said = ended(tmp_path, _CLEAN_UP_HANGS)
     assert exit_code == 1, said
+    assert "relay failed: LookupError: as the test wants it" in said
     assert "to be closed" in said
 
 

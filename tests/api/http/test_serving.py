@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 from aiohttp import ClientSession
 
+from api.app import run_api
+from infra.settings import Settings
 from kafka_servers import EmbeddedBroker
 from photos import photo
 from polling import poll, poll_async
@@ -92,31 +95,12 @@ async def test_a_killed_api_publishes_what_it_had_accepted_when_it_is_back(
             await poll_async(nothing_waits, 20, what="the outbox is empty")
 
 
-def test_a_taken_port_is_one_clear_line_and_exit_code_1(fresh_folder: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        api = ApiProcess(fresh_folder, taken.getsockname()[1], embedded_kafka_port=free_port())
-        api.spawn()
-        poll(lambda: api.ended_with() is not None, 20)
-        assert api.ended_with() == 1
-        assert f"cannot listen on 127.0.0.1:{api.port}: the port is taken" in api.log_tail()
-        assert "Traceback" not in api.log_tail()
-        assert not (fresh_folder / "data").exists()
-        api.stop()
-
-
-def test_an_api_whose_background_dies_ends_with_an_error(fresh_folder: Path) -> None:
-    class Doomed(ApiProcess):
-        def command(self) -> Sequence[str]:
-            *python, code = super().command()
-            broken = "import api.feed.subscribers; api.feed.subscribers.Feed.catch_up = None; "
-            return [*python, broken + code]
-
-    api = Doomed(fresh_folder, embedded_kafka_port=free_port())
-    api.spawn()
-    poll(lambda: api.ended_with() is not None, 30)
-    assert api.ended_with() == 1
-    assert "feed failed: TypeError" in api.log_tail(400)
-    api.stop()
+def test_a_taken_port_is_one_clear_line_and_exit_code_1(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, structlog.testing.capture_logs() as said:
+        port = taken.getsockname()[1]
+        assert run_api(Settings(data_dir=tmp_path / "data", http_port=port, _env_file=None)) == 1
+    assert said == [{"event": f"cannot listen on 127.0.0.1:{port}: the port is taken", "log_level": "error"}]
+    assert not (tmp_path / "data").exists()
 
 
 @pytest.mark.parametrize("form_of_log", ["json", "logfmt", "console"])

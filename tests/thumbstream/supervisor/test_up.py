@@ -6,12 +6,13 @@ import re
 import signal
 import socket
 import subprocess
-import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 from PIL import Image
@@ -30,11 +31,34 @@ Run = Callable[..., subprocess.CompletedProcess[str]]
 WORKER, API, BROKER = r"thumbstream worker", r"thumbstream api", r"^\S*tansu\S* broker"
 
 
+#: Our packages, none of which may be taken from the folder that ``up`` is run in.
+FOREIGN: Final = frozenset({"api", "schemas", "imaging", "pipeline", "infra", "thumbstream"})
+
+
 @pytest.fixture
 def up(fresh_folder: Path) -> Iterator[UpProcess]:
-    process = UpProcess(fresh_folder)
-    yield process
-    process.stop()
+    with _ended(UpProcess(fresh_folder)) as process:
+        yield process
+
+
+@pytest.fixture(scope="module")
+def running_up(server_folder: Path) -> Iterator[UpProcess]:
+    """One for all tests that leave it running: with two workers, run where modules have the names of ours."""
+    folder = Path(tempfile.mkdtemp(dir=server_folder))
+    for name in FOREIGN:
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise SystemExit('not ours')")
+    with _ended(UpProcess(folder, THUMBSTREAM_WORKERS="2")) as process:
+        process.settings["THUMBSTREAM_WORKER_HTTP_PORT"] = str(_two_free_ports())  # none of the process's own
+        yield process.start()
+
+
+@contextmanager
+def _ended(process: UpProcess) -> Iterator[UpProcess]:
+    try:
+        yield process
+    finally:
+        process.stop()
     poll(lambda: not process.family(), what="no process is left")
 
 
@@ -50,6 +74,10 @@ def album(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def upload(run: Run, up: UpProcess) -> Run:
+    return _upload_to(up, run)
+
+
+def _upload_to(up: UpProcess, run: Run) -> Run:
     def run_upload(*arguments: str) -> subprocess.CompletedProcess[str]:
         return run("upload", *arguments, THUMBSTREAM_DATA_DIR=str(up.data_dir), THUMBSTREAM_HTTP_PORT=str(up.port))
 
@@ -91,16 +119,10 @@ def test_from_start_to_stop_as_a_newcomer_does_it(up: UpProcess, upload: Run, al
 
 
 def test_it_takes_no_module_from_the_folder_it_is_run_in_and_leaves_nothing_there(
-    up: UpProcess, upload: Run, album: Path
+    running_up: UpProcess, run: Run, album: Path
 ) -> None:
-    foreign = {"api", "schemas", "imaging", "pipeline", "infra", "thumbstream"}
-    for name in foreign:
-        (up.folder / name).mkdir()
-        (up.folder / name / "__init__.py").write_text("raise SystemExit('not ours')")
-    before = {path.name for path in up.folder.iterdir()}
-    up.start()
-    assert upload(str(album)).returncode == 0
-    assert {path.name for path in up.folder.iterdir()} - before == {"data", up.log_file.name} - before
+    assert _upload_to(running_up, run)(str(album)).returncode == 0
+    assert {path.name for path in running_up.folder.iterdir()} == FOREIGN | {"data", running_up.log_file.name}
 
 
 def test_when_up_is_killed_all_end_and_the_next_up_finishes_the_photos(up: UpProcess, upload: Run, album: Path) -> None:
@@ -139,7 +161,7 @@ def test_with_a_kafka_of_ones_own_no_broker_is_started(
 ) -> None:
     with UpProcess(fresh_folder, THUMBSTREAM_KAFKA_BOOTSTRAP=apache_kafka.bootstrap) as up:
         assert not [command for command in up.family().values() if "tansu" in command]
-        done = run("upload", str(album), THUMBSTREAM_DATA_DIR=str(up.data_dir), THUMBSTREAM_HTTP_PORT=str(up.port))
+        done = _upload_to(up, run)(str(album))
         assert done.returncode == 0, done.stdout + done.stderr
     poll(lambda: not up.family(), what="no process is left")
 
@@ -153,19 +175,18 @@ def test_a_taken_port_is_told_before_anything_starts(up: UpProcess) -> None:
     assert "tansu" not in up.said()
 
 
-def test_a_second_up_on_one_data_directory_is_refused(up: UpProcess) -> None:
-    up.start()
+def test_a_second_up_on_one_data_directory_is_refused(running_up: UpProcess) -> None:
     second = subprocess.run(
-        [sys.executable, "-m", "thumbstream", "up"],
-        env={**os.environ, **up.environment()},
-        cwd=up.folder,
+        running_up.command(),
+        env={**os.environ, **running_up.environment()},
+        cwd=running_up.folder,
         capture_output=True,
         text=True,
         timeout=30,
     )
     assert second.returncode == 1
-    assert f"another `thumbstream up` (process {up.pid})" in second.stderr
-    assert up.is_running
+    assert f"another `thumbstream up` (process {running_up.pid})" in second.stderr
+    assert running_up.is_running
 
 
 def test_ctrl_c_while_it_starts_leaves_nothing(up: UpProcess) -> None:
@@ -188,10 +209,8 @@ def test_a_second_ctrl_c_kills_at_once(up: UpProcess) -> None:
     poll(lambda: not up.family(), what="no process is left")
 
 
-def test_each_worker_serves_its_metrics_on_a_port_of_its_own(up: UpProcess, upload: Run, album: Path) -> None:
-    first = _two_free_ports()
-    up.settings |= {"THUMBSTREAM_WORKERS": "2", "THUMBSTREAM_WORKER_HTTP_PORT": str(first)}
-    up.start()
+def test_each_worker_serves_its_metrics_on_a_port_of_its_own(running_up: UpProcess, run: Run, album: Path) -> None:
+    first = int(running_up.settings["THUMBSTREAM_WORKER_HTTP_PORT"])
 
     def text_of(port: int, path: str) -> str:
         try:
@@ -200,14 +219,18 @@ def test_each_worker_serves_its_metrics_on_a_port_of_its_own(up: UpProcess, uplo
         except OSError:
             return ""
 
+    def ready_count() -> float:
+        text = "".join(text_of(port, "/metrics") for port in (first, first + 1))
+        return sum(map(float, re.findall(r'thumbstream_results_total{code="",result="ready"} (\S+)', text)))
+
     for port in (first, first + 1):
         poll(lambda port=port: text_of(port, "/readyz"), 60, what="the worker is ready")  # type: ignore[misc]
         assert text_of(port, "/healthz")
-    assert upload(str(album)).returncode == 0
-    metrics = [text_of(port, "/metrics") for port in (first, first + 1)]
-    results = re.findall(r'thumbstream_results_total{code="",result="ready"} (\S+)', "".join(metrics))
-    assert sum(map(float, results)) == 5
-    assert 'thumbstream_rendition_seconds_count{format="jpg",rendition="small"}' in "".join(metrics)
+    before = ready_count()
+    assert _upload_to(running_up, run)(str(album)).returncode == 0
+    assert ready_count() == before + 5
+    metrics = "".join(text_of(port, "/metrics") for port in (first, first + 1))
+    assert 'thumbstream_rendition_seconds_count{format="jpg",rendition="small"}' in metrics
 
 
 def _two_free_ports() -> int:
