@@ -1,51 +1,49 @@
 """``thumbstream rerender`` against a real api without Kafka: the photos that it sends stay pending."""
 
+import asyncio
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from subprocess import CompletedProcess
 
+import aiohttp
 import pytest
 
 from deployment import ADMIN_KEY, ApiProcess
 from photos import photo
+from running_api import form
 from server_process import free_port
 
 Command = Callable[..., CompletedProcess[str]]
 
 
-@pytest.fixture
-def api(fresh_folder: Path) -> Iterator[ApiProcess]:
+@pytest.fixture(scope="module")
+def api(server_folder: Path) -> Iterator[ApiProcess]:
+    """With three photos that stay pending, one of them of item ``box``."""
+    folder = Path(tempfile.mkdtemp(dir=server_folder))
     variables = {
-        "THUMBSTREAM_DATA_DIR": str(fresh_folder / "data"),
+        "THUMBSTREAM_DATA_DIR": str(folder / "data"),
         "THUMBSTREAM_ADMIN_KEY": ADMIN_KEY,
         "THUMBSTREAM_KAFKA_BOOTSTRAP": f"127.0.0.1:{free_port()}",
     }
-    with started(ApiProcess("api", fresh_folder, variables)) as process:
+    with ApiProcess("api", folder, variables) as process:
+        asyncio.run(_post_photos(process))
         yield process
 
 
-@contextmanager
-def started(process: ApiProcess) -> Iterator[ApiProcess]:
-    process.start()
-    try:
-        yield process
-    finally:
-        process.stop()
+async def _post_photos(api: ApiProcess) -> None:
+    async with aiohttp.ClientSession(api.url, headers={"Authorization": f"Bearer {ADMIN_KEY}"}) as client:
+        for fields in ({}, {}, {"item_id": "box"}):
+            async with client.post("/v1/workspaces/default/photos", data=form(photo(), **fields)) as response:
+                assert response.status == 201
 
 
 @pytest.fixture
-def rerender(run: Command, api: ApiProcess, tmp_path: Path) -> Command:
-    """Run ``thumbstream rerender …`` where three photos are pending, one of them of item ``box``."""
-    reach = {"THUMBSTREAM_URL": api.url, "THUMBSTREAM_KEY": ADMIN_KEY}
-    file = tmp_path / "cat.jpg"
-    file.write_bytes(photo())
-    for more in ((), (), ("--item", "box")):
-        done = run("upload", str(file), "--no-wait", *more, **reach)
-        assert done.returncode == 0, done.stderr
+def rerender(run: Command, api: ApiProcess) -> Command:
+    """Run ``thumbstream rerender …``."""
 
     def run_rerender(*arguments: str) -> CompletedProcess[str]:
-        return run("rerender", *arguments, **reach)
+        return run("rerender", *arguments, THUMBSTREAM_URL=api.url, THUMBSTREAM_KEY=ADMIN_KEY)
 
     return run_rerender
 
