@@ -28,7 +28,7 @@ from schemas.dead_letters import (
 )
 from schemas.records import Record
 
-_POLL_MS: Final = 200
+_POLL_MS: Final = 20
 _POLL_RECORDS: Final = 500
 #: Brokers that give nothing for so long while there is something are away.
 _PATIENCE_SECONDS: Final = 20.0
