@@ -8,7 +8,7 @@ projector by a batch that was folded.
 import asyncio
 import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import structlog
@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 
 from api.feed.subscribers import Feed
 from infra.kafka.worker_heartbeat import HeartbeatReader, WorkerSeen
-from infra.readiness import CannotTell, Check, NotWorking, reason_of
+from infra.readiness import CannotTell, Check, NotWorking, fault_of
 from schemas.times import time_json
 
 log = structlog.get_logger(__name__)
@@ -68,20 +68,22 @@ class Health:
                 self._parts.pop(name, None)
                 await self._feed.until_watched()
             try:
-                reason = await reason_of(check)
-                self._take(name, ok=not reason, reason=reason or None)
+                fault = await fault_of(check)
+                reason, seconds = (str(fault), fault.for_seconds) if fault is not None else (None, 0.0)
+                self._take(name, ok=fault is None, reason=reason, for_seconds=seconds)
             except CannotTell as error:
                 self._take(name, ok=None, reason=str(error))
             await asyncio.sleep(every_seconds)
 
-    def _take(self, name: str, *, ok: bool | None, reason: str | None) -> None:
+    def _take(self, name: str, *, ok: bool | None, reason: str | None, for_seconds: float = 0.0) -> None:
         before = self._parts.get(name)
         if before and (before["ok"], before["reason"]) == (ok, reason):
             return
         if before and before["ok"] is not ok:
             level = log.warning if ok is False else log.info
             level("a part of the pipeline has changed", part=name, ok=ok, reason=reason)
-        since = before["since"] if before and before["ok"] is ok else time_json(datetime.now(UTC))
+        began_at = datetime.now(UTC) - timedelta(seconds=for_seconds)
+        since = before["since"] if before and before["ok"] is ok else time_json(began_at)
         self._parts[name] = {"ok": ok, "reason": reason, "since": since}
         self._changed.set()
 

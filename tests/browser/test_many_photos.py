@@ -106,6 +106,7 @@ async def test_a_page_of_100000_photos_has_few_cards_right_counts_and_finds_the_
     dashboard = await open_dashboard(reduced_motion="reduce")
     page = dashboard.page
     await dashboard.card("img_099999.jpg", "ready").wait_for()
+    await expect(page.locator("#filters .value").first).to_have_text("100,000", timeout=30_000)
     expected = {"all": "100,000", "pending": "0", "processing": "0", "ready": "99,000", "failed": "1,000"}
     assert await counts(page) == expected
     assert (await positions(page))[0] == 1
@@ -119,7 +120,7 @@ async def test_a_page_of_100000_photos_has_few_cards_right_counts_and_finds_the_
     await dashboard.choose(new_jpg=photo())
     await dashboard.card("new.jpg", "ready").wait_for()
     assert (await positions(page))[0] == 1
-    await expect(page.locator("#filters .value").first).to_have_text("100,001")
+    await expect(page.locator("#filters .value").first).to_have_text("100,001", timeout=30_000)
 
     await dashboard.open("&status=failed")
     await dashboard.card("img_099907.jpg", "failed").wait_for()

@@ -71,6 +71,9 @@ async def test_uploads_that_wait_for_the_server_can_be_cancelled(open_dashboard:
     await page.route("**/photos", lambda route: route.abort("connectionrefused"))
     await dashboard.choose(**photo_files(3))
     await expect(page.locator("#uploads-title")).to_contain_text("0 of 3 photos done")
+    await expect(page.locator(".upload").first).to_be_hidden()
+    await page.get_by_role("button", name="Show files").press("Enter")
+    await expect(page.get_by_role("button", name="Hide files", expanded=True)).to_be_focused()
     await page.locator(".upload").filter(has_text="01.jpg").get_by_role("button").click()
     await expect(page.locator("#uploads-title")).to_contain_text("0 of 2 photos done")
     await page.get_by_role("button", name="Cancel the rest").click()
@@ -115,6 +118,36 @@ async def test_a_file_that_causes_server_errors_is_not_retried_forever(open_dash
     await page.unroute("**/photos")
     await refused.get_by_role("button", name="Try again").click()
     await dashboard.card("bad.jpg", "ready").wait_for()
+
+
+async def test_all_refused_files_are_tried_again_at_once_and_the_bar_never_moves_the_sheet(
+    open_dashboard: Open,
+) -> None:
+    dashboard = await open_dashboard(prepare=lambda page: page.clock.install())
+    dashboard.expect_error(CONNECTION_ERRORS)
+    page = dashboard.page
+    await dashboard.choose(first_jpg=photo())
+    await dashboard.card("first.jpg", "ready").wait_for()
+    top = "document.querySelector('#photo-grid').getBoundingClientRect().top"
+    before = await page.evaluate(top)
+    body = '{"title": "Internal Server Error", "status": 500, "detail": "it is logged as 17"}'
+    await page.route("**/photos", lambda route: route.fulfill(status=500, body=body))
+    await dashboard.choose(**photo_files(2))
+    refused = page.locator(".upload.refused")
+    async with asyncio.timeout(60):
+        while await refused.count() < 2:
+            await page.clock.fast_forward(5_000)
+    await expect(refused.first).to_be_in_viewport()
+    assert await page.evaluate(top) == before
+    await page.get_by_role("button", name="Select", exact=True).click()
+    await dashboard.card("first.jpg").get_by_role("button").click()
+    await page.get_by_role("button", name="Done").click()  # nothing lies over it
+    await page.mouse.move(1, 1)  # while the pointer is on the list, it rests
+    await page.unroute("**/photos")
+    await page.get_by_role("button", name="Try all again").press("Enter")
+    for name in ("00.jpg", "01.jpg"):
+        await dashboard.card(name, "ready").wait_for()
+    await expect(page.locator("#uploads")).to_be_hidden()
 
 
 async def test_a_silent_network_is_detected_and_no_event_is_missed_when_it_recovers(

@@ -1,6 +1,6 @@
 /**
- * Uploads files, four at a time. While the server does not answer, the queue waits and continues by itself. A refused file
- * stays in the list with the reason until it is dismissed.
+ * Uploads files, four at a time. While the server does not answer, the queue waits and continues by itself. The list is folded
+ * into one line; a refused file is shown all the same, with the reason, until it is dismissed.
  */
 
 import { byId, setText } from "../page/elements.js";
@@ -18,7 +18,8 @@ export class UploadQueue {
   #handlers;
   #waiting = [];
   #active = new Set();
-  #refusedRows = new Set();
+  /** Of each refused file's row what tries it again; null where that would be in vain. */
+  #refused = new Map();
   #done = 0;
   /** Attempts in a row in which the server was unavailable. While above 0, only one upload at a time is tried. */
   #failures = 0;
@@ -33,9 +34,13 @@ export class UploadQueue {
   constructor({ client, ...handlers }) {
     this.#client = client;
     this.#handlers = handlers;
+    byId("uploads-fold").addEventListener("click", () => this.#fold(!byId("uploads").classList.contains("is-folded")));
+    byId("uploads-retry").addEventListener("click", () => this.#retryAll());
     byId("uploads-now").addEventListener("click", () => this.resume());
     byId("uploads-cancel").addEventListener("click", () => this.cancelAll());
     byId("uploads-dismiss").addEventListener("click", () => this.#dismissAll());
+    // What else is at the lower edge of the window stays above.
+    new ResizeObserver(([{ target }]) => document.body.style.setProperty("--uploads-height", `${target.offsetHeight}px`)).observe(byId("uploads"));
     window.addEventListener("beforeunload", (event) => this.unfinished && event.preventDefault());
   }
 
@@ -130,15 +135,14 @@ export class UploadQueue {
 
   #refuse(upload, problem) {
     if (problem.status) this.#serverAnswered();
-    this.#refusedRows.add(upload.row);
-    upload.row.setRefused(problem, {
-      onDismiss: () => this.#dismiss(upload.row),
-      onRetry: problem.isTemporary && problem.status && (() => {
-        this.#dismiss(upload.row);
-        this.#enqueue(upload.file, upload.key);
-        this.#next();
-      }),
-    });
+    const retry = () => {
+      this.#dismiss(upload.row);
+      this.#enqueue(upload.file, upload.key);
+      this.#next();
+    };
+    const onRetry = problem.isTemporary && problem.status ? retry : null;
+    this.#refused.set(upload.row, onRetry);
+    upload.row.setRefused(problem, { onDismiss: () => this.#dismiss(upload.row), onRetry });
     // Refused files are listed first.
     byId("uploads-list").prepend(upload.row.element);
     this.#handlers.onRefused(visible(upload.file.name), problem);
@@ -162,26 +166,45 @@ export class UploadQueue {
   }
 
   #dismiss(row) {
-    const next = row.element.nextElementSibling?.querySelector("button") ?? byId("uploads-dismiss");
-    this.#refusedRows.delete(row);
+    const { hasFocus } = row;
+    const next = row.element.nextElementSibling?.querySelector("button");
+    this.#refused.delete(row);
     row.element.remove();
-    next.focus();
     this.#draw();
+    // Buttons of rows that are folded away cannot take the focus.
+    if (hasFocus) (next?.offsetParent ? next : byId("uploads-title")).focus();
+  }
+
+  get #retries() {
+    return [...this.#refused.values()].filter(Boolean);
+  }
+
+  #retryAll() {
+    for (const retry of this.#retries) retry();
+    byId("uploads-title").focus();
+  }
+
+  #fold(isFolded) {
+    byId("uploads").classList.toggle("is-folded", isFolded);
+    byId("uploads-fold").setAttribute("aria-expanded", String(!isFolded));
+    setText(byId("uploads-fold"), isFolded ? "Show files" : "Hide files");
   }
 
   #dismissAll() {
-    for (const row of this.#refusedRows) row.element.remove();
-    this.#refusedRows.clear();
+    for (const row of this.#refused.keys()) row.element.remove();
+    this.#refused.clear();
     this.#draw();
   }
 
   #draw() {
     const { unfinished } = this;
-    const refused = this.#refusedRows.size;
+    const refused = this.#refused.size;
     const wait = Math.ceil((this.#resumeAt - Date.now()) / 1000);
     byId("uploads").hidden = !unfinished && !refused;
     byId("uploads-cancel").hidden = !unfinished;
     byId("uploads-now").hidden = !(unfinished && this.#failures && wait > 0);
+    byId("uploads-fold").hidden = !unfinished;
+    byId("uploads-retry").hidden = this.#retries.length < 2;
     byId("uploads-dismiss").hidden = refused < 2;
     const parts = [];
     if (unfinished) parts.push(`${this.#failures ? "Waiting for the server" : "Uploading"}: ${this.#done} of ${photos(this.#done + unfinished)} done`);

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ from api.projection import consumer
 from api.store import leases
 from infra.kafka import clients, worker_heartbeat
 from infra.kafka.worker_heartbeat import send_heartbeats
+from infra.readiness import NotWorking
 from infra.settings import Settings
 from kafka_servers import EmbeddedBroker
+from polling import poll_async
 from running_api import WORKSPACE, Running, running_api
 from tcp_proxy import TcpProxy
 
@@ -211,12 +214,11 @@ async def test_nothing_is_asked_of_the_broker_while_nobody_watches(
 ) -> None:
     looks = 0
 
-    async def look(check: Any) -> str:
+    async def look(check: Any) -> None:
         nonlocal looks
         looks += 1
-        return ""
 
-    monkeypatch.setattr(health, "reason_of", look)
+    monkeypatch.setattr(health, "fault_of", look)
     settings = Settings(data_dir=tmp_path, partitions=2, _env_file=None, **broker.settings)
     async with running_api(settings) as running:
         await running.post()
@@ -224,3 +226,24 @@ async def test_nothing_is_asked_of_the_broker_while_nobody_watches(
         async with running.client.ws_connect(FEED) as socket:
             await part_becomes(socket, "broker", True)
         assert looks > 0
+
+
+async def test_a_part_does_not_work_since_it_stopped_not_since_that_was_noticed() -> None:
+    class Watched:
+        def subscriber_count(self) -> int:
+            return 1
+
+        def watched(self) -> list[str]:
+            return []
+
+    async def check() -> None:
+        raise NotWorking("no write has gone through", for_seconds=3600)
+
+    looking: Any = health.Health(Watched(), {"database": check})  # type: ignore[arg-type]
+    running = asyncio.ensure_future(looking.run())
+    try:
+        database = (await poll_async(looking.last, 20, what="it has looked"))["parts"]["database"]
+    finally:
+        running.cancel()
+    assert (database["ok"], database["reason"]) == (False, "no write has gone through")
+    assert datetime.fromisoformat(database["since"]) < datetime.now(UTC) - timedelta(seconds=3590)
