@@ -93,8 +93,8 @@ class KeptAnswer:
         if time.monotonic() > self._asked_at + self._every_seconds:
             self._fault = await fault_of(self._check)
             self._asked_at = time.monotonic()
-        if self._fault is not None:
-            raise self._fault
+        if self._fault is not None:  # a new one each time: one that is raised again and again keeps every traceback
+            raise NotWorking(str(self._fault), for_seconds=self._fault.for_seconds)
 
 
 class Progress:
