@@ -31,6 +31,7 @@ export class Card {
   #hasPreview = true;
   #source = null;
   #isPressed = null;
+  #isPassing = false;
 
   constructor() {
     this.button.append(
@@ -81,8 +82,14 @@ export class Card {
     else this.button.setAttribute("aria-pressed", String(isPressed));
   }
 
-  show(photo) {
-    if (photo === this.#photo) return;
+  /** Show `photo`; `isPassing`: it goes by too fast for its thumbnail to be worth a request yet. */
+  show(photo, { isPassing = false } = {}) {
+    const wasPassing = this.#isPassing;
+    this.#isPassing = isPassing;
+    if (photo === this.#photo) {
+      if (wasPassing && !isPassing) this.#showThumbnail(photo);
+      return;
+    }
     this.#photo = photo;
     const status = photo.thumbnail_status;
     const name = nameOf(photo);
@@ -146,7 +153,7 @@ export class Card {
   }
 
   #setSource(source) {
-    if (source === this.#source) return;
+    if (source === this.#source || (source && this.#isPassing)) return;
     this.#source = source;
     if (!source) {
       this.element.classList.remove("has-thumb");

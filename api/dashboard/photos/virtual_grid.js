@@ -10,6 +10,8 @@ const CARD_FOOTER_PX = 68;
 const OVERSCAN_ROWS = 1;
 /** Scrolling has ended when there was none for this long. */
 const SCROLL_END_MS = 150;
+/** Thumbnails are not asked for while more than this part of the window goes by in a frame. */
+const FAST = 1 / 15;
 /** So many blurred previews are drawn in a frame. */
 const PREVIEWS_A_FRAME = 6;
 
@@ -26,6 +28,9 @@ export class VirtualGrid {
   #cardWidth = 0;
   #frame = 0;
   #scrollEnd = 0;
+  /** Where the grid was in the window when it was drawn last. */
+  #top = 0;
+  #isFast = false;
   #onOpen;
   #onEnd;
   /** Ids of the selected photos; null: none can be selected now. */
@@ -157,6 +162,8 @@ export class VirtualGrid {
     if (!this.#cardWidth) return;
     const rows = Math.ceil(this.#entries.length / this.#columns);
     const { top } = this.#root.getBoundingClientRect();
+    this.#isFast = this.#isScrolling && Math.abs(top - this.#top) > window.innerHeight * FAST;
+    this.#top = top;
     this.#root.style.height = `${rows * this.#rowHeight}px`;
     const firstRow = Math.floor(-top / this.#rowHeight) - OVERSCAN_ROWS;
     // Always as many rows: for each that leaves at one end, another one comes at the other and takes its cards.
@@ -221,7 +228,7 @@ export class VirtualGrid {
       width: this.#cardWidth,
       height: this.#cardWidth + CARD_FOOTER_PX,
     });
-    card.show(entry.photo);
+    card.show(entry.photo, { isPassing: this.#isFast });
     card.setPressed(this.#selected && this.#selected.has(entry.id));
     card.setPosition(at + 1, this.#isComplete ? this.#entries.length : -1);
     const tabIndex = entry.id === this.#current ? 0 : -1;
