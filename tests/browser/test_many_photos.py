@@ -82,7 +82,8 @@ async def counts(page: Page) -> dict[str, str]:
 
 
 async def positions(page: Page) -> list[int]:
-    """Where in the list the photos are that have a card; at most as many as may be."""
+    """Where in the list the photos are that have a card, once all is drawn; at most as many as may be."""
+    await page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     found: list[int] = await page.locator(".card").evaluate_all(
         'cards => cards.map((card) => Number(card.getAttribute("aria-posinset"))).sort((one, other) => one - other)'
     )
@@ -91,13 +92,20 @@ async def positions(page: Page) -> list[int]:
 
 
 async def scroll_down_to(page: Page, position: int) -> None:
-    """Scroll to the end of what is loaded until the photo at ``position`` was shown, and wait for its card."""
+    """Scroll to the end of what is loaded until the photo at ``position`` is, and back to it where more was loaded."""
 
-    async def is_shown() -> bool:
+    async def is_loaded() -> bool:
         await page.evaluate("window.scrollTo(0, document.documentElement.scrollHeight)")
         return (await positions(page))[-1] >= position
 
-    await poll_async(is_shown, 120, what=f"photo {position} is shown")
+    async def is_shown() -> bool:
+        found = await positions(page)  # the first may be that of the card with the focus, wherever it is
+        if position not in found:
+            await page.evaluate(f"window.scrollBy(0, {'-' if found[-1] > position else ''}innerHeight / 2)")
+        return position in found
+
+    await poll_async(is_loaded, 120, what=f"photo {position} is loaded")
+    await poll_async(is_shown, 60, what=f"photo {position} is shown")
 
 
 async def test_a_page_of_100000_photos_has_few_cards_right_counts_and_finds_the_oldest(
