@@ -59,7 +59,8 @@ def test_it_ends_with_whoever_started_it_though_killed(tmp_path: Path) -> None:
     port = free_port()
     program = (
         "import subprocess, sys, time\n"
-        "child = subprocess.Popen(sys.argv[1:], stdin=subprocess.PIPE, start_new_session=True)\n"
+        "quiet = dict(stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)\n"
+        "child = subprocess.Popen(sys.argv[1:], **quiet, start_new_session=True)\n"
         "print(child.pid, flush=True)\n"
         "time.sleep(600)"
     )
