@@ -182,7 +182,6 @@ async def create_topics(settings: Settings) -> list[str]:
             for name, code, *_ in answer.topic_errors:
                 if code not in (0, TopicAlreadyExistsError.errno):
                     raise for_code(code)(f"could not create topic {name}")
-            log.info("made topics", topics=missing)
         return missing
     finally:
         await admin.close()
@@ -193,7 +192,8 @@ async def wait_for_topics(settings: Settings) -> None:
     said = ""
     while True:
         try:
-            await create_topics(settings)
+            if made := await create_topics(settings):
+                log.info("made topics", topics=made)
             return
         except (KafkaError, KafkaConnectionError, OSError) as error:
             if str(error) != said:
