@@ -7,6 +7,8 @@
 - What is committed is what was acked last, for our acks come in the order of their partition. Faust looks for a row of
   offsets without a gap and makes a list of every offset that is missing: those of aborted transactions, millions of
   them, or as many as a batch claims to have.
+- Offsets that could not be committed count as not committed. Faust takes them for committed, also when a rebalance came
+  first: it drops the acks of the records when they come again, and the group's lag stays until a newer record comes.
 - A partition of which nothing is committed is read from its start after a rebalance. aiokafka's ``seek_to_committed``
   leaves it where it is, which is behind records that Faust has fetched and dropped: they would be lost.
 """
@@ -66,6 +68,13 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
 
         async def _add_gap(self, tp: TP, offset_from: int, offset_to: int) -> None:
             """Nothing is to be remembered: see ``_new_offset``."""
+
+        async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+            did_commit: bool = await super()._commit_offsets(offsets, start_new_transaction)
+            if not did_commit:
+                for partition in offsets:
+                    self._committed_offset.pop(partition, None)
+            return did_commit
 
         async def on_partitions_revoked(self, revoked: set[TP]) -> None:
             self._buffered_partitions.clear()

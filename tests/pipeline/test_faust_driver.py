@@ -85,6 +85,32 @@ async def test_nothing_is_committed_before_it_is_processed_and_all_of_it_at_the_
     assert await _committed(settings, partition) == 5
 
 
+async def test_what_could_not_be_committed_because_of_a_rebalance_is_committed_after_it(broker, monkeypatch):
+    settings = Settings(**broker.settings, partitions=1)
+    await wait_for_topics(settings)
+    thumbnailer = HeldAnswerer()
+    partition = TP(topics.UPLOADED, 0)
+    refused = []
+
+    async def refuse(offsets):
+        refused.append(offsets)
+        return False
+
+    async with running_worker(settings, thumbnailer) as worker:
+        consumer = worker.app.consumer
+        with monkeypatch.context() as patch:
+            patch.setattr(consumer, "_commit", refuse)
+            thumbnailer.let_go.set()
+            await produce(settings, 3)
+            await poll_async(lambda: any(offsets.get(partition) == 3 for offsets in refused), 60)
+        await consumer.perform_seek()  # as after a rebalance: the records come again
+        await poll_async(lambda: _is_committed(settings, partition, 3), 60)
+
+
+async def _is_committed(settings, partition, offset):
+    return await _committed(settings, partition) == offset
+
+
 async def _committed(settings, partition):
     consumer = new_consumer(settings, group=topics.WORKER_GROUP)
     await consumer.start()
