@@ -2,13 +2,16 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
+from sqlalchemy import delete
 
 from api.store.database import Database, open_database
+from api.store.tables import PhotoRow
 from infra.settings import Settings
 from kafka_servers import EmbeddedBroker
 from postgres_server import PostgreSQL
@@ -64,6 +67,23 @@ async def database(tmp_path: Path, database_url: str) -> AsyncIterator[Database]
     opened = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+def emptied(tmp_path: Path, database_url: str) -> Callable[[], AbstractAsyncContextManager[Database]]:
+    """Opens the :func:`database` for one of several examples, without what another one has left."""
+
+    @asynccontextmanager
+    async def open_emptied() -> AsyncIterator[Database]:
+        database = open_database(Settings(data_dir=tmp_path, database_url=database_url, _env_file=None))
+        left = [table for table in PhotoRow.metadata.tables.values() if table.name != "feed_journal_identity"]
+        await database.run_write(lambda connection: [connection.execute(delete(table)) for table in left])
+        try:
+            yield database
+        finally:
+            await database.close()
+
+    return open_emptied
 
 
 @pytest.fixture

@@ -2,30 +2,29 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import Connection, delete, insert, select, text
+from sqlalchemy import Connection, insert, select, text
 
 from api.figures.series import SLOTS, Series, Span, series_of
 from api.projection.apply import project
-from api.store.database import Database, open_database
+from api.store.database import Database
 from api.store.derived import results
 from api.store.derived.figures import fold_figures, prune_results, results_of
 from api.store.derived.results import KEPT_SECONDS, bucket_of, percentile, slot_of
 from api.store.derived.tables import LagFiguresRow, ResultFiguresRow
-from api.store.tables import PhotoRow
-from infra.settings import Settings
 from query_plans import check_plans, statements_of
 from result_events import failed, ready, started
 from schemas import ids
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
+
+Emptied = Callable[[], AbstractAsyncContextManager[Database]]
 
 #: Old enough that all results of a test lie before it.
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -107,27 +106,15 @@ def seen(connection: Connection, workspace_id: str, step: int) -> Counter[tuple[
     )
 
 
-@asynccontextmanager
-async def emptied(tmp_path: Path, url: str) -> AsyncIterator[Database]:
-    """The database, without what another example has left."""
-    database = open_database(Settings(data_dir=tmp_path, database_url=url, _env_file=None))
-    left = [table for table in PhotoRow.metadata.tables.values() if table.name != "feed_journal_identity"]
-    await database.run_write(lambda connection: [connection.execute(delete(table)) for table in left])
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=histories(), fold_after=st.integers(0, 3))
 def test_each_upload_is_counted_once_by_its_result(
-    tmp_path: Path, database_url: str, history: tuple[list[Event], list[list[Event]]], fold_after: int
+    emptied: Emptied, history: tuple[list[Event], list[list[Event]]], fold_after: int
 ) -> None:
     events, batches = history
 
     async def play() -> None:
-        async with emptied(tmp_path, database_url) as database:
+        async with emptied() as database:
             for number, batch in enumerate(batches):
                 await database.write(lambda session, batch=batch: project(session, batch))
                 if number % 4 == fold_after:

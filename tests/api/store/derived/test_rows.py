@@ -2,22 +2,21 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos import commands
 from api.photos.commands import PhotoEdit
 from api.projection.apply import project
-from api.store.database import Database, open_database
+from api.store.database import Database
 from api.store.derived.figures import Figures, figures_after, figures_of, figures_of_all, fold_figures
 from api.store.derived.fingerprints import signed
 from api.store.derived.search_words import words_of
@@ -25,10 +24,11 @@ from api.store.derived.tables import FigureChangeRow, FingerprintRow, PhotoWordR
 from api.store.locks import lock_photos_and_places
 from api.store.photo_json import photo_json
 from api.store.tables import PhotoRow
-from infra.settings import Settings
 from result_events import failed, ready, started
 from schemas import ids
 from schemas.events import Event, PhotoDeleted, PhotoUploaded
+
+Emptied = Callable[[], AbstractAsyncContextManager[Database]]
 
 NOON = datetime(2025, 6, 1, 12, tzinfo=UTC)
 WORKSPACES = ("acme", "beta")
@@ -150,23 +150,11 @@ async def check_derived(database: Database) -> None:
         assert sum(row.is_primary for row in in_order) == 1
 
 
-@asynccontextmanager
-async def emptied(tmp_path: Path, url: str) -> AsyncIterator[Database]:
-    """The database, without what another example has left."""
-    database = open_database(Settings(data_dir=tmp_path, database_url=url, _env_file=None))
-    left = [table for table in PhotoRow.metadata.tables.values() if table.name != "feed_journal_identity"]
-    await database.run_write(lambda connection: [connection.execute(delete(table)) for table in left])
-    try:
-        yield database
-    finally:
-        await database.close()
-
-
 @settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=steps())
-def test_what_is_derived_is_what_a_recount_says(tmp_path: Path, database_url: str, history: list[Step]) -> None:
+def test_what_is_derived_is_what_a_recount_says(emptied: Emptied, history: list[Step]) -> None:
     async def play() -> None:
-        async with emptied(tmp_path, database_url) as database:
+        async with emptied() as database:
             for step in history:
                 await database.write(step)
             await check_derived(database)
