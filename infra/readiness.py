@@ -31,32 +31,24 @@ class Readiness:
         self._checks = checks
         self._turn = asyncio.Lock()
         self._asked_at = float("-inf")
-        self._answers: dict[str, str] = {}
+        self._faults: dict[str, NotWorking | None] = {}
 
     async def ask(self) -> dict[str, Any]:
         """``{"ready": …, "checks": {name: {"ok": …, "reason": …}}}``."""
         async with self._turn:
             if time.monotonic() > self._asked_at + _KEPT_SECONDS:
-                reasons = await asyncio.gather(*map(reason_of, self._checks.values()))
-                self._answers = dict(zip(self._checks, reasons, strict=True))
+                faults = await asyncio.gather(*map(fault_of, self._checks.values()))
+                self._faults = dict(zip(self._checks, faults, strict=True))
                 self._asked_at = time.monotonic()
         checks = {
-            name: {"ok": True} if not why else {"ok": False, "reason": why} for name, why in self._answers.items()
+            name: {"ok": True} if fault is None else {"ok": False, "reason": str(fault)}
+            for name, fault in self._faults.items()
         }
-        return {"ready": not any(self._answers.values()), "checks": checks}
-
-
-async def reason_of(check: Check) -> str:
-    """Why a part does not do its work; empty when it does.
-
-    Raises:
-        CannotTell: the check says that nobody knows.
-    """
-    return str(await fault_of(check) or "")
+        return {"ready": not any(self._faults.values()), "checks": checks}
 
 
 async def fault_of(check: Check) -> NotWorking | None:
-    """As :func:`reason_of`, and since when.
+    """Why a part does not do its work, and for how long; None when it does.
 
     Raises:
         CannotTell: the check says that nobody knows.
@@ -68,8 +60,8 @@ async def fault_of(check: Check) -> NotWorking | None:
         return NotWorking(f"no answer within {_TIMEOUT_SECONDS:g} seconds")
     except CannotTell:
         raise
-    except NotWorking as error:
-        return error
+    except NotWorking as error:  # anew, without the frames that a traceback would keep alive
+        return NotWorking(str(error), for_seconds=error.for_seconds)
     except Exception as error:  # whatever a driver raises, it is not ready
         return NotWorking(f"{type(error).__name__}: {error}"[:300])
     return None
