@@ -13,7 +13,7 @@ from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, async_playwright
 from pytest_asyncio import is_async_test
 
-import api
+from api.http.documents.dashboard import FOLDER
 from deployment import ADMIN_KEY, Deployment
 from kafka_servers import EmbeddedBroker
 
@@ -29,8 +29,6 @@ _ARGUMENTS: Final = (
 
 #: Long enough for a photo to pass through the whole pipeline.
 SLOW_MS: Final = 60_000
-
-DASHBOARD: Final = Path(api.__file__).parent / "dashboard"
 
 #: All rules of axe-core, and one that it does not check by default. Source: WCAG 2.2, 2.5.8 Target Size.
 _AXE_OPTIONS: Final = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}
@@ -90,7 +88,7 @@ async def modules(browser: Browser) -> AsyncIterator[Page]:
         elif path.startswith("v1/"):
             await route.fulfill(status=404)
         else:
-            await route.fulfill(path=DASHBOARD / path)
+            await route.fulfill(path=FOLDER / path)
 
     await page.route("**/*", answer)
     await page.goto("http://dashboard.test/dashboard/blank")

@@ -153,9 +153,9 @@ async def test_many_photos_far_down_the_list_are_selected_and_deleted_unless_the
     await dashboard.card("img_096999.jpg").wait_for()
     assert (await positions(page))[0] == 1
 
-    async with page.expect_event("dialog") as asked:
+    async with page.expect_event("dialog") as dialog:
         await page.evaluate("setTimeout(() => location.reload())")
-        question = await asked.value
+        question = await dialog.value
     assert question.type == "beforeunload"
     await question.dismiss()
     assert await dashboard.was_not_reloaded()

@@ -34,7 +34,7 @@ def api(embedded_broker: EmbeddedBroker, fresh_folder: Path) -> Iterator[ApiProc
 
 
 async def _send_dead_letter(deployment: Deployment) -> None:
-    # Beside being shown and settled: that an empty topic is at its end takes 0.4 s, and some 500 requests ask.
+    # Beside being shown and settled: to find an empty topic empty takes a while, and some 500 requests do.
     value = b'{"workspace_id": "acme"}'
     headers = dead_headers(Record(topics.UPLOADED, 0, 0, 0, b"key", value), "photo_id: Field required")
     async with deployment.producer() as producer:
