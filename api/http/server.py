@@ -13,7 +13,10 @@ from typing import Any, Final, cast
 
 import structlog
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
+from aiohttp.http_writer import HttpVersion10, HttpVersion11
+from aiohttp.streams import EMPTY_PAYLOAD
+from aiohttp.web_protocol import _ErrInfo
 
 from api.http.access_log import AccessLog
 from api.http.problems import Problem, SlowBody, response_of
@@ -157,10 +160,18 @@ class _Connection(web.RequestHandler):
         """Count what comes, and note when a head begins and is complete."""
         self._received_bytes += len(data)
         super().data_received(data)
+        self._refuse_other_versions()
         if self._messages or not self.is_without_request:
             self._head_since = None
         elif self._head_since is None and data:
             self._head_since = self._loop.time()
+
+    def _refuse_other_versions(self) -> None:
+        """Let requests of HTTP/0.9 and 2.0 fail: aiohttp would serve them, with that version in the answer."""
+        for at, (message, _) in enumerate(self._messages):
+            if not isinstance(message, _ErrInfo) and message.version not in (HttpVersion10, HttpVersion11):
+                error = BadHttpMessage("HTTP/{}.{} is not served, only HTTP/1.1 and 1.0".format(*message.version))
+                self._messages[at] = _ErrInfo(status=400, exc=error, message=error.message), EMPTY_PAYLOAD
 
     def check(self, now: float) -> None:
         """End what keeps us waiting too long."""

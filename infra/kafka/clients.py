@@ -35,10 +35,6 @@ HEARTBEAT_SECONDS: Final = 1.0
 
 _FETCH_WAIT_MS: Final = 500
 
-#: The embedded broker does not wake a fetch that waits: it looks again after half of what is left of the wait, and so
-#: on. Each look costs it, each answer the client; a record waits for a sixth of the wait on average.
-_EMBEDDED_FETCH_WAIT_MS: Final = 50
-
 #: While many records come, a fetch waits for so long or for so many bytes, so that they come together.
 _GATHER_MS: Final = 100
 _GATHER_BYTES: Final = 65_536
@@ -120,7 +116,7 @@ def new_consumer(settings: Settings, *names: str, group: str | None, **options: 
         "isolation_level": "read_committed",
         "session_timeout_ms": int(session_timeout_seconds(settings) * 1000),
         "heartbeat_interval_ms": int(HEARTBEAT_SECONDS * 1000),
-        "fetch_max_wait_ms": _EMBEDDED_FETCH_WAIT_MS if settings.kafka_is_embedded else _FETCH_WAIT_MS,
+        "fetch_max_wait_ms": _FETCH_WAIT_MS,
         "metadata_max_age_ms": 30_000,
         "request_timeout_ms": _ANSWER_MS,
     }

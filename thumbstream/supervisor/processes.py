@@ -148,11 +148,12 @@ class SupervisedProcess:
         self._child = await Child.start(self.name, self._command, self._environment, self._output)
         if self._listening:
             self._listening.cancel()
-        self._listening = asyncio.create_task(self._listen(self._child))
         if self._stopping.is_set():
             self.kill()
         elif self._after_start:
             await self._after_start(self._child)
+        else:
+            self._listening = asyncio.create_task(self._listen(self._child))
 
     async def keep(self) -> None:
         """Start it again whenever it ends, until :meth:`stop`."""
