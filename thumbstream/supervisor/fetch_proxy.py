@@ -12,16 +12,24 @@ import socket
 import stat
 import sys
 import threading
+from collections import Counter
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 _PRODUCE: Final = 0
 _FETCH: Final = 1
 
-#: What aiokafka sends. Newer ones, of other clients, are left to Tansu.
+#: What aiokafka sends. Fetches of other versions are left to Tansu.
+_PRODUCE_VERSIONS: Final = range(3, 9)
 _FETCH_VERSIONS: Final = range(4, 12)
 
-#: The wait in ms of a fetch that does not wait: with 0 Tansu does not look at all.
-_AT_ONCE: Final = (1).to_bytes(4, "big")
+#: What is produced there may be for anybody.
+_UNKNOWN_TOPICS: Final = frozenset({b""})
+
+#: Waits in ms. A look of Tansu ends with its wait, though it has not come to the records yet; after a look that found
+#: none it waits on. So it is asked to look for a moment, and with time only where its answer says that there is more.
+_MOMENT: Final = 1
+_WITH_TIME: Final = 5_000
 
 #: Tansu listens some 20 ms after its start.
 _POLL_SECONDS: Final = 0.005
@@ -36,12 +44,36 @@ _END_WITH_STDIN: Final = 'exec 3<&0 </dev/null; (read -r _ <&3; kill -9 $$) >/de
 class Fetch(NamedTuple):
     """A request for records that may wait until there are some."""
 
-    #: The same request, which does not wait.
     request: bytes
     version: int
-    wait_seconds: float
-    #: How many bytes of records it waits for.
-    least_bytes: int
+    #: Where the wait stands in the request.
+    wait_at: int
+    #: The offset from which on each partition is to be read.
+    offsets: dict[tuple[bytes, int], int]
+
+    @property
+    def wait_seconds(self) -> float:
+        """How long it may wait."""
+        return _int(self.request, self.wait_at, 4) / 1000
+
+    @property
+    def least_bytes(self) -> int:
+        """How many bytes of records it waits for."""
+        return _int(self.request, self.wait_at + 4, 4)
+
+    def for_any(self, wait_ms: int) -> bytes:
+        """The same request, which waits for so long and for any record."""
+        waiting = wait_ms.to_bytes(4, "big") + b"\0\0\0\1"
+        return self.request[: self.wait_at] + waiting + self.request[self.wait_at + 8 :]
+
+
+class Found(NamedTuple):
+    """What an answer to a fetch says."""
+
+    record_bytes: int = 0
+    #: Whether there are records to read, in this answer or not.
+    has_more: bool = False
+    is_error: bool = False
 
 
 def fetch_of(request: bytes) -> Fetch | None:
@@ -49,75 +81,113 @@ def fetch_of(request: bytes) -> Fetch | None:
 
     By Kafka's protocol: key and version (16 bits each), correlation id (32), client id (its length in 16 bits); then
     replica, wait in ms, least bytes, most bytes (32 each), isolation (8) and from version 7 on the session and its epoch
-    (32 each). A request of a session means another thing at each repetition.
+    (32 each; a request of a session means another thing at each repetition). For each topic its name; for each of its
+    partitions number (32), from version 9 on its leader's epoch (32), offset (64), from version 5 on the log's start
+    (64), most bytes (32).
     """
     version = _int(request, 2, 2)
     if _int(request, 0, 2) != _FETCH or version not in _FETCH_VERSIONS:
         return None
-    body = 10 + max(0, _int(request, 8, 2))
-    if version >= 7 and (_int(request, body + 17, 4), _int(request, body + 21, 4)) != (0, -1):
-        return None
-    wait_ms, least_bytes = _int(request, body + 4, 4), _int(request, body + 8, 4)
-    at_once = request[: body + 4] + _AT_ONCE + request[body + 8 :]
-    return Fetch(at_once, version, wait_ms / 1000, least_bytes)
+    wait_at = 14 + max(0, _int(request, 8, 2))
+    at = wait_at + 13
+    if version >= 7:
+        if (_int(request, at, 4), _int(request, at + 4, 4)) != (0, -1):
+            return None
+        at += 8
+    before, after = 8 if version >= 9 else 4, 20 if version >= 5 else 12
+    offsets = {}
+    for _ in range(_int(request, at, 4)):
+        length = _int(request, at + 4, 2)
+        topic, at = request[at + 6 : at + 6 + length], at + 6 + length
+        for _ in range(_int(request, at, 4)):
+            offsets[topic, _int(request, at + 4, 4)] = _int(request, at + 4 + before, 8)
+            at += before + after
+    return Fetch(request, version, wait_at, offsets)
 
 
-def record_bytes(answer: bytes, version: int) -> int | None:
-    """How many bytes of records ``answer`` (without its size) to a fetch has; None where it tells an error.
+def found_by(fetch: Fetch, answer: bytes) -> Found:
+    """What ``answer`` (without its size) to ``fetch`` says.
 
     By Kafka's protocol: correlation id, throttle time (32 bits each), from version 7 on error (16) and session (32).
     For each topic its name; for each of its partitions number (32), error (16), high watermark, last stable offset (64
     each), from version 5 on the log's start (64), aborted transactions (128 each), in version 11 the replica to read
     (32), and the records after their length (32).
     """
-    at, found = 8, 0
-    if version >= 7:
+    at, size, has_more = 8, 0, False
+    if fetch.version >= 7:
         if _int(answer, at, 2):
-            return None
+            return Found(is_error=True)
         at += 6
     topics, at = _int(answer, at, 4), at + 4
     for _ in range(topics):
-        at += 2 + _int(answer, at, 2)
+        length = _int(answer, at, 2)
+        topic, at = answer[at + 2 : at + 2 + length], at + 2 + length
         partitions, at = _int(answer, at, 4), at + 4
         for _ in range(partitions):
             if _int(answer, at + 4, 2):
-                return None
-            at += 22 + (8 if version >= 5 else 0)
-            at += 4 + 16 * max(0, _int(answer, at, 4)) + (4 if version >= 11 else 0)
+                return Found(is_error=True)
+            has_more |= _int(answer, at + 6, 8) > fetch.offsets.get((topic, _int(answer, at, 4)), 0)
+            at += 30 if fetch.version >= 5 else 22
+            at += 4 + 16 * max(0, _int(answer, at, 4)) + (4 if fetch.version >= 11 else 0)
             length = max(0, _int(answer, at, 4))
             at += 4 + length
-            found += length
-    return found
+            size += length
+    return Found(size, has_more or not topics)
 
 
 def _int(data: bytes, at: int, size: int) -> int:
     return int.from_bytes(data[at : at + size], "big", signed=True)
 
 
+def topics_of(request: bytes) -> frozenset[bytes]:
+    """The topics that ``request`` (without its size) produces to; {b""} where it is not known.
+
+    By Kafka's protocol, versions 3 to 8: key and version (16 bits each), correlation id (32), client id and transactional
+    id (each after its length in 16 bits), acks (16), time-out (32). For each topic its name; for each of its partitions
+    number (32) and the records after their length (32).
+    """
+    if _int(request, 2, 2) not in _PRODUCE_VERSIONS:
+        return _UNKNOWN_TOPICS
+    at = 10 + max(0, _int(request, 8, 2))
+    at += 8 + max(0, _int(request, at, 2))
+    topics = set()
+    for _ in range(_int(request, at, 4)):
+        length = _int(request, at + 4, 2)
+        topics.add(request[at + 6 : at + 6 + length])
+        at += 6 + length
+        for _ in range(_int(request, at, 4)):
+            at += 8 + max(0, _int(request, at + 8, 4))
+    return frozenset(topics)
+
+
 class Produced:
-    """How many bytes have been produced so far, and who waits for more."""
+    """How many bytes of requests have been produced to each topic so far, and who waits for more."""
 
     def __init__(self) -> None:
-        self.total = 0
-        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
+        self._bytes: Counter[bytes] = Counter()
+        self._waiting: list[tuple[Collection[bytes], int, asyncio.Future[None]]] = []
 
-    def add(self, size: int) -> None:
-        """Wake who waits for no more than there is now."""
-        self.total += size
-        for least, waiter in self._waiting:
-            if least <= self.total and not waiter.done():
+    def to(self, topics: Collection[bytes]) -> int:
+        """How many bytes have been produced to ``topics``, and to topics that are not known."""
+        return sum(map(self._bytes.__getitem__, topics), self._bytes[b""])
+
+    def add(self, topics: Collection[bytes], size: int) -> None:
+        """Count a request, and wake who has waited for it."""
+        self._bytes.update(dict.fromkeys(topics, size))
+        for wanted, least, waiter in self._waiting:
+            if self.to(wanted) >= least and not waiter.done():
                 waiter.set_result(None)
 
-    async def reach(self, least: int, deadline: float) -> None:
-        """Wait until the total is ``least``, or for the loop's time ``deadline``."""
-        if self.total >= least:
+    async def reach(self, topics: Collection[bytes], least: int, deadline: float) -> None:
+        """Wait until ``least`` bytes have been produced to ``topics``, or for the loop's time ``deadline``."""
+        if self.to(topics) >= least:
             return
-        waiting = least, asyncio.get_running_loop().create_future()
+        waiting = topics, least, asyncio.get_running_loop().create_future()
         self._waiting.append(waiting)
         try:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(deadline):
-                    await waiting[1]
+                    await waiting[2]
         finally:
             self._waiting.remove(waiting)
 
@@ -134,8 +204,8 @@ class Connection:
         self._from_client, self._to_client = client
         self._from_broker, self._to_broker = broker
         self._produced = produced
-        #: Sizes of requests to produce that are not answered yet, by correlation id.
-        self._producing: dict[bytes, int] = {}
+        #: Topics and size of each request to produce that is not answered yet, by correlation id.
+        self._producing: dict[bytes, tuple[frozenset[bytes], int]] = {}
         #: The fetch that Tansu is answering: its correlation id and who waits for it.
         self._asked: tuple[bytes, asyncio.Future[bytes]] = b"", asyncio.get_running_loop().create_future()
 
@@ -156,7 +226,7 @@ class Connection:
                 await _write(self._to_client, await self._fetch(fetch))
                 continue
             if _int(request, 0, 2) == _PRODUCE:
-                self._producing[request[4:8]] = len(request)
+                self._producing[request[4:8]] = topics_of(request), len(request)
             await _write(self._to_broker, request)
 
     async def _answers(self) -> None:
@@ -166,23 +236,32 @@ class Connection:
             if number == self._asked[0] and not self._asked[1].done():
                 self._asked[1].set_result(answer)
                 continue
-            self._produced.add(self._producing.pop(number, 0))
+            if produced := self._producing.pop(number, None):
+                self._produced.add(*produced)
             await _write(self._to_client, answer)
 
     async def _fetch(self, fetch: Fetch) -> bytes:
         loop = asyncio.get_running_loop()
         deadline = loop.time() + fetch.wait_seconds
+        topics = {topic for topic, _ in fetch.offsets}
         while True:
-            before = self._produced.total
-            self._asked = fetch.request[4:8], loop.create_future()
-            await _write(self._to_broker, fetch.request)
-            answer = await self._asked[1]
-            size = record_bytes(answer, fetch.version)
-            if size is None or size >= fetch.least_bytes or loop.time() >= deadline:
+            before = self._produced.to(topics)
+            answer = await self._ask(fetch, _MOMENT)
+            found = found_by(fetch, answer)
+            if found.has_more and not found.record_bytes:
+                answer = await self._ask(fetch, _WITH_TIME)
+                found = found_by(fetch, answer)
+            missing = fetch.least_bytes - found.record_bytes
+            if found.is_error or missing <= 0 or loop.time() >= deadline:
                 return answer
-            await self._produced.reach(before + fetch.least_bytes - size, deadline)
-            if self._produced.total == before:
+            await self._produced.reach(topics, before + missing, deadline)
+            if self._produced.to(topics) == before:
                 return answer
+
+    async def _ask(self, fetch: Fetch, wait_ms: int) -> bytes:
+        self._asked = fetch.request[4:8], asyncio.get_running_loop().create_future()
+        await _write(self._to_broker, fetch.for_any(wait_ms))
+        return await self._asked[1]
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:
