@@ -1,7 +1,6 @@
 """Kafka and worker for a measurement: those of the settings, or temporary ones."""
 
 import asyncio
-import os
 import signal
 import socket
 import tempfile
@@ -92,7 +91,7 @@ async def own_broker(stack: AsyncExitStack, log_file: Path) -> int:
 async def _start_broker(stack: AsyncExitStack, output: Output) -> int:
     port = free_port()
     try:
-        broker = await start_child(stack, "broker", broker_command(port), os.environ, output)
+        broker = await start_child(stack, "broker", broker_command(port), own_environment(), output)
         await wait_until_broker_answers(broker, port)
     except BrokerFailed as error:
         raise CannotMeasure(str(error)) from error

@@ -1,13 +1,29 @@
-"""The embedded broker: Tansu, one static binary that speaks Kafka's protocol and keeps everything in memory."""
+"""The embedded broker: Tansu, one static binary that speaks Kafka's protocol and keeps everything in memory.
+
+As a process it is this module, which runs Tansu behind a proxy of ours. It ends with its stdin, unless that is a
+device, and Tansu with it.
+"""
 
 import asyncio
+import contextlib
+import os
+import random
 import socket
+import stat
 import sys
-from pathlib import Path
 from typing import Final, Protocol
 
+from thumbstream.supervisor.fetch_proxy import serve_before
+from thumbstream.supervisor.parent_watch import end_with_parent
+
 _START_SECONDS: Final = 10.0
-_PROXY: Final = str(Path(__file__).with_name("fetch_proxy.py"))
+
+#: Tansu listens some 20 ms after its start.
+_POLL_SECONDS: Final = 0.005
+
+#: Ends with its stdin: the shell's child waits for the end of the pipe and kills what the shell has become.
+#: Its own stdin and output are let go, so that it holds no pipe open.
+_END_WITH_STDIN: Final = 'exec 3<&0 </dev/null; (read -r _ <&3; kill -9 $$) >/dev/null 2>&1 & exec 3<&-; exec "$@"'
 
 
 class PortTaken(Exception):
@@ -42,7 +58,8 @@ def broker_command(port: int, *, advertised_port: int | None = None) -> list[str
             f"the embedded broker cannot be found on this machine ({error}); "
             "run Apache Kafka and name it in THUMBSTREAM_KAFKA_BOOTSTRAP"
         ) from error
-    return [sys.executable, "-I", "-S", _PROXY, str(binary), str(port), str(advertised_port or port)]
+    module = "thumbstream.supervisor.embedded_broker"
+    return [sys.executable, "-P", "-m", module, str(binary), str(port), str(advertised_port or port)]
 
 
 def check_port_is_free(host: str, port: int, *, setting: str) -> None:
@@ -74,3 +91,57 @@ async def wait_until_broker_answers(process: Starting, port: int) -> None:
         what = "does not answer"
     if what:
         raise BrokerFailed(f"the embedded broker {what} on 127.0.0.1:{port}; is the port taken?")
+
+
+async def run(tansu: str, port: int, advertised_port: int) -> str:
+    """Serve on ``127.0.0.1:port`` until Tansu, whose binary is ``tansu``, ends; tells what is wrong.
+
+    Says on stdin, where that is a socket, that it is ready. ``advertised_port`` is what clients are told to use.
+    """
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            return f"cannot listen on 127.0.0.1:{port} ({error.strerror})"
+        inner_port = _free_port()
+        urls = (
+            f"--listener-url=tcp://127.0.0.1:{inner_port}",
+            f"--advertised-listener-url=tcp://127.0.0.1:{advertised_port}",
+        )
+        command = [tansu, "broker", *urls, "--storage-engine=memory://tansu/"]
+        shell = ["/bin/sh", "-c", _END_WITH_STDIN, "thumbstream-broker", *command]
+        process = await asyncio.create_subprocess_exec(*shell, stdin=asyncio.subprocess.PIPE)
+        serving = asyncio.create_task(_serve(listener, inner_port))
+        code = await process.wait()
+        serving.cancel()
+        return f"Tansu ended with code {code}"
+
+
+async def _serve(listener: socket.socket, tansu_port: int) -> None:
+    while not await _accepts(tansu_port):  # noqa: ASYNC110 - another process's port gives no event
+        await asyncio.sleep(_POLL_SECONDS)
+    await serve_before(tansu_port, listener)
+
+
+async def _accepts(port: int) -> bool:
+    try:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+def _free_port() -> int:
+    """A port below those of outgoing connections, one of which could take it before Tansu does."""
+    while True:
+        port = random.randrange(10_000, 32_000)
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+            return port
+
+
+if __name__ == "__main__":
+    if not stat.S_ISCHR(os.fstat(sys.stdin.fileno()).st_mode):
+        end_with_parent()
+    sys.exit(asyncio.run(run(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))))

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import os
 import signal
 import sys
 import time
@@ -61,7 +60,7 @@ class Supervisor:
             self._broker = SupervisedProcess(
                 "broker",
                 broker_command(settings.embedded_kafka_port),
-                os.environ,
+                own_environment(),
                 output,
                 after_start=self._broker_answers,
                 after_restart=self._start_over,
