@@ -126,7 +126,7 @@ def fresh_folder(server_folder: Path) -> Path:
 
 @pytest.fixture
 def embedded_broker(fresh_folder: Path) -> Iterator[EmbeddedBroker]:
-    """A running embedded broker without topics: each test has its own, which starts in 30 ms."""
+    """A running embedded broker without topics: each test has its own, which starts in 0.2 s."""
     with EmbeddedBroker(fresh_folder) as broker:
         yield broker
 

@@ -1,5 +1,4 @@
 import io
-import os
 import socket
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from thumbstream.supervisor.embedded_broker import (
     wait_until_broker_answers,
 )
 from thumbstream.supervisor.output import Output
-from thumbstream.supervisor.processes import Child
+from thumbstream.supervisor.processes import Child, own_environment
 
 
 @pytest.fixture
@@ -33,7 +32,9 @@ def taken_port() -> Iterator[int]:
 
 async def test_it_answers_as_kafka_does() -> None:
     settings = Settings(embedded_kafka_port=free_port(), partitions=3)
-    child = await Child.start("broker", broker_command(settings.embedded_kafka_port), os.environ, Output(io.StringIO()))
+    child = await Child.start(
+        "broker", broker_command(settings.embedded_kafka_port), own_environment(), Output(io.StringIO())
+    )
     try:
         await wait_until_broker_answers(child, settings.embedded_kafka_port)
         assert await create_topics(settings) == sorted(topics.ALL)
@@ -43,7 +44,7 @@ async def test_it_answers_as_kafka_does() -> None:
 
 
 async def test_a_port_that_another_answers_on_is_no_start(taken_port: int) -> None:
-    child = await Child.start("broker", broker_command(taken_port), os.environ, Output(io.StringIO()))
+    child = await Child.start("broker", broker_command(taken_port), own_environment(), Output(io.StringIO()))
     with pytest.raises(BrokerFailed, match=f"ended at once on 127.0.0.1:{taken_port}"):
         await wait_until_broker_answers(child, taken_port)
     await child.wait()
