@@ -254,6 +254,18 @@ async def test_a_malformed_request_is_a_problem_and_no_fault_of_ours(
     assert errors() == []
 
 
+@pytest.mark.parametrize("line", ["GET /healthz HTTP/0.9", "GET /healthzHTTP/1.1", "GET /healthz", "GET / HTTP/2.0"])
+async def test_another_version_of_http_is_refused_in_one_that_clients_know(
+    lonely_api: Running, line: str, errors: Any
+) -> None:
+    async with connected(lonely_api.origin) as connection:
+        await connection.send(f"{line}\r\nHost: here\r\n\r\n".encode())
+        answer = await connection.answer()
+        assert answer is None or answer.status == 400
+        assert await connection.is_closed()
+    assert errors() == []
+
+
 @pytest.mark.parametrize(
     "path",
     ["%00", "a%00.js", "%1b[31m", "main.js%00", "a" * 5000, "..%2f..%2fapp.py", "%2e%2e/app.py", "%ff", "icons", "//"],
