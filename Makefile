@@ -3,8 +3,9 @@
 VENV ?= .venv
 #: Further arguments of run, test, faults and bench: make test ARGS="tests/api -x"
 ARGS ?=
-#: Tests that run at once: as many as there are cores, unless said otherwise.
+#: Tests that run at once: as many as there are cores, unless said otherwise; of `make test`, which mostly waits, two a core.
 JOBS ?= auto
+two_a_core = $$((2 * $$(getconf _NPROCESSORS_ONLN)))
 #: Photos that each fault of `make faults` meets; 1050 is the long form, of half an hour.
 PHOTOS ?= 60
 #: Where `make faults` writes its table, as $(REPORT).md and $(REPORT).json.
@@ -39,7 +40,8 @@ run: $(VENV)/.installed ## Install what is missing, then run everything on this 
 	@$(bin)/thumbstream up $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the tests that need nothing but Python: the embedded broker, SQLite, files
-	@$(bin)/pytest -n $(JOBS) --dist worksteal -m 'unit or database or embedded' $(ARGS)
+	@$(bin)/pytest -n $(if $(filter auto,$(JOBS)),$(two_a_core),$(JOBS)) --dist worksteal \
+		-m 'unit or database or embedded' $(ARGS)
 
 test-unit: $(VENV)/.installed-dev ## Run the tests that need no database, no broker and no other process, while typing
 	@$(bin)/pytest -n $(JOBS) --dist worksteal -m unit $(addprefix --ignore=tests/,api browser end_to_end faults) $(ARGS)
