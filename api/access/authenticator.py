@@ -19,7 +19,7 @@ from api.store.database import Database
 
 log = structlog.get_logger(__name__)
 
-_KEYS: Final[Table] = ApiKeyRow.__table__  # type: ignore[attr-defined]
+_KEYS: Final[Table] = ApiKeyRow.__table__
 
 
 class TooManyWrongKeys(Exception):

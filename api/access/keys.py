@@ -16,9 +16,9 @@ from sqlmodel import col
 
 from api.access.caller import Role
 from api.store import audit
-from api.store.access_tables import ApiKeyRow, TicketRow
+from api.store.access_tables import ApiKeyRow, SessionRow, TicketRow
 from api.store.database import Database
-from api.store.tables import PlainRow, SessionRow
+from api.store.tables import PlainRow
 from schemas import ids
 
 #: What a key begins with, so that people and scanners see what it is.
@@ -29,7 +29,7 @@ _NOTE_USE_EVERY: Final = timedelta(minutes=1)
 #: A key is good without its last use; a busy database shall not hold up its request.
 _NOTE_USE_SECONDS: Final = 1.0
 
-_KEYS: Final[Table] = ApiKeyRow.__table__  # type: ignore[attr-defined]
+_KEYS: Final[Table] = ApiKeyRow.__table__
 
 
 @dataclass(frozen=True)

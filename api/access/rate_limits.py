@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 #: A burst may take what so many seconds allow; in the fields of answers this is the window of the quota.
 WINDOW_SECONDS: Final = 10
 
-_BUCKETS: Final[Table] = RateBucketRow.__table__  # type: ignore[attr-defined]
+_BUCKETS: Final[Table] = RateBucketRow.__table__
 _TAKE_FOR_SECONDS: Final = 0.5
 _SPEND_WITHIN_SECONDS: Final = 1.0
 _MAX_SUBJECTS: Final = 10_000

@@ -10,14 +10,13 @@ from sqlmodel import col
 
 from api.access.caller import ADMIN_PREFIX, Caller, Role
 from api.access.keys import hash_of, is_current
-from api.store.access_tables import ApiKeyRow
+from api.store.access_tables import ApiKeyRow, SessionRow
 from api.store.database import Database
-from api.store.tables import SessionRow
 
 LASTS: Final = timedelta(days=30)
 
-_SESSIONS: Final[Table] = SessionRow.__table__  # type: ignore[attr-defined]
-_KEYS: Final[Table] = ApiKeyRow.__table__  # type: ignore[attr-defined]
+_SESSIONS: Final[Table] = SessionRow.__table__
+_KEYS: Final[Table] = ApiKeyRow.__table__
 
 
 class Sessions:

@@ -13,7 +13,7 @@ from api.store.database import Database
 
 LASTS: Final = timedelta(seconds=60)
 
-_TICKETS: Final[Table] = TicketRow.__table__  # type: ignore[attr-defined]
+_TICKETS: Final[Table] = TicketRow.__table__
 
 
 class Tickets:

@@ -23,7 +23,7 @@ from infra.trouble import Trouble
 
 log = structlog.get_logger(__name__)
 
-_COUNTS: Final[Table] = UploadCountRow.__table__  # type: ignore[attr-defined]
+_COUNTS: Final[Table] = UploadCountRow.__table__
 _EXCHANGE_SECONDS: Final = 1.0
 #: Numbers of an instance that has not written for so long are those of a dead one.
 _VALID: Final = timedelta(seconds=5)

@@ -45,7 +45,7 @@ _RATE_WINDOW_SECONDS: Final = 5.0
 _STILL_SECONDS: Final = 30.0
 
 
-_JOURNAL: Final[Table] = JournalRow.__table__  # type: ignore[attr-defined]
+_JOURNAL: Final[Table] = JournalRow.__table__
 
 
 class TooSlow(Exception):

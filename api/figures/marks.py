@@ -20,7 +20,7 @@ KEPT: Final = timedelta(days=90)
 #: The newest that one chart shows.
 MOST_SHOWN: Final = 100
 
-_MARKS: Final[Table] = MarkRow.__table__  # type: ignore[attr-defined]
+_MARKS: Final[Table] = MarkRow.__table__
 #: Two instances may see the same outage; each looks every few seconds.
 _SAME: Final = timedelta(seconds=30)
 #: Outages that one instance remembers while it cannot write them down, or another one does.

@@ -35,7 +35,7 @@ _PRUNE_EVERY_SECONDS: Final = 60.0
 #: Names of workers come from a topic.
 _MOST_WORKERS: Final = 10_000
 
-_LAG: Final[Table] = LagFiguresRow.__table__  # type: ignore[attr-defined]
+_LAG: Final[Table] = LagFiguresRow.__table__
 
 
 class Recorder:

@@ -18,7 +18,7 @@ Span = Literal["15m", "6h", "7d"]
 #: Length of a slot in seconds, and how many there are.
 SLOTS: Final[Mapping[Span, tuple[int, int]]] = {"15m": (10, 90), "6h": (120, 180), "7d": (3_600, 168)}
 
-_LAG: Final[Table] = LagFiguresRow.__table__  # type: ignore[attr-defined]
+_LAG: Final[Table] = LagFiguresRow.__table__
 _MINUTE: Final = 60
 _READY: Final = Status.READY.word
 _FAILED: Final = Status.FAILED.word

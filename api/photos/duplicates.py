@@ -12,7 +12,7 @@ from api.store.derived.fingerprints import MAX_DISTANCE, bands_of, distance, nea
 from api.store.derived.tables import FingerprintRow
 from api.store.tables import PhotoRow
 
-_FINGERPRINTS: Final[Table] = FingerprintRow.__table__  # type: ignore[attr-defined]
+_FINGERPRINTS: Final[Table] = FingerprintRow.__table__
 
 #: Photos that one band may bring. More share a band only where thousands are nearly blank or the same picture; of those
 #: with the very same hash some are always found.

@@ -20,7 +20,7 @@ SAMPLES: Final = 5
 
 Condition = ColumnElement[bool] | TextClause
 
-_PHOTOS: Final[Table] = PhotoRow.__table__  # type: ignore[attr-defined]
+_PHOTOS: Final[Table] = PhotoRow.__table__
 _FAILED_AT: Final = _PHOTOS.c.status_changed_at
 #: As in the index behind the code, or a database without statistics would walk along another one.
 _IN_ORDER: Final = (_PHOTOS.c.content_type, _FAILED_AT, _PHOTOS.c.id)

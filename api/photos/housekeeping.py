@@ -15,12 +15,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from api.photos import pending_uploads
-from api.store.access_tables import AuditRow, RateBucketRow, TicketRow
+from api.store.access_tables import AuditRow, RateBucketRow, SessionRow, TicketRow
 from api.store.database import Database, database_time
 from api.store.derived.figures import fold_figures
 from api.store.engines import LONG_SECONDS
 from api.store.leases import Lease
-from api.store.tables import ArrivalRow, IdempotencyKeyRow, JournalRow, SessionRow
+from api.store.tables import ArrivalRow, IdempotencyKeyRow, JournalRow
 from infra.settings import Settings
 from infra.storage.client import Storage
 from infra.trouble import Trouble

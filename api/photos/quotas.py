@@ -10,7 +10,7 @@ from api.store.database import Database
 from api.store.derived.figures import figures_of
 from infra.settings import Settings
 
-_KEYS: Table = ApiKeyRow.__table__  # type: ignore[attr-defined]
+_KEYS: Table = ApiKeyRow.__table__
 
 
 class Quotas:

@@ -36,8 +36,8 @@ log = structlog.get_logger(__name__)
 #: deletion unless it is older by this: to erase once more costs one event.
 _CLOCKS_DIFFER: Final = timedelta(days=1)
 
-_PHOTOS: Final[Table] = PhotoRow.__table__  # type: ignore[attr-defined]
-_GONE: Final[Table] = DeletedPhotoRow.__table__  # type: ignore[attr-defined]
+_PHOTOS: Final[Table] = PhotoRow.__table__
+_GONE: Final[Table] = DeletedPhotoRow.__table__
 
 #: What a row has that nothing is known of.
 _EMPTY: Final[dict[str, Any]] = {

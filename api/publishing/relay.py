@@ -41,7 +41,7 @@ _DRAIN_POLL_SECONDS: Final = 0.02
 _PATIENCE_SECONDS: Final = 0.25
 _MOST_IN_FLIGHT_ROWS: Final = 2000
 
-_OUTBOX: Final[Table] = OutboxRow.__table__  # type: ignore[attr-defined]
+_OUTBOX: Final[Table] = OutboxRow.__table__
 
 #: Rows of one photo that were sent, in order, and their deliveries.
 _Sent = list[tuple[PlainRow, "asyncio.Future[object]"]]

@@ -1,13 +1,13 @@
-"""The tables of who may do what, and who did what: keys, feed tickets, limits, the audit log."""
+"""The tables of who may do what, and who did what: keys, sessions, feed tickets, limits, the audit log."""
 
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Index, Integer, func
 from sqlalchemy.types import JSON
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from api.store.tables import UtcDateTime
+from api.store.tables import Row, UtcDateTime
 
 
 def _time() -> Any:
@@ -18,7 +18,7 @@ def _time_or_none() -> Any:
     return Field(default=None, sa_column=Column(UtcDateTime, nullable=True))
 
 
-class ApiKeyRow(SQLModel, table=True):
+class ApiKeyRow(Row, table=True):
     """A key that opens the api: :mod:`api.access.keys`. Revoking deletes it."""
 
     __tablename__ = "api_keys"
@@ -43,7 +43,25 @@ class ApiKeyRow(SQLModel, table=True):
     byte_count: int = Field(default=0, sa_column=Column(BigInteger, nullable=False))
 
 
-class TicketRow(SQLModel, table=True):
+class SessionRow(Row, table=True):
+    """A browser that is signed in: :mod:`api.access.sessions`."""
+
+    __tablename__ = "sessions"
+    __table_args__ = (Index("sessions_by_expiry", "expires_at"), Index("sessions_by_key", "key_id"))
+
+    #: SHA-256 of the cookie's token, in hex.
+    token_hash: str = Field(primary_key=True)
+    #: The key that was traded for it: the session ends when that key does.
+    key_id: str
+    #: What the key allowed when it was traded.
+    role: str
+    #: None: every workspace.
+    workspace_id: str | None = None
+    created_at: datetime = _time()
+    expires_at: datetime = _time()
+
+
+class TicketRow(Row, table=True):
     """A ticket that opens one feed once: :mod:`api.access.tickets`."""
 
     __tablename__ = "feed_tickets"
@@ -61,7 +79,7 @@ class TicketRow(SQLModel, table=True):
     expires_at: datetime = _time()
 
 
-class RateBucketRow(SQLModel, table=True):
+class RateBucketRow(Row, table=True):
     """The requests that a key or a workspace has left: :mod:`api.access.rate_limits`."""
 
     __tablename__ = "rate_buckets"
@@ -73,7 +91,7 @@ class RateBucketRow(SQLModel, table=True):
     filled_at: datetime = _time()
 
 
-class UploadCountRow(SQLModel, table=True):
+class UploadCountRow(Row, table=True):
     """How many uploads one instance has on their way for a key or a workspace: :mod:`api.access.uploads_at_once`."""
 
     __tablename__ = "upload_counts"
@@ -85,7 +103,7 @@ class UploadCountRow(SQLModel, table=True):
     written_at: datetime = _time()
 
 
-class AuditRow(SQLModel, table=True):
+class AuditRow(Row, table=True):
     """One act of a caller: :mod:`api.store.audit`."""
 
     __tablename__ = "audit_log"

@@ -11,7 +11,7 @@ from sqlmodel import col
 from api.store.locks import Item
 from api.store.tables import PhotoRow, PlainRow
 
-_PHOTOS: Final[Table] = PhotoRow.__table__  # type: ignore[attr-defined]
+_PHOTOS: Final[Table] = PhotoRow.__table__
 
 
 async def place_last(session: AsyncSession, row: PhotoRow) -> None:

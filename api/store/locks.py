@@ -72,7 +72,7 @@ async def lock_photos(
 def hold_photos(connection: Connection, photo_ids: Collection[UUID], items: Collection[Item]) -> list[PlainRow]:
     """As :func:`lock_photos`."""
     _hold_rows(connection, photo_ids, items)
-    table = PhotoRow.__table__  # type: ignore[attr-defined]
+    table = PhotoRow.__table__
     wanted = select(table).where(one_of(connection, table.c.id, photo_ids)).order_by(table.c.id).with_for_update()
     found = connection.execute(wanted)
     names = list(found.keys())
@@ -82,7 +82,7 @@ def hold_photos(connection: Connection, photo_ids: Collection[UUID], items: Coll
 def _hold_rows(connection: Connection, photo_ids: Collection[UUID], items: Collection[Item]) -> None:
     """Lock the rows of these photos and of these items in one go; without items the look at the photos locks them."""
     if items and connection.dialect.name == "postgresql":
-        table = PhotoRow.__table__  # type: ignore[attr-defined]
+        table = PhotoRow.__table__
         of_items = tuple_(table.c.workspace_id, table.c.item_id).in_(sorted(items))
         every = select(table.c.id).where(or_(one_of(connection, table.c.id, photo_ids), of_items))
         connection.execute(every.order_by(table.c.id).with_for_update())

@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import (
@@ -14,6 +14,7 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
+    Table,
     Text,
     TypeDecorator,
     false,
@@ -51,6 +52,13 @@ class UtcDateTime(TypeDecorator[datetime]):
         if value.tzinfo is None:
             value = value.replace(tzinfo=UTC)
         return value if value.tzinfo is UTC and EARLIEST <= value <= LATEST else in_range(value)
+
+
+class Row(SQLModel):
+    """What every table's class is made of."""
+
+    #: As SQLAlchemy's declarative mapping makes it.
+    __table__: ClassVar[Table]
 
 
 class PlainRow(SimpleNamespace):
@@ -93,7 +101,7 @@ def _text() -> Any:
     return Field(default=None, sa_column=Column(Text, nullable=True))
 
 
-class PhotoRow(SQLModel, table=True):
+class PhotoRow(Row, table=True):
     """A photo that is there. The parts and their generations are those of :mod:`api.projection.photo_state`."""
 
     __tablename__ = "photos"
@@ -174,7 +182,7 @@ class PhotoRow(SQLModel, table=True):
     updated_at: datetime = _time()
 
 
-class DeletedPhotoRow(SQLModel, table=True):
+class DeletedPhotoRow(Row, table=True):
     """The tombstone of a photo: no later event brings it back."""
 
     __tablename__ = "deleted_photos"
@@ -199,7 +207,7 @@ class DeletedPhotoRow(SQLModel, table=True):
     republished_at: datetime | None = _time(nullable=True)
 
 
-class ArrivalRow(SQLModel, table=True):
+class ArrivalRow(Row, table=True):
     """An original that is on its way into storage and no photo's yet: :mod:`api.photos.pending_uploads`."""
 
     __tablename__ = "arrivals"
@@ -215,7 +223,7 @@ class ArrivalRow(SQLModel, table=True):
     erase_at: datetime | None = _time(nullable=True)
 
 
-class OutboxRow(SQLModel, table=True):
+class OutboxRow(Row, table=True):
     """An event that is decided and not yet known to be in Kafka."""
 
     __tablename__ = "outbox"
@@ -230,7 +238,7 @@ class OutboxRow(SQLModel, table=True):
     created_at: datetime = _time()
 
 
-class JournalRow(SQLModel, table=True):
+class JournalRow(Row, table=True):
     """One change of what is shown, for the feed. Numbers appear in the order of commits and are never used twice."""
 
     __tablename__ = "feed_journal"
@@ -248,7 +256,7 @@ class JournalRow(SQLModel, table=True):
     created_at: datetime = _time_of_insert()
 
 
-class JournalIdentityRow(SQLModel, table=True):
+class JournalIdentityRow(Row, table=True):
     """One row: which journal this is, so that a cursor of another database is recognised."""
 
     __tablename__ = "feed_journal_identity"
@@ -256,7 +264,7 @@ class JournalIdentityRow(SQLModel, table=True):
     identity: str = Field(primary_key=True)
 
 
-class IdempotencyKeyRow(SQLModel, table=True):
+class IdempotencyKeyRow(Row, table=True):
     """A POST that has been done, by the key that its caller gave."""
 
     __tablename__ = "idempotency_keys"
@@ -270,7 +278,7 @@ class IdempotencyKeyRow(SQLModel, table=True):
     created_at: datetime = _time_of_insert()
 
 
-class LeaseRow(SQLModel, table=True):
+class LeaseRow(Row, table=True):
     """Which api instance does what only one may do at a time."""
 
     __tablename__ = "leases"
@@ -278,22 +286,4 @@ class LeaseRow(SQLModel, table=True):
     name: str = Field(primary_key=True)
     holder: str
     #: By the database's clock.
-    expires_at: datetime = _time()
-
-
-class SessionRow(SQLModel, table=True):
-    """A browser that is signed in: :mod:`api.access.sessions`."""
-
-    __tablename__ = "sessions"
-    __table_args__ = (Index("sessions_by_expiry", "expires_at"), Index("sessions_by_key", "key_id"))
-
-    #: SHA-256 of the cookie's token, in hex.
-    token_hash: str = Field(primary_key=True)
-    #: The key that was traded for it: the session ends when that key does.
-    key_id: str
-    #: What the key allowed when it was traded.
-    role: str
-    #: None: every workspace.
-    workspace_id: str | None = None
-    created_at: datetime = _time()
     expires_at: datetime = _time()

@@ -17,10 +17,10 @@ from api.store.derived.results import KEPT_SECONDS, slot_of
 from api.store.derived.tables import FigureChangeRow, ResultFiguresRow, WorkspaceFiguresRow
 from schemas.statuses import Status
 
-_FIGURES: Final[Table] = WorkspaceFiguresRow.__table__  # type: ignore[attr-defined]
-_CHANGES: Final[Table] = FigureChangeRow.__table__  # type: ignore[attr-defined]
+_FIGURES: Final[Table] = WorkspaceFiguresRow.__table__
+_CHANGES: Final[Table] = FigureChangeRow.__table__
 _BOTH: Final = (_FIGURES, _CHANGES)
-_RESULTS: Final[Table] = ResultFiguresRow.__table__  # type: ignore[attr-defined]
+_RESULTS: Final[Table] = ResultFiguresRow.__table__
 
 #: Changes that are folded in one transaction.
 _PAGE_ROWS: Final = 5_000

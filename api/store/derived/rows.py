@@ -17,9 +17,9 @@ from api.store.derived.tables import FigureChangeRow, FingerprintRow, PhotoWordR
 from api.store.photo_json import file_size_of
 from api.store.tables import PhotoRow, PlainRow
 
-_FIGURES: Final[Table] = FigureChangeRow.__table__  # type: ignore[attr-defined]
-_WORDS: Final[Table] = PhotoWordRow.__table__  # type: ignore[attr-defined]
-_FINGERPRINTS: Final[Table] = FingerprintRow.__table__  # type: ignore[attr-defined]
+_FIGURES: Final[Table] = FigureChangeRow.__table__
+_WORDS: Final[Table] = PhotoWordRow.__table__
+_FINGERPRINTS: Final[Table] = FingerprintRow.__table__
 
 
 class Facts(NamedTuple):

@@ -4,9 +4,9 @@ from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Column, Index, Integer, Text, text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field
 
-from api.store.tables import UtcDateTime
+from api.store.tables import Row, UtcDateTime
 
 #: SQLite counts by itself only in a column that is an INTEGER.
 _Counter = BigInteger().with_variant(Integer, "sqlite")
@@ -17,7 +17,7 @@ _Word = Text().with_variant(Text(collation="C"), "postgresql")
 HAS_CHECKSUM = text("checksum IS NOT NULL")
 
 
-class WorkspaceFiguresRow(SQLModel, table=True):
+class WorkspaceFiguresRow(Row, table=True):
     """How many photos of one status a workspace has, without the changes that are not folded in yet."""
 
     __tablename__ = "workspace_figures"
@@ -29,7 +29,7 @@ class WorkspaceFiguresRow(SQLModel, table=True):
     byte_count: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
-class FigureChangeRow(SQLModel, table=True):
+class FigureChangeRow(Row, table=True):
     """What one transaction has added to the figures, or taken from them. Only inserted: no two transactions meet."""
 
     __tablename__ = "figure_changes"
@@ -45,7 +45,7 @@ class FigureChangeRow(SQLModel, table=True):
     bucket: int | None = None
 
 
-class ResultFiguresRow(SQLModel, table=True):
+class ResultFiguresRow(Row, table=True):
     """How many results of one kind came in one time slot: :mod:`api.store.derived.results`."""
 
     __tablename__ = "result_figures"
@@ -63,7 +63,7 @@ class ResultFiguresRow(SQLModel, table=True):
     photo_count: int = Field(sa_column=Column(BigInteger, nullable=False))
 
 
-class LagFiguresRow(SQLModel, table=True):
+class LagFiguresRow(Row, table=True):
     """The most uploads that waited in one time slot, of all workspaces. A slot without a row was not looked at."""
 
     __tablename__ = "lag_figures"
@@ -74,7 +74,7 @@ class LagFiguresRow(SQLModel, table=True):
     record_count: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
 
 
-class MarkRow(SQLModel, table=True):
+class MarkRow(Row, table=True):
     """Something that the charts show beside the figures: :mod:`api.figures.marks`."""
 
     __tablename__ = "marks"
@@ -91,7 +91,7 @@ class MarkRow(SQLModel, table=True):
     detail: str | None = Field(default=None, sa_column=Column(Text, nullable=True))
 
 
-class PhotoWordRow(SQLModel, table=True):
+class PhotoWordRow(Row, table=True):
     """A word of a photo's file name, caption or item id: :mod:`api.store.derived.search_words`."""
 
     __tablename__ = "photo_words"
@@ -105,7 +105,7 @@ class PhotoWordRow(SQLModel, table=True):
     workspace_id: str
 
 
-class FingerprintRow(SQLModel, table=True):
+class FingerprintRow(Row, table=True):
     """The perceptual hash of a ready photo, in bands: :mod:`api.store.derived.fingerprints`."""
 
     __tablename__ = "photo_fingerprints"

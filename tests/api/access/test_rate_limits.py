@@ -17,7 +17,7 @@ from api.store.access_tables import RateBucketRow
 from api.store.database import open_database
 from infra.settings import Settings
 
-_TABLES = RateBucketRow.__table__  # type: ignore[attr-defined]
+_TABLES = RateBucketRow.__table__
 
 
 class Clock:

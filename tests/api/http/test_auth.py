@@ -19,8 +19,8 @@ from api.access.admin_key import admin_key
 from api.http.app_keys import DATABASE, SETTINGS
 from api.http.auth import COOKIE, is_same_origin
 from api.photos.housekeeping import prune
+from api.store.access_tables import SessionRow
 from api.store.database import Database
-from api.store.tables import SessionRow
 from infra.settings import Settings
 from photos import photo
 from running_api import Running, form, running_api

@@ -35,7 +35,7 @@ PRODUCERS: Final = (None, "/shop/photos", API_SOURCE)
 
 def rows() -> list[dict[str, Any]]:
     """Photos of two workspaces; every other one has failed, some of them before the time of a failure was kept."""
-    empty = dict.fromkeys(PhotoRow.__table__.c.keys())  # type: ignore[attr-defined]
+    empty = dict.fromkeys(PhotoRow.__table__.c.keys())
     return [
         {
             **empty, "id": UUID(int=number + 1), "workspace_id": "beta" if number % 7 == 0 else "acme",

@@ -160,7 +160,7 @@ def photo_id_of(number: int) -> UUID:
 
 
 def fill(connection: Connection, many: int = MANY, workspace_id: str = "acme") -> None:
-    empty = dict.fromkeys(PhotoRow.__table__.c.keys())  # type: ignore[attr-defined]
+    empty = dict.fromkeys(PhotoRow.__table__.c.keys())
     rows = [
         {
             **empty, "id": photo_id_of(number), "workspace_id": workspace_id,

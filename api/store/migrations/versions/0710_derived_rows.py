@@ -70,7 +70,7 @@ def upgrade() -> None:
 def _fill() -> None:
     """As the projector would have done, a page after the other."""
     connection = op.get_bind()
-    photos = PhotoRow.__table__  # type: ignore[attr-defined]
+    photos = PhotoRow.__table__
     names = (
         "id", "workspace_id", "thumbnail_status", "status_event_id", "upload_event_id", "thumbnails_event_id",
         "file_size", "filename", "caption", "item_id", "perceptual_hash", "checksum", "measured",
