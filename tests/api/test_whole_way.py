@@ -11,6 +11,7 @@ from uuid import UUID
 import pytest
 from aiokafka import ConsumerRecord
 from sqlalchemy import func, make_url, select
+from structlog.testing import capture_logs
 
 from api.http.app_keys import DATABASE
 from api.publishing.republish import mark_lost
@@ -292,7 +293,10 @@ async def test_a_broker_that_forgets_while_events_are_folded_gets_its_topics_bac
         await running.produce(started(upload))
         await running.status_becomes(posted["id"], "processing")
         proxy.cut()
-        await running.produce(failed(upload))  # read, and not to be folded before its topic is gone
+        with capture_logs() as logs:
+            await running.produce(failed(upload))  # not to be folded before its topic is gone
+            waits = "the projector waits for the database"
+            await poll_async(lambda: waits in [log["event"] for log in logs], 30, what="the projector has read it")
         await asyncio.to_thread(embedded_broker.restart)
         proxy.reopen()
         await running.status_becomes(posted["id"], "failed")

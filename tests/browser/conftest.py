@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, async_playwright
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, Route, async_playwright, expect
 from pytest_asyncio import is_async_test
 
 from api.http.documents.dashboard import FOLDER
@@ -29,6 +29,7 @@ _ARGUMENTS: Final = (
 
 #: Long enough for a photo to pass through the whole pipeline.
 SLOW_MS: Final = 60_000
+expect.set_options(timeout=SLOW_MS)
 
 #: All rules of axe-core, and one that it does not check by default. Source: WCAG 2.2, 2.5.8 Target Size.
 _AXE_OPTIONS: Final = {"resultTypes": ["violations"], "rules": {"target-size": {"enabled": True}}}

@@ -20,8 +20,6 @@ pytestmark = pytest.mark.browser
 
 Open = Callable[..., Awaitable[Any]]
 
-SLOW_MS = 60_000
-
 
 @pytest.fixture(scope="module")
 def proxied(server_folder: Path, nginx_path: str) -> Iterator[tuple[Deployment, NginxServer]]:
@@ -56,7 +54,6 @@ def nginx(proxied: tuple[Deployment, NginxServer]) -> NginxServer:
 async def test_sign_in_and_sign_out_below_a_path_prefix(nginx: NginxServer, browser: Browser) -> None:
     context = await browser.new_context(ignore_https_errors=True)
     page = await context.new_page()
-    page.set_default_timeout(SLOW_MS)
     await page.goto(f"{nginx.url}?workspace=acme")  # nginx adds the slash
     await page.get_by_label("Key").fill("wrong")
     await page.get_by_role("button", name="Sign in").click()

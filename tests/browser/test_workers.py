@@ -5,7 +5,7 @@ import os
 import signal
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any
 
 import pytest
 from playwright.async_api import expect
@@ -17,7 +17,6 @@ from schemas.renditions import DEFAULT_RENDITIONS
 pytestmark = pytest.mark.browser
 
 #: For what workers, heartbeats and the machine take their time for.
-SLOW_MS: Final = 60_000
 
 Open = Callable[..., Awaitable[Any]]
 
@@ -43,15 +42,15 @@ async def test_each_render_slot_shows_its_photo_and_for_how_long(
     page = dashboard.page
     with held_renders(worker):
         await dashboard.choose(cat_jpg=photo(seed=1), dog_jpg=photo(seed=2), owl_jpg=photo(seed=3))
-        await expect(page.locator('.filter[data-status="processing"] .value')).to_have_text("2", timeout=SLOW_MS)
+        await expect(page.locator('.filter[data-status="processing"] .value')).to_have_text("2")
         await page.locator("#verdict").click()
         await page.keyboard.type("gk")
         await expect(page.locator("#workers-title")).to_be_focused()
         await expect(page).to_have_url(f"{dashboard.url}/?workspace={workspace}&place=workers")
         row = page.locator(".workers tbody tr").filter(has_text=f"-{worker.pid}")
-        await expect(row.locator("td").nth(0)).to_contain_text("2 of 2 busy", timeout=SLOW_MS)
+        await expect(row.locator("td").nth(0)).to_contain_text("2 of 2 busy")
         await expect(row.locator(".slot-cells i.is-busy")).to_have_count(2)
-        await expect(row.locator("td").nth(1)).to_have_text("1", timeout=SLOW_MS)
+        await expect(row.locator("td").nth(1)).to_have_text("1")
         await expect(row.locator("td").nth(2)).to_have_text("0, 1, 2, 3")
         await expect(row.locator("td").last).to_contain_text("ago")
         slots = page.get_by_role("region", name=f"-{worker.pid}").locator(".slot")
@@ -77,9 +76,9 @@ async def test_each_render_slot_shows_its_photo_and_for_how_long(
         await expect(flow.page.locator("#flow-slots").get_by_role("button", name=str(name))).to_be_visible()
         await expect(flow.page.locator("#flow-slots-note")).to_contain_text("alive")
         await flow.assert_accessible()
-    await expect(slots.nth(0)).to_contain_text("idle", timeout=SLOW_MS)
-    await expect(slots.nth(1)).to_contain_text("idle", timeout=SLOW_MS)
-    await expect(row.locator("td").nth(0)).to_contain_text("0 of 2 busy", timeout=SLOW_MS)
+    await expect(slots.nth(0)).to_contain_text("idle")
+    await expect(slots.nth(1)).to_contain_text("idle")
+    await expect(row.locator("td").nth(0)).to_contain_text("0 of 2 busy")
 
 
 async def photo_id_of(page: Any, name: str | None) -> str:
@@ -107,18 +106,16 @@ async def test_photos_of_another_recipe_are_rendered_again_and_a_missing_worker_
         await dashboard.card("cat.jpg", "ready").wait_for()
         await page.locator("#verdict").click()
         await page.keyboard.type("gk")
-        await expect(page.locator("#workers tr").filter(has_text=f"-{worker.pid}")).to_contain_text(
-            "not the api's", timeout=SLOW_MS
-        )
+        await expect(page.locator("#workers tr").filter(has_text=f"-{worker.pid}")).to_contain_text("not the api's")
         worker.kill()
-        await expect(page.locator("#workers-note")).to_contain_text("No worker is running", timeout=SLOW_MS)
-        await expect(page.locator("#workers tr.is-silent").last).to_contain_text("silent for", timeout=SLOW_MS)
+        await expect(page.locator("#workers-note")).to_contain_text("No worker is running")
+        await expect(page.locator("#workers tr.is-silent").last).to_contain_text("silent for")
         await dashboard.assert_accessible()
     finally:
         worker.stop()
         worker.extra_variables = {}
         worker.start()
-    await expect(page.locator("#workers-note")).to_contain_text("1 worker is alive", timeout=SLOW_MS)
+    await expect(page.locator("#workers-note")).to_contain_text("1 worker is alive")
     await page.keyboard.press("r")
     stale = page.locator(".recipes .is-stale")
     await expect(stale).to_contain_text("1 photo")
@@ -128,6 +125,6 @@ async def test_photos_of_another_recipe_are_rendered_again_and_a_missing_worker_
     await expect(page.locator("#workers-stale")).to_contain_text("This renders 1 photo of all workspaces again.")
     await dashboard.assert_accessible()
     await confirm.click()
-    await expect(page.locator("#workers-stale .retries-note")).to_have_text("1 photo sent.", timeout=SLOW_MS)
-    await expect(stale).to_have_count(0, timeout=SLOW_MS)
+    await expect(page.locator("#workers-stale .retries-note")).to_have_text("1 photo sent.")
+    await expect(stale).to_have_count(0)
     await expect(page.get_by_role("button", name="Render")).to_have_count(0)
