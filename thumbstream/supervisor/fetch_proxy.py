@@ -14,7 +14,7 @@ from thumbstream.supervisor.kafka_frames import Fetch, Found, Partition, fetch_o
 from thumbstream.supervisor.parent_watch import tell_ready
 
 #: Waits in ms. A look of Tansu ends with its wait, though it has not come to the records yet; after a look that found
-#: none it waits on. So it is asked to look for a moment, and with time only where its answer says that there is more.
+#: none it waits on. So it looks for a moment, and with time only where its answer says that there is more.
 _MOMENT: Final = 1
 _WITH_TIME: Final = 5_000
 
@@ -67,10 +67,10 @@ class Connection:
         self._produced = produced
         #: Topics and size of each request to produce that is not answered yet, by correlation id.
         self._producing: dict[bytes, tuple[frozenset[bytes], int]] = {}
-        #: Where each partition ended at the last look, and how much had been produced to its topic before.
-        self._ends: dict[Partition, tuple[int, int]] = {}
+        #: Where each partition ended at the last look, and how much had been produced to their topics before.
+        self._last_look: tuple[dict[Partition, int], int] = {}, 0
         #: The fetch that Tansu is answering: its correlation id and who waits for it.
-        self._asked: tuple[bytes, asyncio.Future[bytes]] = b"", asyncio.get_running_loop().create_future()
+        self._pending: tuple[bytes, asyncio.Future[bytes]] = b"", asyncio.get_running_loop().create_future()
 
     async def serve(self) -> None:
         """Pass on what comes, until either side ends."""
@@ -96,8 +96,8 @@ class Connection:
         while True:
             answer = await _read(self._from_broker)
             number = answer[:4]
-            if number == self._asked[0] and not self._asked[1].done():
-                self._asked[1].set_result(answer)
+            if number == self._pending[0] and not self._pending[1].done():
+                self._pending[1].set_result(answer)
                 continue
             if produced := self._producing.pop(number, None):
                 self._produced.add(*produced)
@@ -107,12 +107,13 @@ class Connection:
         loop, produced = asyncio.get_running_loop(), self._produced
         deadline = loop.time() + fetch.wait_seconds
         topics = {topic for topic, _ in fetch.offsets}
-        missing = fetch.least_bytes
-        if all(self._ends.get(at) == (offset, produced.to({at[0]})) for at, offset in fetch.offsets.items()):
-            await produced.reach(topics, produced.to(topics) + missing, deadline)
+        before = produced.to(topics)
+        if self._last_look == (fetch.offsets, before):  # it has read all, so that a look would find nothing
+            await produced.reach(topics, before + fetch.least_bytes, deadline)
         while True:
             before = produced.to(topics)
             answer, found = await self._look(fetch)
+            self._last_look = found.ends, before
             missing = fetch.least_bytes - found.record_bytes
             if found.is_error or missing <= 0 or loop.time() >= deadline:
                 return answer
@@ -121,20 +122,18 @@ class Connection:
                 return answer
 
     async def _look(self, fetch: Fetch) -> tuple[bytes, Found]:
-        before = {topic: self._produced.to({topic}) for topic, _ in fetch.offsets}
-        answer = await self._ask(fetch, _MOMENT)
+        answer = await self._send(fetch, _MOMENT)
         found = found_by(fetch, answer)
         has_more = any(found.ends.get(at, offset + 1) > offset for at, offset in fetch.offsets.items())
         if has_more and not (found.record_bytes or found.is_error):
-            answer = await self._ask(fetch, _WITH_TIME)
+            answer = await self._send(fetch, _WITH_TIME)
             found = found_by(fetch, answer)
-        self._ends.update({at: (end, before[at[0]]) for at, end in found.ends.items()})
         return answer, found
 
-    async def _ask(self, fetch: Fetch, wait_ms: int) -> bytes:
-        self._asked = fetch.request[4:8], asyncio.get_running_loop().create_future()
+    async def _send(self, fetch: Fetch, wait_ms: int) -> bytes:
+        self._pending = fetch.request[4:8], asyncio.get_running_loop().create_future()
         await _write(self._to_broker, fetch.for_any(wait_ms))
-        return await self._asked[1]
+        return await self._pending[1]
 
 
 async def _read(stream: asyncio.StreamReader) -> bytes:
