@@ -2,7 +2,6 @@
 
 import asyncio
 import signal
-import socket
 import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -15,7 +14,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from infra.kafka.clients import client_options, create_topics, describe_group_when_placed
 from infra.settings import Settings, load_settings
 from schemas.topics import WORKER_GROUP
-from thumbstream.supervisor.embedded_broker import BrokerFailed, broker_command, wait_until_broker_answers
+from thumbstream.supervisor.embedded_broker import BrokerFailed, broker_command, free_port, wait_until_broker_answers
 from thumbstream.supervisor.output import Output
 from thumbstream.supervisor.processes import Child, own_command, own_environment
 
@@ -131,11 +130,3 @@ async def _has_workers(settings: Settings) -> bool:
         return bool(members)
     finally:
         await admin.close()
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that is free just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

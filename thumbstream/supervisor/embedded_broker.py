@@ -104,7 +104,7 @@ async def run(tansu: str, port: int, advertised_port: int) -> str:
             listener.bind(("127.0.0.1", port))
         except OSError as error:
             return f"cannot listen on 127.0.0.1:{port} ({error.strerror})"
-        inner_port = _free_port()
+        inner_port = free_port()
         urls = (
             f"--listener-url=tcp://127.0.0.1:{inner_port}",
             f"--advertised-listener-url=tcp://127.0.0.1:{advertised_port}",
@@ -133,8 +133,8 @@ async def _accepts(port: int) -> bool:
     return True
 
 
-def _free_port() -> int:
-    """A port below those of outgoing connections, one of which could take it before Tansu does."""
+def free_port() -> int:
+    """A port of 127.0.0.1 that is free just now, below those of outgoing connections, one of which could take it."""
     while True:
         port = random.randrange(10_000, 32_000)
         with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):

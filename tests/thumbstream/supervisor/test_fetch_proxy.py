@@ -6,6 +6,8 @@ from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.client import AIOKafkaClient
+from aiokafka.protocol.fetch import FetchRequest
 
 from kafka_servers import EmbeddedBroker
 
@@ -66,12 +68,21 @@ async def test_a_fetch_that_wants_more_bytes_waits_for_them(embedded_broker: Emb
 
 
 async def test_a_fetch_does_not_end_before_its_wait_for_another_topics_records(embedded_broker: EmbeddedBroker) -> None:
-    async with producing(embedded_broker, "a", "b") as producer, consuming(embedded_broker, "a") as consumer:
-        waiting = asyncio.create_task(next_value(consumer))
+    async with producing(embedded_broker, "a", "b") as producer:
+        client = AIOKafkaClient(bootstrap_servers=embedded_broker.bootstrap, request_timeout_ms=FOR_EVER_MS)
+        await client.bootstrap()
+        (broker,) = client.cluster.brokers()
+        wanted = FetchRequest(FOR_EVER_MS, 1, 1_000_000, 1, [("a", [(0, 0, 1_000_000)])])
+        waiting = asyncio.create_task(client.send(broker.nodeId, wanted))
         for _ in range(10):
             await producer.send_and_wait("b", b"not this one")
-        await producer.send_and_wait("a", b"this one")
-        assert await waiting == b"this one"
+        assert not waiting.done()
+        await producer.send_and_wait("a", b"this one", partition=0)
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            (((topic, ((_, error, end, *_, records),)),)) = (await waiting).topics
+        assert (topic, error, end) == ("a", 0, 1)
+        assert b"this one" in records
+        await client.close()
 
 
 async def test_a_wait_that_is_over_is_answered_with_nothing(embedded_broker: EmbeddedBroker) -> None:

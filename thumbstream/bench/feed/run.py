@@ -29,9 +29,10 @@ from thumbstream.bench.feed.clients import FeedClient, keep_alive, open_clients
 from thumbstream.bench.latency import WORKSPACE, percentile
 from thumbstream.bench.pipeline.cpu_time import cpu_seconds_of
 from thumbstream.bench.projector import empty_database, events_of_a_photo
-from thumbstream.bench.service import CannotMeasure, free_port, own_broker, start_child
+from thumbstream.bench.service import CannotMeasure, own_broker, start_child
 from thumbstream.bench.soak import memory_bytes
 from thumbstream.bench.uploads.client import session_to, wait_until_listening
+from thumbstream.supervisor.embedded_broker import free_port
 from thumbstream.supervisor.output import Output
 from thumbstream.supervisor.processes import own_command, own_environment
 from thumbstream.terminal.messages import say

@@ -14,7 +14,7 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from thumbstream.bench.service import free_port
+from thumbstream.supervisor.embedded_broker import free_port
 from thumbstream.supervisor.processes import own_environment
 
 _HERE: Final = Path(__file__).parent

@@ -24,10 +24,11 @@ from schemas.events import PhotoUploaded
 from schemas.records import headers_of, key_of, value_of
 from thumbstream.bench.latency import SOURCE, WORKSPACE
 from thumbstream.bench.pipeline.cpu_time import cpu_seconds, listener_of, memory_bytes
-from thumbstream.bench.service import CannotMeasure, free_port
+from thumbstream.bench.service import CannotMeasure
 from thumbstream.client.access import Access, local_url
 from thumbstream.client.client import Client, open_client
 from thumbstream.client.models import Hello, PhotoChanged
+from thumbstream.supervisor.embedded_broker import free_port
 from thumbstream.supervisor.output import Output
 from thumbstream.supervisor.processes import Child, own_command, own_environment
 

@@ -18,8 +18,9 @@ from infra.storage.client import open_storage
 from schemas.faults import StorageUnavailable
 from schemas.storage_keys import ORIGINALS
 from thumbstream.bench.latency import WORKSPACE
-from thumbstream.bench.service import CannotMeasure, free_port, own_broker, start_child
+from thumbstream.bench.service import CannotMeasure, own_broker, start_child
 from thumbstream.bench.uploads.client import Round, Upload, measured, post, session_to, wait_until_listening
+from thumbstream.supervisor.embedded_broker import free_port
 from thumbstream.supervisor.output import Output
 from thumbstream.supervisor.processes import Child, own_command, own_environment
 from thumbstream.terminal.messages import say
