@@ -146,4 +146,4 @@ def _changes_little(transform: ImageCms.ImageCmsTransform) -> bool:
     if moved is None:
         return False
     differences = ImageChops.difference(lattice, moved)
-    return all(channel.getextrema()[1] <= 2 for channel in differences.split())  # type: ignore[operator]
+    return all(channel.getextrema()[1] <= 2 for channel in differences.split())  # type: ignore[operator]  # one band: a pair

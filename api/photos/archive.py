@@ -36,7 +36,7 @@ async def archive(storage: Storage, rows: Sequence[PhotoRow]) -> AsyncGenerator[
     Raises ``Missing`` in the middle where an original has gone.
     """
     outgoing = _Outgoing()
-    with zipfile.ZipFile(outgoing, "w", zipfile.ZIP_STORED) as archived:  # type: ignore[call-overload]
+    with zipfile.ZipFile(outgoing, "w", zipfile.ZIP_STORED) as archived:  # type: ignore[call-overload]  # its type wants seek
         for row, name in zip(rows, entry_names(rows), strict=True):
             if format_of(await storage.read(row.storage_key or "", SNIFF_BYTES)) is None:
                 continue  # it was never recognised as an image

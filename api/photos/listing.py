@@ -63,7 +63,7 @@ async def list_photos(
     else:
         photo = PhotoRow
         wanted = select(photo).where(*_conditions(workspace_id, criteria))
-    wanted = wanted.options(defer(col(photo.timeline)))  # type: ignore[arg-type]
+    wanted = wanted.options(defer(col(photo.timeline)))  # type: ignore[arg-type]  # typed for attributes, and takes columns
     looked_at_until: tuple[datetime, UUID] | None = None
     if criteria.words:
         few, words = await _photos_with_rarest(session, workspace_id, criteria.words)
