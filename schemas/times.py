@@ -1,7 +1,7 @@
 """Times of events: the range that every part can store, compare and count from, in UTC."""
 
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, AwareDatetime, BeforeValidator, Field, TypeAdapter, ValidationError
@@ -21,8 +21,6 @@ _LAST_MS: Final = int(LATEST.timestamp() * 1000)
 def in_range(moment: datetime) -> datetime:
     """The same moment in UTC, or the nearest one that can be kept."""
     try:
-        if EARLIEST <= moment <= LATEST:
-            return moment.astimezone(UTC)
         return min(max(moment.astimezone(UTC), EARLIEST), LATEST)
     except OverflowError:  # in UTC, it is in a year that the calendar does not have
         return EARLIEST if moment.year == 1 else LATEST
@@ -32,15 +30,15 @@ def time_of_record(timestamp_ms: int) -> datetime | None:
     """When a record was written, by its timestamp; None where that is none in milliseconds since 1970."""
     if not _FIRST_MS <= timestamp_ms < _LAST_MS:
         return None
-    seconds, milliseconds = divmod(timestamp_ms, 1000)
-    return datetime.fromtimestamp(seconds, UTC).replace(microsecond=milliseconds * 1000)
+    return EARLIEST + timedelta(milliseconds=timestamp_ms)
 
 
 def _kept(moment: datetime) -> datetime:
-    found = in_range(moment)
-    if found != moment:
+    in_utc = in_range(moment)
+    # In the same zone, or each comparison asks both for their offsets.
+    if in_utc in (EARLIEST, LATEST) and in_utc != moment:
         raise ValueError(f"must lie in the years {EARLIEST.year} to {LATEST.year} (UTC)")
-    return found
+    return in_utc
 
 
 #: The time of an event.
@@ -53,7 +51,8 @@ EventTime = Annotated[
 
 def time_json(moment: datetime) -> str:
     """RFC 3339 in UTC, with microseconds."""
-    return f"{moment.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='microseconds')}Z"
+    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -10,9 +10,8 @@ time counts.
 """
 
 import json
-from dataclasses import asdict, dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from schemas.events import (
@@ -30,8 +29,7 @@ from schemas.statuses import Status
 Version = tuple[datetime, str]
 
 
-@dataclass(frozen=True)
-class Upload:
+class Upload(NamedTuple):
     """What the latest upload says of itself."""
 
     version: Version
@@ -47,8 +45,7 @@ class Upload:
     producer: str | None = None
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """How far the latest upload is."""
 
     version: Version
@@ -60,8 +57,7 @@ class Progress:
     since: datetime | None = None
 
 
-@dataclass(frozen=True)
-class Thumbnails:
+class Thumbnails(NamedTuple):
     """The thumbnails of the latest upload that has become ready; a newer one may still be rendering."""
 
     version: Version
@@ -75,8 +71,7 @@ class Thumbnails:
     by_rendition: dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Photo:
+class Photo(NamedTuple):
     """A photo that is there."""
 
     id: UUID
@@ -87,8 +82,7 @@ class Photo:
     thumbnails: Thumbnails | None = None
 
 
-@dataclass(frozen=True)
-class Deleted:
+class Deleted(NamedTuple):
     """A photo that is gone for good."""
 
     id: UUID
@@ -139,8 +133,7 @@ def _join(
     began_at = progress.version[0]
     if photo is None:
         return Photo(event.photo_id, event.workspace_id, began_at, progress, upload, thumbnails)
-    return replace(
-        photo,
+    return photo._replace(
         created_at=min(photo.created_at, began_at),
         progress=_later_progress(photo.progress, progress),
         upload=_later_upload(photo.upload, upload),
@@ -157,7 +150,7 @@ def _later_upload(old: Upload | None, new: Upload | None) -> Upload | None:
     if old is None or new is None:
         return old or new
     if _is_same(old.version, new.version):
-        return replace(old, version=max(old.version, new.version))
+        return old._replace(version=max(old.version, new.version))
     return new if new.version > old.version else old
 
 
@@ -181,8 +174,9 @@ def _later_error(old: Progress, new: Progress) -> tuple[str, str] | None:
 
 def _since(old: Progress, new: Progress) -> datetime | None:
     # Of one status the first event counts: a second attempt is no second arrival.
-    reached = max(old.status, new.status)
-    return min((each.since for each in (old, new) if each.status == reached and each.since), default=None)
+    if old.status != new.status:
+        return max(old, new, key=lambda progress: progress.status).since
+    return min(old.since, new.since) if old.since and new.since else old.since or new.since
 
 
 def _later_thumbnails(old: Thumbnails | None, new: Thumbnails | None) -> Thumbnails | None:
@@ -190,7 +184,7 @@ def _later_thumbnails(old: Thumbnails | None, new: Thumbnails | None) -> Thumbna
         return old or new
     if _is_same(old.version, new.version) and old.version != new.version:
         latest = max(old.version, new.version)
-        return _later_thumbnails(replace(old, version=latest), replace(new, version=latest))
+        return _later_thumbnails(old._replace(version=latest), new._replace(version=latest))
     if (old.version, old.made_at) != (new.version, new.made_at):
         return max(old, new, key=lambda thumbnails: (thumbnails.version, thumbnails.made_at))
     return max(old, new, key=_canonical)
@@ -208,11 +202,10 @@ def _delete(state: State, event: PhotoDeleted | ThumbnailsDeleted) -> Deleted:
     )
     if isinstance(state, Photo):
         known = state.upload.storage_key if state.upload else None
-        return replace(found, storage_key=found.storage_key or known)
+        return found._replace(storage_key=found.storage_key or known)
     if isinstance(state, Deleted):
         erased_at = [at for at in (state.files_deleted_at, found.files_deleted_at) if at]
-        return replace(
-            state,
+        return state._replace(
             deletion=min(state.deletion, found.deletion),
             storage_key=found.storage_key or state.storage_key,
             files_deleted_at=min(erased_at, default=None),
@@ -261,4 +254,4 @@ def _thumbnails_of(event: UploadResult) -> Thumbnails | None:
 
 
 def _canonical(thumbnails: Thumbnails) -> str:
-    return json.dumps(asdict(thumbnails), sort_keys=True, default=str)
+    return json.dumps(thumbnails._asdict(), sort_keys=True, default=str)

@@ -47,11 +47,12 @@ class ChangedRows:
         """Write what has changed, rows in the order of their keys; the same columns of many rows in one go."""
         if gone := sorted(self._kept.keys() - self._rows.keys()):
             connection.execute(delete(self._table).where(one_of(connection, self._key, gone)))
-        added: list[dict[str, Any]] = []
+        added: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
         changed: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
         for key, row in sorted(self._rows.items()):
             if (before := self._kept.get(key)) is None:
-                added.append(vars(row))
+                values = {name: value for name, value in vars(row).items() if value is not None}
+                added[tuple(values)].append(values)
                 continue
             values = {
                 name: value
@@ -60,8 +61,8 @@ class ChangedRows:
             }
             if values:
                 changed[tuple(values)].append({"key_of_row": key, **values})
-        if added:
-            connection.execute(insert(self._table), added)
+        for rows in added.values():
+            connection.execute(insert(self._table), rows)
         for columns, rows in changed.items():
             this = update(self._table).where(self._key == bindparam("key_of_row"))
             connection.execute(this.values({name: bindparam(name) for name in columns}), rows)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
+from pydantic_core import from_json, to_json
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
@@ -41,6 +42,14 @@ _SERVER_LIMITS: Final = (
 _KEEPALIVES: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
 
 
+def _json_text(value: object) -> str:
+    return to_json(value).decode()
+
+
+#: Three times as quick as the standard library's.
+_JSON: Final[dict[str, Any]] = {"json_serializer": _json_text, "json_deserializer": from_json}
+
+
 def url_of_database(settings: Settings) -> URL:
     """The address of the database. That of our own SQLite file is built, not parsed: its path may hold a ``?``."""
     if settings.database_url is None:
@@ -58,8 +67,8 @@ def open_engines(settings: Settings) -> tuple[AsyncEngine, Engine | None]:
         if url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
         options = {"async_creator_fn": open_sqlite, "factory": _SqliteConnection}
-        engine = create_async_engine(url, pool_size=8, max_overflow=8, connect_args=options)
-        in_thread = create_engine(url.set(drivername="sqlite"), pool_size=SQLITE_THREADS)
+        engine = create_async_engine(url, pool_size=8, max_overflow=8, connect_args=options, **_JSON)
+        in_thread = create_engine(url.set(drivername="sqlite"), pool_size=SQLITE_THREADS, **_JSON)
         for each in (engine.sync_engine, in_thread):
             event.listen(each, "connect", _prepare_sqlite)
             event.listen(each, "begin", _begin_sqlite)
@@ -71,6 +80,7 @@ def open_engines(settings: Settings) -> tuple[AsyncEngine, Engine | None]:
         pool_pre_ping=True,
         pool_timeout=READ_SECONDS,
         connect_args={"timeout": CONNECT_SECONDS, "command_timeout": LONG_SECONDS},
+        **_JSON,
     )
     event.listen(engine.sync_engine, "connect", keep_alive)
     event.listen(engine.sync_engine, "connect", _limit_server)

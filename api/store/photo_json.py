@@ -104,6 +104,10 @@ def _measured(row: PhotoRow | PlainRow) -> dict[str, Any]:
 
 
 def _thumbnail(here: str, name: str, found: dict[str, Any]) -> dict[str, Any]:
-    shown = ("width", "height", "content_type", "file_size")
-    url = f"{here}/thumbnails/{name}?v={version_of(found['storage_key'])}"
-    return {"url": url, **{field: found[field] for field in shown}}
+    return {
+        "url": f"{here}/thumbnails/{name}?v={version_of(found['storage_key'])}",
+        "width": found["width"],
+        "height": found["height"],
+        "content_type": found["content_type"],
+        "file_size": found["file_size"],
+    }
