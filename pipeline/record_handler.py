@@ -2,7 +2,9 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
 from time import time
 from typing import Any, Final
@@ -10,9 +12,11 @@ from uuid import UUID
 
 import structlog
 
+from infra.blocking_calls import all_of
 from infra.kafka.dead_letters import RecordTooLarge, Send, send_dead_letter
 from infra.metrics import DEAD_LETTERS, PHOTOS_IN_FLIGHT, RESULTS, RETRIES, UPLOAD_TO_READY_SECONDS
 from infra.storage.faults import KeyRefused
+from pipeline.attempt_start import AttemptStart
 from pipeline.breaker import StorageBreaker
 from pipeline.retries import Backoff, Retry, WaitingRetries, retry_headers, retry_of
 from pipeline.thumbnailer import Thumbnailer, failed, started
@@ -143,12 +147,18 @@ class RecordHandler:
             photo_id=str(upload.photo_id),
             attempt=attempt,
         )
-        outcome: Event | Retry | None = None
-        while outcome is None:
+        tell = partial(self._tell_started, upload, record, attempt, retried_after)
+        while True:
             await self._breaker.passed()
-            async with self._in_progress:
-                with PHOTOS_IN_FLIGHT.track_inprogress():
-                    outcome = await self._process(upload, record, attempt, retried_after, bound)
+            with AttemptStart(tell) as start:
+                async with self._in_progress:
+                    with PHOTOS_IN_FLIGHT.track_inprogress():
+                        outcome = await self._process(upload, attempt, start.begun, bound)
+                if outcome is not None:
+                    await all_of([start.told(), self._deliver(outcome, upload, record)])
+                    return
+
+    async def _deliver(self, outcome: Event | Retry, upload: PhotoUploaded, record: Record) -> None:
         if isinstance(outcome, Retry):
             headers = [*retry_headers(outcome), *trace_of(record.headers)]
             # The caption is the one field that may be long, and with our headers the record would be longer than what
@@ -163,18 +173,18 @@ class RecordHandler:
             await self._publish(outcome, record)
             _count(outcome, upload)
 
+    async def _tell_started(
+        self, upload: PhotoUploaded, record: Record, attempt: int, retried_after: str | None, at: datetime
+    ) -> None:
+        start = started(upload, attempt, at, time_of_record(record.timestamp_ms), retried_after)
+        await self._publish(start, record)
+
     async def _process(
-        self, upload: PhotoUploaded, record: Record, attempt: int, retried_after: str | None, bound: Any
+        self, upload: PhotoUploaded, attempt: int, on_rendering: Callable[[], object], bound: Any
     ) -> Event | Retry | None:
         """What one attempt comes to; None where storage is away for all, so that it was none."""
-        telling: list[asyncio.Future[None]] = []
-
-        def tell_started() -> None:
-            start = started(upload, attempt, time_of_record(record.timestamp_ms), retried_after)
-            telling.append(asyncio.ensure_future(self._publish(start, record)))
-
         try:
-            ready = await self._thumbnailer.process(upload, attempt, tell_started)
+            ready = await self._thumbnailer.process(upload, attempt, on_rendering)
         except KeyRefused as fault:
             return self._after(fault, upload, attempt, bound)
         except StorageUnavailable as fault:
@@ -184,8 +194,6 @@ class RecordHandler:
         except Exception as error:
             bound.exception("a fault of ours")
             return self._after(Internal(f"a fault of ours: {type(error).__name__}"), upload, attempt, bound)
-        finally:
-            await asyncio.gather(*telling)
         self._breaker.succeeded()
         bound.info("ready", render_seconds=ready.render_seconds)
         return ready

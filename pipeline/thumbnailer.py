@@ -219,14 +219,18 @@ class Thumbnailer:
 
 
 def started(
-    upload: PhotoUploaded, attempt: int, waiting_since: datetime | None = None, retried_after: str | None = None
+    upload: PhotoUploaded,
+    attempt: int,
+    at: datetime,
+    waiting_since: datetime | None = None,
+    retried_after: str | None = None,
 ) -> ThumbnailsStarted:
-    """The event that says that ``attempt`` has begun, since when it waited, and why the attempt before failed."""
+    """The event that says when ``attempt`` began, since when it waited, and why the attempt before failed."""
     return ThumbnailsStarted(
         event_id=ids.id_of_result(upload.event_id, f"{topics.STARTED}/{attempt}"),
         waiting_since=waiting_since,
         retried_after=retried_after,
-        **_envelope(upload, attempt),
+        **_envelope(upload, attempt) | {"occurred_at": at},
     )
 
 

@@ -177,7 +177,9 @@ class Projector:
 
     async def _project(self, batch: Batch) -> None:
         """Fold a batch; what cannot be folded becomes dead letters. Waits as long as the database or Kafka is away."""
-        found, refused = _read_all(record for records in batch.values() for record in records)
+        # A start before its result, wherever the worker sent both at once: the feed is to show both.
+        in_order = sorted(batch, key=lambda partition: topics.PROJECTED.index(partition.topic))
+        found, refused = _read_all(record for partition in in_order for record in batch[partition])
         while found:
             try:
                 refused += await self._fold(found)

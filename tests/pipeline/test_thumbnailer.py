@@ -467,13 +467,13 @@ class Quick(InProcess):
 
 
 def test_results_of_one_upload_have_ids_of_their_own_that_never_change():
-    upload = upload_of()
+    upload, now = upload_of(), datetime.now(UTC)
     fault = Unreadable("broken\nin   two lines")
-    assert started(upload, 1).event_id == started(upload, 1).event_id
-    assert started(upload, 1).event_id != started(upload, 2).event_id
+    assert started(upload, 1, now).event_id == started(upload, 1, now).event_id
+    assert started(upload, 1, now).event_id != started(upload, 2, now).event_id
     assert failed(upload, 1, fault).event_id == failed(upload, 8, fault).event_id
     assert failed(upload, 1, fault).error.message == "broken in two lines"
-    assert started(upload, 1).uploaded_at == upload.occurred_at
+    assert started(upload, 1, now).uploaded_at == upload.occurred_at
     assert UUID(failed(upload, 1, fault).event_id).version == 5
 
 

@@ -173,7 +173,7 @@ class Track:
         made_at = datetime.fromisoformat(ready["occurred_at"])
         event_to_result = seen_clock - sent_clock
         until_made = (made_at - sent_at).total_seconds()
-        to_work = (begun_at - sent_at).total_seconds() if begun_at else 0.0
+        to_work = (begun_at - sent_at).total_seconds()
         return Measurement(
             event_to_result=event_to_result,
             render=ready["render_seconds"],
@@ -197,9 +197,10 @@ class Track:
         await self._storage.write(key, content)
         return upload
 
-    async def _result_of(self, photo_id: UUID) -> tuple[datetime | None, Mapping[str, Any]]:
-        begun_at = None
-        while True:
+    async def _result_of(self, photo_id: UUID) -> tuple[datetime, Mapping[str, Any]]:
+        begun_at: datetime | None = None
+        result: Mapping[str, Any] | None = None
+        while begun_at is None or result is None:
             record = await self._results.getone()
             event = json.loads(record.value)
             if event["photo_id"] != str(photo_id):
@@ -207,9 +208,10 @@ class Track:
             if record.topic == topics.STARTED:
                 begun_at = datetime.fromisoformat(event["occurred_at"])
             elif record.topic == topics.READY:
-                return begun_at, event
+                result = event
             else:
                 raise CannotMeasure(f"a photo failed: {event['error']['message']}")
+        return begun_at, result
 
     async def _erase_all(self) -> None:
         """As a user would: originals here, thumbnails by the worker; return when all are gone."""

@@ -17,7 +17,7 @@ from api.projection import consumer
 from api.projection.apply import project_on
 from api.projection.consumer import Projector
 from api.store.database import Database, open_database
-from api.store.tables import PhotoRow
+from api.store.tables import JournalRow, PhotoRow
 from api.store.wakeups import Wakeups
 from infra.kafka import clients
 from infra.kafka.dead_letters import DeadLetterProducer, RecordTooLarge
@@ -236,3 +236,32 @@ async def test_after_a_silence_of_the_broker_the_same_consumer_goes_on(
 
             await poll_async(is_folded, 60)
     assert [each for each in logs if "starts its consumer again" in each["event"]] == []
+
+
+async def test_a_start_and_a_result_that_come_in_one_request_are_both_shown_and_in_this_order(
+    settings: Settings,
+) -> None:
+    async with projecting(settings) as database:
+        producer = clients.new_producer(settings)
+        await clients.wait_for_topics(settings)
+        await producer.start()
+        photos = [upload() for _ in range(20)]
+        try:
+            for photo in photos:
+                await producer.send_and_wait(photo.topic, value_of(photo), key_of(photo))
+                sending = [
+                    producer.send_and_wait(each.topic, value_of(each), key_of(each))
+                    for each in (ready(photo), started(photo))
+                ]
+                await asyncio.gather(*sending)
+
+                async def shown(photo: PhotoUploaded = photo) -> bool:
+                    return (await statuses(database)).get(photo.photo_id) == "ready"
+
+                await poll_async(shown, 60, what="the photo is ready")
+        finally:
+            await producer.stop()
+        async with database.reading() as session:
+            entries = (await session.scalars(select(JournalRow).order_by(col(JournalRow.seq)))).all()
+    steps = [[entry.event for entry in entries if entry.photo_id == photo.photo_id] for photo in photos]
+    assert steps[1:] == [[topics.UPLOADED, topics.STARTED, topics.READY]] * 19
