@@ -13,9 +13,9 @@ from typing import Final
 from thumbstream.supervisor.kafka_frames import Fetch, Found, Partition, fetch_of, found_by, topics_produced_to
 from thumbstream.supervisor.parent_watch import tell_ready
 
-#: Waits in ms. A look of Tansu ends with its wait, though it has not come to the records yet; after a look that found
-#: none it waits on. So it looks for a moment, and with time only where its answer says that there is more.
-_MOMENT: Final = 1
+#: Waits in ms. A look of Tansu ends with its wait, though it may not have come to all partitions yet; after a look that
+#: found nothing it waits on. So it looks for a moment, and with time only where its answer has left records out.
+_MOMENT: Final = 10
 _WITH_TIME: Final = 5_000
 
 _BUFFER_BYTES: Final = 1024 * 1024
@@ -124,8 +124,7 @@ class Connection:
     async def _look(self, fetch: Fetch) -> tuple[bytes, Found]:
         answer = await self._send(fetch, _MOMENT)
         found = found_by(fetch, answer)
-        has_more = any(found.ends.get(at, offset + 1) > offset for at, offset in fetch.offsets.items())
-        if has_more and not (found.record_bytes or found.is_error):
+        if found.has_left_out and not found.is_error:
             answer = await self._send(fetch, _WITH_TIME)
             found = found_by(fetch, answer)
         return answer, found

@@ -13,6 +13,8 @@ _FETCH: Final = 1
 _PRODUCE_VERSIONS: Final = range(3, 9)
 _FETCH_VERSIONS: Final = range(4, 12)
 
+_LAST_OFFSET: Final = 2**63 - 1
+
 #: A topic's name and the number of one of its partitions.
 Partition = tuple[bytes, int]
 
@@ -49,6 +51,8 @@ class Found(NamedTuple):
     record_bytes: int
     #: The high watermark of each partition.
     ends: dict[Partition, int]
+    #: Whether some partition has records from its offset on, and none of them is in the answer.
+    has_left_out: bool = False
     is_error: bool = False
 
 
@@ -90,6 +94,7 @@ def found_by(fetch: Fetch, answer: bytes) -> Found:
     """
     at, size = 8, 0
     ends: dict[Partition, int] = {}
+    brought: set[Partition] = set()
     if fetch.version >= 7:
         if _int(answer, at, 2):
             return Found(0, {}, is_error=True)
@@ -102,13 +107,17 @@ def found_by(fetch: Fetch, answer: bytes) -> Found:
         for _ in range(partitions):
             if _int(answer, at + 4, 2):
                 return Found(0, {}, is_error=True)
-            ends[topic, _int(answer, at, 4)] = _int(answer, at + 6, 8)
+            partition = topic, _int(answer, at, 4)
+            ends[partition] = _int(answer, at + 6, 8)
             at += 30 if fetch.version >= 5 else 22
             at += 4 + 16 * max(0, _int(answer, at, 4)) + (4 if fetch.version >= 11 else 0)
             length = max(0, _int(answer, at, 4))
             at += 4 + length
             size += length
-    return Found(size, ends)
+            if length:
+                brought.add(partition)
+    left_out = fetch.offsets.keys() - brought
+    return Found(size, ends, any(ends.get(each, _LAST_OFFSET) > fetch.offsets[each] for each in left_out))
 
 
 def topics_produced_to(request: bytes) -> frozenset[bytes]:

@@ -40,6 +40,14 @@ async def producing(broker: EmbeddedBroker, *topics: str) -> AsyncIterator[AIOKa
         yield producer
 
 
+async def a_client(broker: EmbeddedBroker) -> tuple[AIOKafkaClient, int]:
+    """A client for single requests, to be closed, and the number of the broker."""
+    client = AIOKafkaClient(bootstrap_servers=broker.bootstrap, request_timeout_ms=FOR_EVER_MS)
+    await client.bootstrap()
+    (node,) = client.cluster.brokers()
+    return client, node.nodeId
+
+
 async def next_value(consumer: AIOKafkaConsumer) -> bytes | None:
     async with asyncio.timeout(DEADLINE_SECONDS):
         record = await consumer.getone()
@@ -69,11 +77,9 @@ async def test_a_fetch_that_wants_more_bytes_waits_for_them(embedded_broker: Emb
 
 async def test_a_fetch_does_not_end_before_its_wait_for_another_topics_records(embedded_broker: EmbeddedBroker) -> None:
     async with producing(embedded_broker, "a", "b") as producer:
-        client = AIOKafkaClient(bootstrap_servers=embedded_broker.bootstrap, request_timeout_ms=FOR_EVER_MS)
-        await client.bootstrap()
-        (broker,) = client.cluster.brokers()
+        client, node = await a_client(embedded_broker)
         wanted = FetchRequest(FOR_EVER_MS, 1, 1_000_000, 1, [("a", [(0, 0, 1_000_000)])])
-        waiting = asyncio.create_task(client.send(broker.nodeId, wanted))
+        waiting = asyncio.create_task(client.send(node, wanted))
         for _ in range(10):
             await producer.send_and_wait("b", b"not this one")
         assert not waiting.done()
@@ -82,6 +88,23 @@ async def test_a_fetch_does_not_end_before_its_wait_for_another_topics_records(e
             (((topic, ((_, error, end, *_, records),)),)) = (await waiting).topics
         assert (topic, error, end) == ("a", 0, 1)
         assert b"this one" in records
+        await client.close()
+
+
+async def test_an_answer_brings_what_lies_in_each_partition(embedded_broker: EmbeddedBroker) -> None:
+    # A look of Tansu that is short ends before it has come to all of them; which ones are left out is chance.
+    topics = [f"many-{number}" for number in range(8)]
+    async with producing(embedded_broker, *topics) as producer:
+        places = [(topic, number) for topic in topics for number in range(3)]
+        client, node = await a_client(embedded_broker)
+        for offset in range(10):
+            for topic, number in places:
+                await producer.send_and_wait(topic, b"x" * 1000, partition=number)
+            wanted = [(topic, [(number, offset, 1_000_000) for number in range(3)]) for topic in topics]
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                answer = await client.send(node, FetchRequest(FOR_EVER_MS, 1, 50_000_000, 1, wanted))
+            brought = {(topic, number) for topic, parts in answer.topics for number, *_, records in parts if records}
+            assert brought == set(places)
         await client.close()
 
 

@@ -84,6 +84,28 @@ def test_an_answer_says_where_partitions_end_and_how_many_bytes_of_records_it_ha
     assert found_by(a_fetch(version), answer) == Found(size, flat(ends))
 
 
+@given(
+    VERSIONS,
+    st.dictionaries(
+        NAMES,
+        st.dictionaries(st.integers(0, 100), st.tuples(st.integers(0, 3), st.integers(0, 3), st.binary(max_size=5))),
+        max_size=4,
+    ),
+    st.booleans(),
+)
+def test_an_answer_without_records_of_a_partition_that_has_some_has_left_them_out(
+    version: int, parts: dict[str, dict[int, tuple[int, int, bytes]]], is_whole: bool
+) -> None:
+    offsets = {topic: {number: offset for number, (offset, *_) in each.items()} for topic, each in parts.items()}
+    answered = {topic: {number: rest for number, (_, *rest) in each.items()} for topic, each in parts.items()}
+    left_out = [end > offset and not records for each in parts.values() for offset, end, records in each.values()]
+    if not is_whole:  # what an answer does not name it has not come to
+        offsets["not named"] = {0: 5}
+        left_out.append(True)
+    fetch = a_fetch(version)._replace(offsets=flat(offsets))
+    assert found_by(fetch, fetch_answer(version, answered, aborted=None)).has_left_out == any(left_out)
+
+
 @pytest.mark.parametrize("version", range(4, 12))
 def test_an_error_of_one_partition_is_the_answers(version: int) -> None:
     answer = fetch_answer(version, {"a": {0: (5, b"records"), 1: (6, b"")}}, error=3)
