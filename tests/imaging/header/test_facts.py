@@ -146,6 +146,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 """
 
 
+@pytest.mark.embedded
 def test_the_header_of_a_png_of_100_megapixels_takes_next_to_no_memory(tmp_path: Path) -> None:
     pytest.importorskip("resource", reason="memory is measured as POSIX does")
     head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 10_000, 10_000, 8, 2, 0, 0, 0))
