@@ -73,8 +73,9 @@ def _tier_of(item: pytest.Item) -> str:
         if item.get_closest_marker(tier):
             return tier
     fixtures = set(getattr(item, "fixturenames", ()))
-    parameters = [str(value) for value in item.callspec.params.values()] if hasattr(item, "callspec") else []
-    if fixtures & _SERVER_FIXTURES or any(word in value for value in parameters for word in _SERVER_WORDS):
+    parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+    texts = [value for value in parameters if isinstance(value, str)]
+    if fixtures & _SERVER_FIXTURES or any(word in value for value in texts for word in _SERVER_WORDS):
         return "servers"
     if fixtures & _PROCESS_FIXTURES:
         return "embedded"

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -69,12 +70,31 @@ _IO_MODULES: Final = {"socket", "subprocess", "asyncio", "os", "aiokafka", "aioh
 def _imports(room: str) -> Iterator[tuple[Path, str]]:
     """Every absolute import below ``room``, inside functions too."""
     for path in sorted((_ROOT / room).rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in _import_statements(path):
             if isinstance(node, ast.Import):
                 yield from ((path, alias.name) for alias in node.names)
-            elif isinstance(node, ast.ImportFrom):
+            else:
                 assert node.level == 0, f"{path} has a relative import"
                 yield path, node.module or ""
+
+
+@cache
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
+@cache
+def _import_statements(path: Path) -> list[ast.Import | ast.ImportFrom]:
+    """Those of the module and, however deep, of its classes, functions and branches."""
+    found: list[ast.Import | ast.ImportFrom] = []
+    nodes: list[ast.AST] = [_parsed(path)]
+    while nodes:
+        node = nodes.pop()
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            found.append(node)
+        elif not isinstance(node, ast.expr):  # most nodes are, and no statement stands in them
+            nodes += ast.iter_child_nodes(node)
+    return found
 
 
 def _tracked_files() -> list[Path]:
@@ -134,7 +154,7 @@ def test_every_module_can_be_imported_first() -> None:
 def _modules_imported_at_once(module: str) -> Iterator[str]:
     """What ``module`` imports of ours when it is imported itself."""
     path = _ROOT.joinpath(*module.split(".")).with_suffix(".py")
-    for node in ast.parse(path.read_text()).body:
+    for node in _parsed(path).body:
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:

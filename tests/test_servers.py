@@ -71,6 +71,7 @@ def test_a_stopped_server_leaves_neither_process_nor_listener(embedded_broker: E
     assert not listens(os.getpid(), port)
 
 
+@pytest.mark.embedded
 def test_servers_end_with_the_tests_even_when_those_are_killed(tmp_path: Path) -> None:
     program = (
         "import pathlib, sys; from kafka_servers import EmbeddedBroker;"

@@ -1,3 +1,4 @@
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 
@@ -106,15 +107,19 @@ def test_every_shape_becomes_a_thumbnail_of_the_right_size(
     assert (photo.header.width, photo.header.height) == (width, height)
 
 
+@cache
+def turned(kind: str, orientation: int) -> bytes:
+    stored = picture().transpose(STORED_FOR[orientation]) if orientation > 1 else picture()
+    return encoded(stored, kind, exif=orientation_exif(orientation))
+
+
 @either_resizer
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_a_photo_comes_out_upright_whichever_way_it_is_stored(tmp_path: Path, kind: str, orientation: int) -> None:
-    upright = picture()
-    stored = upright.transpose(STORED_FOR[orientation]) if orientation > 1 else upright
     photo = rendered(
         tmp_path,
-        encoded(stored, kind, exif=orientation_exif(orientation)),
+        turned(kind, orientation),
         PNG_200,
         Rendition(name="b", max_edge=60, format="png", fit="cover"),
     )
@@ -168,16 +173,21 @@ def test_cover_of_a_small_photo_is_the_square_of_its_short_side(tmp_path: Path) 
     assert (photo.thumbnails[0].width, photo.thumbnails[0].height) == (60, 60)
 
 
+@cache
+def mandelbrot(kind: str) -> bytes:
+    return encoded(Image.effect_mandelbrot((1200, 900), (-2, -1.2, 1, 1.2), 60).convert("RGB"), kind)
+
+
 @either_resizer
 @pytest.mark.parametrize("kind", ["JPEG", "PNG"])
 def test_a_thumbnail_is_the_same_whichever_others_are_made_beside_it(tmp_path: Path, kind: str) -> None:
     """The cascade costs nothing to see, also where sizes lie close together and fits are mixed."""
     renditions = [
         Rendition.model_validate({"name": f"{fit}{edge}", "max_edge": edge, "fit": fit, "format": "png"})
-        for edge in (700, 500, 450, 120, 50)
+        for edge in (525, 375, 338, 90, 38)
         for fit in ("inside", "cover")
     ]
-    content = encoded(Image.effect_mandelbrot((1600, 1200), (-2, -1.2, 1, 1.2), 60).convert("RGB"), kind)
+    content = mandelbrot(kind)
     together = rendered(tmp_path, content, *renditions)
     for thumbnail in together.thumbnails:
         alone = first(rendered(tmp_path, content, thumbnail.rendition))

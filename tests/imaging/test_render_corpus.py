@@ -27,9 +27,15 @@ def test_the_corpus_has_hundreds_of_files_each_with_a_name_of_its_own() -> None:
     assert len(names) == len(CORPUS) > 500
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all files: to make one for each takes as long as to render it."""
+    return tmp_path_factory.mktemp("corpus")
+
+
 @pytest.mark.parametrize("specimen", CORPUS, ids=lambda specimen: specimen.name)
-def test_what_comes_of_it(tmp_path: Path, specimen: Specimen, recwarn: pytest.WarningsRecorder) -> None:
-    path = written_as(tmp_path, specimen)
+def test_what_comes_of_it(folder: Path, specimen: Specimen, recwarn: pytest.WarningsRecorder) -> None:
+    path = written_as(folder, specimen)
     recwarn.clear()  # encoders may warn, but what renders must not
     if isinstance(specimen.expected, Shown):
         check(render(path, RENDITIONS, max_pixels=MAX_PIXELS), specimen.expected)

@@ -1,8 +1,9 @@
 """Whatever bytes come in, a thumbnail or a fault with a code comes out, without absurd work."""
 
 import struct
-import tempfile
 import zlib
+from collections.abc import Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
@@ -45,24 +46,47 @@ def test_the_files_that_are_mutated_are_whole(tmp_path: Path, kind: str) -> None
     assert isinstance(outcome(tmp_path, VALID[kind]), RenderedPhoto)
 
 
+def mutated(content: bytes) -> some.SearchStrategy[bytes]:
+    """The file with one to six bytes changed, and cut anywhere or nowhere."""
+    changes = some.lists(some.tuples(some.integers(0, len(content) - 1), some.integers(0, 255)), min_size=1, max_size=6)
+    return some.builds(partial(with_changes, content), changes, some.none() | some.integers(1, len(content)))
+
+
+def with_changes(content: bytes, changes: Sequence[tuple[int, int]], end: int | None) -> bytes:
+    changed = bytearray(content)
+    for at, value in changes:
+        changed[at] = value
+    return bytes(changed[:end])
+
+
+#: Made once, not in each example.
+MUTATED = {kind: mutated(content) for kind, content in VALID.items()}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One for all examples, each of which writes its file over the last."""
+    return tmp_path_factory.mktemp("mutated")
+
+
 @pytest.mark.parametrize("kind", VALID)
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(data=some.data())
-def test_a_mutated_file_yields_thumbnails_or_a_fault(kind: str, data: some.DataObject) -> None:
-    content = bytearray(VALID[kind])
-    for _ in range(data.draw(some.integers(1, 6))):
-        content[data.draw(some.integers(0, len(content) - 1))] = data.draw(some.integers(0, 255))
-    kept = data.draw(some.integers(1, len(content)) | some.just(len(content)))
-    with tempfile.TemporaryDirectory() as folder:
-        result = outcome(Path(folder), bytes(content[:kept]))
+def test_a_mutated_file_yields_thumbnails_or_a_fault(folder: Path, kind: str, data: some.DataObject) -> None:
+    result = outcome(folder, data.draw(MUTATED[kind]))
     allowed = (FaultCode.UNREADABLE, FaultCode.UNSUPPORTED_FORMAT, FaultCode.TOO_MANY_PIXELS)
     assert isinstance(result, RenderedPhoto) or result in allowed
+
+
+@cache
+def noise(kind: str) -> bytes:
+    return encoded(Image.effect_noise((300, 200), 60).convert("RGB"), kind)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("part", [0.5, 0.9])
 def test_a_truncated_file_is_unreadable(tmp_path: Path, kind: str, part: float) -> None:
-    content = encoded(Image.effect_noise((300, 200), 60).convert("RGB"), kind)
+    content = noise(kind)
     assert outcome(tmp_path, content[: int(len(content) * part)]) == FaultCode.UNREADABLE
 
 
@@ -114,8 +138,11 @@ def test_too_many_pixels_are_told_from_the_header_alone(tmp_path: Path, kind: st
 def test_more_pixels_than_pillows_own_limit_are_fine_where_ours_allows_them(
     tmp_path: Path, recwarn: pytest.WarningsRecorder
 ) -> None:
-    content = encoded(Image.new("1", (20_000, 10_000)), "PNG")  # Pillow alone refuses 179 megapixels
-    assert isinstance(outcome(tmp_path, content, max_pixels=200_000_000), RenderedPhoto)
+    width, height = 18_000, 10_000  # Pillow alone refuses 179 megapixels
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0))
+    rows = png_chunk(b"IDAT", zlib.compress(bytes(height * (1 + width // 8)), 1))
+    content = b"\x89PNG\r\n\x1a\n" + head + rows + png_chunk(b"IEND", b"")
+    assert isinstance(outcome(tmp_path, content, max_pixels=width * height), RenderedPhoto)
     assert not recwarn.list
 
 
@@ -139,9 +166,14 @@ def test_a_jpeg_with_hundreds_of_scans_is_refused_before_it_is_decoded(tmp_path:
     assert isinstance(outcome(tmp_path, with_many_scans(20)), RenderedPhoto)
 
 
+@pytest.fixture(scope="module")
+def bomb() -> bytes:
+    """Some hundred KB that decompress to 100 MB."""
+    return zlib.compress(bytes(100_000_000), 1)
+
+
 @pytest.mark.parametrize("name", [b"zTXt", b"iTXt", b"iCCP"])
-def test_a_text_or_profile_bomb_in_a_png_is_unreadable_or_ignored(tmp_path: Path, name: bytes) -> None:
-    bomb = zlib.compress(b"\0" * 100_000_000)
+def test_a_text_or_profile_bomb_in_a_png_is_unreadable_or_ignored(tmp_path: Path, bomb: bytes, name: bytes) -> None:
     head = b"key\0\0" if name != b"iTXt" else b"key\0\1\0\0\0"
     plain = encoded(picture(48, 36), "PNG")
     content = plain[:33] + png_chunk(name, head + bomb) + plain[33:]

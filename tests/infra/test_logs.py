@@ -1,9 +1,12 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.embedded
 
 _PROGRAM = """
 import logging, sys, warnings
@@ -18,38 +21,6 @@ try:
 except ZeroDivisionError:
     structlog.get_logger("ours").exception("a fault")
 """
-
-
-def _log(form: str | None) -> list[str]:
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM.format(form=form)],
-        cwd=Path(__file__).parents[2],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert done.stdout == ""
-    return done.stderr.splitlines()
-
-
-@pytest.mark.parametrize("form", ["json", None])
-def test_where_no_person_looks_each_line_is_json_ours_and_theirs(form: str | None) -> None:
-    ours, theirs, fault = map(json.loads, _log(form))
-    assert (ours["event"], ours["level"], ours["partition"]) == ("one thing", "info", 3)
-    assert (theirs["event"], theirs["logger"]) == ("another thing", "theirs")
-    assert fault["exception"][0]["exc_type"] == "ZeroDivisionError"
-    assert ours["timestamp"].endswith("Z")
-
-
-@pytest.mark.parametrize("form", ["console", "logfmt"])
-def test_for_people_a_fault_comes_with_its_traceback_and_without_colours_in_a_file(form: str) -> None:
-    log = "\n".join(_log(form))
-    assert "partition=3" in log
-    assert "another thing" in log
-    assert "chatter" not in log
-    assert "ZeroDivisionError" in log
-    assert "\x1b" not in log
-
 
 _HOSTILE = "\x00\x07\r\n\x1b[31m\x7f\x85\x9b\u2028\u202e\ud800 x"
 _HOSTILE_PROGRAM = """
@@ -71,20 +42,6 @@ except ValueError:
     log.exception("a fault", path=hostile)
     logging.getLogger("theirs").exception(hostile)
 """
-
-
-@pytest.mark.parametrize("form", ["console", "logfmt", "json"])
-def test_no_line_holds_what_steers_a_terminal(form: str) -> None:
-    program = _HOSTILE_PROGRAM.format(form=form, hostile=_HOSTILE)
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, check=True
-    )
-    text = done.stderr.decode()
-    assert text.count("31m") >= 8
-    assert [line for line in text.split("\n") if not line.isprintable()] == []
-    if form != "console":
-        assert len(text.splitlines()) == 5
-
 
 _KAFKA_PROGRAM = """
 import asyncio
@@ -112,13 +69,54 @@ async def main():
 asyncio.run(main())
 """
 
+#: Stands in the log between what the programs have written.
+_MARK = "-- the next program --\n"
+
+
+@cache
+def _logs(form: str | None) -> list[str]:
+    """What each of the three programs writes, in one process: to start one takes longer than all of them."""
+    programs = [program.format(form=form, hostile=_HOSTILE) for program in (_PROGRAM, _HOSTILE_PROGRAM, _KAFKA_PROGRAM)]
+    done = subprocess.run(
+        [sys.executable, "-c", f"import sys\nsys.stderr.write({_MARK!r})\n".join(programs)],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout == b""
+    return done.stderr.decode().split(_MARK)
+
+
+@pytest.mark.parametrize("form", ["json", None])
+def test_where_no_person_looks_each_line_is_json_ours_and_theirs(form: str | None) -> None:
+    ours, theirs, fault = map(json.loads, _logs(form)[0].splitlines())
+    assert (ours["event"], ours["level"], ours["partition"]) == ("one thing", "info", 3)
+    assert (theirs["event"], theirs["logger"]) == ("another thing", "theirs")
+    assert fault["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert ours["timestamp"].endswith("Z")
+
+
+@pytest.mark.parametrize("form", ["console", "logfmt"])
+def test_for_people_a_fault_comes_with_its_traceback_and_without_colours_in_a_file(form: str) -> None:
+    log = _logs(form)[0]
+    assert "partition=3" in log
+    assert "another thing" in log
+    assert "chatter" not in log
+    assert "ZeroDivisionError" in log
+    assert "\x1b" not in log
+
+
+@pytest.mark.parametrize("form", ["console", "logfmt", "json"])
+def test_no_line_holds_what_steers_a_terminal(form: str) -> None:
+    text = _logs(form)[1]
+    assert text.count("31m") >= 8
+    assert [line for line in text.split("\n") if not line.isprintable()] == []
+    if form != "console":
+        assert len(text.splitlines()) == 5
+
 
 @pytest.mark.parametrize("form", ["console", "logfmt", "json"])
 def test_no_field_of_a_record_gets_a_control_character_into_the_log(form: str) -> None:
-    program = _KAFKA_PROGRAM.format(form=form, hostile=_HOSTILE)
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=Path(__file__).parents[2], capture_output=True, check=True
-    )
-    lines = done.stderr.decode().split("\n")
+    lines = _logs(form)[2].split("\n")
     assert sum("dead letter" in line for line in lines) == 6
     assert [line for line in lines if not line.isprintable()] == []

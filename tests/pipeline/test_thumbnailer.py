@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -21,9 +22,8 @@ from imaging.hashes import fingerprint_rendition
 from imaging.render import render_checked
 from imaging.rendered_photo import CheckedPhoto
 from infra.metrics import WORKER
-from infra.settings import Settings
 from infra.storage import client as storage_module
-from infra.storage.client import Storage, open_storage
+from infra.storage.client import Storage
 from pipeline import thumbnailer as answer_module
 from pipeline.render_slots import RenderSlots
 from pipeline.thumbnailer import Thumbnailer, failed, started
@@ -69,6 +69,7 @@ class CountedStorage(Storage):
         return await super().write_and_recheck(contents, key)
 
 
+@cache
 def jpeg(width: int = 64, height: int = 48) -> bytes:
     file = BytesIO()
     Image.linear_gradient("L").resize((width, height)).convert("RGB").save(file, "JPEG")
@@ -425,7 +426,7 @@ class Interleaved(Storage):
         return function(*arguments)
 
 
-@settings(deadline=None, max_examples=80)
+@settings(deadline=None, max_examples=50)
 @given(choices=st.lists(st.integers(0, 12), max_size=40), head_start=st.integers(0, 30))
 def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interleaving(
     choices, head_start, tmp_path_factory
@@ -433,9 +434,9 @@ def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interlea
     root = tmp_path_factory.mktemp("storage")
 
     async def scenario() -> None:
-        plain = open_storage(Settings(storage_url=f"file://{root}"))
+        files = LocalFileSystem()
+        plain, storage = Storage(files, str(root)), Interleaved(files, str(root))
         await plain.write(KEY, jpeg())
-        storage = Interleaved(plain._fs, str(root))
         storage.choose_by(choices)
         upload = upload_of()
         deletion = PhotoDeleted.model_validate(

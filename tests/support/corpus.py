@@ -560,13 +560,15 @@ def _png_of(
 ) -> bytes:
     width, height = image.size
     passes = _PASSES if interlaced else ((0, 0, 1, 1),)
+    pixels = image.tobytes()
     rows = bytearray()
     for left, top, across, down in passes:
+        if left >= width:
+            continue
+        # Most rows are as the one above.
+        packed_row = cache(partial(_packed_row, samples_of, depth, range(left, width, across)))
         for y in range(top, height, down):
-            places = range(left, width, across)
-            if places:
-                row = [sample for x in places for sample in samples_of[_pixel(image, x, y)]]
-                rows += b"\0" + _packed(row, depth)
+            rows += b"\0" + packed_row(pixels[y * width * 3 : (y + 1) * width * 3])
     palette = b""
     if colour_type == 3:
         colours = ((0, 0, 0),) if (0, 0, 0) in samples_of else (GREEN, RED, BLUE)[: 2**depth]
@@ -576,10 +578,9 @@ def _png_of(
     return b"\x89PNG\r\n\x1a\n" + png_chunk(b"IHDR", head) + palette + body + png_chunk(b"IEND", b"")
 
 
-def _pixel(image: Image.Image, x: int, y: int) -> Colour:
-    pixel = image.getpixel((x, y))
-    assert isinstance(pixel, tuple)
-    return pixel
+def _packed_row(samples_of: dict[Colour, list[int]], depth: int, places: range, row: bytes) -> bytes:
+    """The samples of the pixels at ``places`` of a row of RGB."""
+    return _packed([sample for x in places for sample in samples_of[tuple(row[3 * x : 3 * x + 3])]], depth)
 
 
 def _samples(colour: Colour, colour_type: int, depth: int) -> list[int]:

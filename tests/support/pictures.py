@@ -4,7 +4,7 @@ import struct
 import zlib
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from PIL import Image, ImageCms
 
@@ -21,6 +21,12 @@ STORED_FOR = {
     8: Image.Transpose.ROTATE_270,
 }
 
+#: How to encode in a tenth of the time that the encoder takes by default; the files are a little larger.
+_QUICKLY: Final[dict[str, dict[str, Any]]] = {
+    "AVIF": {"speed": 10},
+    "HEIF": {"enc_params": {"preset": "ultrafast"}},
+    "JXL": {"effort": 3},
+}
 
 #: Left, top, and steps across and down, px.
 _ADAM7_PASSES = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
@@ -59,7 +65,7 @@ def orientation_exif(orientation: int) -> bytes:
 def encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
     """The bytes of an image in a format as Pillow names it."""
     file = BytesIO()
-    image.save(file, kind, **options)
+    image.save(file, kind, **(_QUICKLY.get(kind, {}) | options))
     return file.getvalue()
 
 

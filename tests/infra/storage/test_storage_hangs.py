@@ -233,6 +233,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.embedded
 def test_a_process_whose_storage_hangs_again_and_again_ends_with_an_error() -> None:
     ended = subprocess.run(
         [sys.executable, "-c", _EXHAUSTED], env={"PYTHONPATH": str(_ROOT)}, timeout=60, check=False,

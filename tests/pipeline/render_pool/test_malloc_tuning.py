@@ -28,6 +28,7 @@ def _given_back_mb(what: str) -> float:
     return int(done.stdout) / 1024
 
 
+@pytest.mark.embedded
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="elsewhere the C library is left as it is")
 def test_a_photos_memory_is_kept_for_the_next() -> None:
     assert _given_back_mb("leave") > 30

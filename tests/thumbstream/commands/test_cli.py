@@ -105,6 +105,7 @@ def test_a_sample_event_is_checked_from_stdin_and_from_a_file(run: Run, tmp_path
     assert run("doctor", "--event", "nowhere.json").returncode == 2
 
 
+@pytest.mark.embedded
 def test_the_command_line_is_light_to_import() -> None:
     """The render processes import ``__main__`` again, and every command waits for it."""
     heavy = ("faust", "aiokafka", "sqlalchemy", "aiohttp", "PIL", "alembic", "pydantic", "rich.progress")

@@ -30,6 +30,7 @@ def taken_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@pytest.mark.embedded
 async def test_it_answers_as_kafka_does() -> None:
     settings = Settings(embedded_kafka_port=free_port(), partitions=3)
     child = await Child.start(
@@ -43,6 +44,7 @@ async def test_it_answers_as_kafka_does() -> None:
         await child.wait()
 
 
+@pytest.mark.embedded
 async def test_a_port_that_another_answers_on_is_no_start(taken_port: int) -> None:
     child = await Child.start("broker", broker_command(taken_port), own_environment(), Output(io.StringIO()))
     with pytest.raises(BrokerFailed, match=f"ended at once on 127.0.0.1:{taken_port}"):
@@ -56,6 +58,7 @@ def test_a_taken_port_is_told_with_the_setting_that_chooses_another(taken_port: 
     check_port_is_free("127.0.0.1", free_port(), setting="THUMBSTREAM_X")
 
 
+@pytest.mark.embedded
 def test_it_ends_with_whoever_started_it_though_killed(tmp_path: Path) -> None:
     port = free_port()
     program = (
