@@ -44,7 +44,7 @@ test: $(VENV)/.installed-dev ## Run the tests that need nothing but Python: the 
 		-m 'unit or database or embedded' $(ARGS)
 
 test-unit: $(VENV)/.installed-dev ## Run the tests that need no database, no broker and no other process, while typing
-	@$(bin)/pytest -n $(JOBS) --dist worksteal -m unit $(addprefix --ignore=tests/,api browser end_to_end faults) $(ARGS)
+	@$(bin)/pytest -n $(JOBS) --dist worksteal -m unit --hypothesis-profile=quick $(addprefix --ignore=tests/,api browser end_to_end faults) $(ARGS)
 
 # Files in their order: by default those of few tests come last, and the few of the fuzzing take the longest.
 test-servers: $(VENV)/.installed-dev ## Run the tests on Apache Kafka, PostgreSQL, S3, Chromium; what lacks is skipped

@@ -31,6 +31,8 @@ for _name in [name for name in os.environ if name.startswith("THUMBSTREAM_")]:
 
 # How long an example takes says something about the machine alone.
 hypothesis.settings.register_profile("tests", deadline=None)
+#: For `make test-unit`; `make test` draws all.
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
 hypothesis.settings.load_profile("tests")
 
 # structlog's own choice prints the local variables of a traceback: thousands of lines, for which the event loop waits

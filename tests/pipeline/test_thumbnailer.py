@@ -426,7 +426,7 @@ class Interleaved(Storage):
         return function(*arguments)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=80)
 @given(choices=st.lists(st.integers(0, 12), max_size=40), head_start=st.integers(0, 30))
 def test_a_photo_that_is_deleted_while_it_renders_leaves_no_file_in_any_interleaving(
     choices, head_start, tmp_path_factory

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from thumbstream.commands.context import fail, settings_or_end
+from thumbstream.commands.context import fail, imports_that_stay, settings_or_end
 
 bench = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="Measure this machine.")
 
@@ -134,8 +134,9 @@ def projector(
     Three events of each photo, on an embedded broker of its own or, with THUMBSTREAM_KAFKA_BOOTSTRAP, on an empty
     Kafka, where they stay.
     """
-    settings = settings_or_end()
-    from thumbstream.bench.projector import run_projector
+    with imports_that_stay():  # as in an api, whose collector of garbage looks as rarely
+        settings = settings_or_end()
+        from thumbstream.bench.projector import run_projector
 
     raise typer.Exit(run_projector(settings, events, database_url, as_json=as_json))
 

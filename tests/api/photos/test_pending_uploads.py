@@ -272,7 +272,7 @@ MOVES: Final = st.lists(
 
 
 @given(moves=MOVES, is_same_key=st.booleans(), all_die=st.booleans())
-@choices(max_examples=50, deadline=None)
+@choices(max_examples=100, deadline=None)
 def test_in_every_order_of_steps_failures_and_deaths_a_photo_has_its_original_and_no_original_is_left(
     migrated_sqlite: Path, moves: list[Any], is_same_key: bool, all_die: bool
 ) -> None:
