@@ -85,6 +85,11 @@ def transport_for(app: AppT, settings: Settings) -> driver.Transport:
             await super().on_partitions_revoked(revoked)
 
     class Producer(driver.Producer):
+        @property
+        def has_one_broker(self) -> bool:
+            """Whether the cluster is known to be one broker."""
+            return self._producer is not None and len(self._producer.client.cluster.brokers()) == 1
+
         def _settings_auth(self) -> dict[str, Any]:
             return client_options(settings)
 

@@ -63,10 +63,11 @@ class RecordHandler:
         backoff: Backoff,
         at_once: int,
         worker: str,
+        has_one_broker: Callable[[], bool] = lambda: True,
     ) -> None:
         """``publish`` delivers results and retries, ``send_dead_letter`` records for the dead topic.
 
-        ``worker`` names this process in the results.
+        ``worker`` names this process in the results. ``has_one_broker`` says whether all of them go to one.
 
         At most ``at_once`` photos are in progress; retries that are not yet due do not count.
         """
@@ -77,6 +78,7 @@ class RecordHandler:
         self._backoff = backoff
         self._in_progress = asyncio.Semaphore(at_once)
         self._worker = worker
+        self._has_one_broker = has_one_broker
         #: Those that are not yet due.
         self.waiting_retries = WaitingRetries()
         self._deleted: OrderedDict[UUID, PhotoDeleted] = OrderedDict()
@@ -155,7 +157,11 @@ class RecordHandler:
                     with PHOTOS_IN_FLIGHT.track_inprogress():
                         outcome = await self._process(upload, attempt, start.begun, bound)
                 if outcome is not None:
-                    await all_of([start.told(), self._deliver(outcome, upload, record)])
+                    if self._has_one_broker():
+                        await all_of([start.told(), self._deliver(outcome, upload, record)])
+                    else:  # two brokers would answer the projector in any order
+                        await start.told()
+                        await self._deliver(outcome, upload, record)
                     return
 
     async def _deliver(self, outcome: Event | Retry, upload: PhotoUploaded, record: Record) -> None:

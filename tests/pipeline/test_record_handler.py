@@ -105,13 +105,15 @@ class Handled:
     def __init__(self, *script: Exception | None, backoff: Backoff = QUICK) -> None:
         self.sent: list[Record] = []
         self.send_faults: list[Exception] = []
+        self.has_one_broker = True
         self.probes = 0
         self.storage_is_back = asyncio.Event()
         self.thumbnailer = ScriptedAnswerer(*script)
         self.breaker = StorageBreaker(self._probe, probe_seconds=0.001)
         self.attempts = RecordHandler(
-            self.thumbnailer, self._send, self._send, breaker=self.breaker, backoff=backoff, at_once=2, worker="host-1"
-        )
+            self.thumbnailer, self._send, self._send, breaker=self.breaker, backoff=backoff, at_once=2, worker="host-1",
+            has_one_broker=lambda: self.has_one_broker,
+        )  # fmt: skip
 
     async def _probe(self) -> None:
         self.probes += 1
@@ -143,6 +145,14 @@ def upload_record(value: bytes | None = None) -> Record:
 
 async def test_a_good_photo_is_started_and_then_ready():
     handled = Handled()
+    await handled.deliver(upload_record())
+    assert [record.topic for record in handled.sent] == [topics.STARTED, topics.READY]
+
+
+async def test_of_several_brokers_one_has_the_start_before_another_gets_the_result():
+    handled = Handled()
+    handled.has_one_broker = False
+    handled.send_faults = [ConnectionError("the broker of the starts is away")] * 3
     await handled.deliver(upload_record())
     assert [record.topic for record in handled.sent] == [topics.STARTED, topics.READY]
 
