@@ -13,6 +13,7 @@ from playwright.async_api import Page, Route, expect
 
 from deployment import Deployment
 from photos import photo, truncated_photo
+from polling import poll_async
 from schemas import topics
 
 pytestmark = pytest.mark.browser
@@ -146,6 +147,7 @@ async def test_the_span_is_in_the_address_and_reached_by_keyboard(open_dashboard
     await expect(spans.get_by_role("link", name="7 days")).to_have_attribute("aria-current", "true")
     await page.go_back()
     await expect(spans.get_by_role("link", name="15 min")).to_have_attribute("aria-current", "true")
+    await poll_async(lambda: len(answers.spans) >= 4, what="the figures of the span before")
     assert answers.spans == ["15m", "7d", "7d", "15m"]
 
 
