@@ -18,33 +18,34 @@ class AttemptStart:
     def __init__(self, publish: Callable[[datetime], Coroutine[Any, Any, None]]) -> None:
         """``publish`` delivers that it began at a time, however long that takes."""
         self._publish = publish
-        self._began_at: datetime | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        #: When it began, and what has that published once it is a moment ago.
+        self._begun: tuple[datetime, asyncio.TimerHandle] | None = None
         self._publishing: asyncio.Task[None] | None = None
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._timer:
-            self._timer.cancel()
+        if self._begun:
+            self._begun[1].cancel()
         if self._publishing:
             self._publishing.cancel()
 
     def begun(self) -> None:
         """Note that the photo has its render slot."""
-        self._began_at = datetime.now(UTC)
-        self._timer = asyncio.get_running_loop().call_later(MOMENT_SECONDS, self._publish_alone, self._began_at)
+        now = datetime.now(UTC)
+        self._begun = now, asyncio.get_running_loop().call_later(MOMENT_SECONDS, self._publish_alone, now)
 
     async def told(self) -> None:
         """Return when Kafka has it; at once if the attempt did not come so far.
 
         To be gathered with the publishing of the result, and before it.
         """
-        if self._timer is None or self._began_at is None:
+        if self._begun is None:
             return
-        self._timer.cancel()
-        await (self._publishing or self._publish(self._began_at))
+        began_at, timer = self._begun
+        timer.cancel()
+        await (self._publishing or self._publish(began_at))
 
     def _publish_alone(self, began_at: datetime) -> None:
         self._publishing = asyncio.create_task(self._publish(began_at))

@@ -63,7 +63,7 @@ class RecordHandler:
         backoff: Backoff,
         at_once: int,
         worker: str,
-        has_one_broker: Callable[[], bool] = lambda: True,
+        has_one_broker: Callable[[], bool],
     ) -> None:
         """``publish`` delivers results and retries, ``send_dead_letter`` records for the dead topic.
 

@@ -94,7 +94,7 @@ class Worker:
             backoff=backoff,
             at_once=at_once,
             worker=self.name,
-            has_one_broker=self._has_one_broker,
+            has_one_broker=lambda: cast(Any, self.app.producer).has_one_broker,
         )
         self._crashing: asyncio.Future[None] | None = None
         self._has_joined = False
@@ -226,9 +226,6 @@ class Worker:
     async def _publish(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers) -> None:
         own = cast(list[tuple[str, bytes]], headers)
         await self.app.producer.send_and_wait(topic, key, value, None, None, own)
-
-    def _has_one_broker(self) -> bool:
-        return cast(bool, cast(Any, self.app.producer).has_one_broker)
 
     def _crash(self, error: BaseException) -> None:
         """An unhandled exception in an agent stops the process."""

@@ -35,7 +35,7 @@ def time_of_record(timestamp_ms: int) -> datetime | None:
 
 def _kept(moment: datetime) -> datetime:
     in_utc = in_range(moment)
-    # In the same zone, or each comparison asks both for their offsets.
+    # The ends first, which are in the same zone: a comparison with another asks it for its offset.
     if in_utc in (EARLIEST, LATEST) and in_utc != moment:
         raise ValueError(f"must lie in the years {EARLIEST.year} to {LATEST.year} (UTC)")
     return in_utc
@@ -51,8 +51,7 @@ EventTime = Annotated[
 
 def time_json(moment: datetime) -> str:
     """RFC 3339 in UTC, with microseconds."""
-    in_utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
-    return in_utc.isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _in_utc(moment: datetime) -> datetime:

@@ -26,7 +26,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import JSON
 from sqlmodel import Field, SQLModel
 
-from schemas.times import EARLIEST, LATEST, in_range
+from schemas.times import in_range
 
 #: SQLite counts by itself only in a column that is an INTEGER.
 _Counter = BigInteger().with_variant(Integer, "sqlite")
@@ -52,16 +52,14 @@ class UtcDateTime(TypeDecorator[datetime]):
             return None
         if value.tzinfo is None:
             raise ValueError("a time without a time zone")
-        in_utc = value if value.tzinfo is UTC and EARLIEST <= value <= LATEST else in_range(value)
+        in_utc = in_range(value)
         return in_utc if dialect.name == "postgresql" else in_utc.replace(tzinfo=None)
 
     def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
         """SQLite gives back a time without a zone; it was UTC."""
         if value is None:
             return None
-        if value.tzinfo is None:
-            value = value.replace(tzinfo=UTC)
-        return value if value.tzinfo is UTC and EARLIEST <= value <= LATEST else in_range(value)
+        return in_range(value.replace(tzinfo=UTC) if value.tzinfo is None else value)
 
 
 class Row(SQLModel):

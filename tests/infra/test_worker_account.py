@@ -3,7 +3,7 @@
 import json
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from infra.worker_account import MAX_NAME, MAX_PARTITIONS, MAX_RETRIES, BusySlot, WaitingRetry, WorkerAccount
@@ -51,11 +51,7 @@ def accounts(names: st.SearchStrategy[str]) -> st.SearchStrategy[WorkerAccount]:
 
 ACCOUNTS = accounts(st.text(max_size=MAX_NAME))
 
-#: To make an account of up to 40 slots takes 5 to 10 ms, ten times as long as to check it.
-few_accounts = settings(max_examples=50, deadline=None)
 
-
-@few_accounts
 @given(ACCOUNTS, st.integers(0, 6000))
 def test_the_text_fits_and_tells_of_retries_due_next_and_slots_held_longest(
     account: WorkerAccount, max_bytes: int
@@ -91,21 +87,16 @@ def test_a_worker_with_many_slots_and_retries_tells_of_some_of_both() -> None:
     assert len(told.busy) >= 8
 
 
-@few_accounts
 @given(accounts(PLAIN_NAMES))
 def test_whoever_and_however_busy_it_is_a_worker_is_told_of(account: WorkerAccount) -> None:
     assert account.text(3500)
 
 
-JSON_VALUES = st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists, max_leaves=10)
-
-
-@given(st.text() | JSON_VALUES.map(json.dumps))
+@given(st.text() | st.recursive(st.none() | st.booleans() | st.floats() | st.text(), st.lists).map(json.dumps))
 def test_a_text_that_is_no_account_is_none(text: str) -> None:
     assert WorkerAccount.read(text) is None
 
 
-@few_accounts
 @given(ACCOUNTS, st.sampled_from(sorted(WorkerAccount.model_fields)), st.none() | st.just(-1) | st.just(float("nan")))
 def test_an_account_with_an_odd_field_is_none(account: WorkerAccount, name: str, odd: object) -> None:
     assert WorkerAccount.read(json.dumps({**json.loads(account.model_dump_json()), name: odd})) is None

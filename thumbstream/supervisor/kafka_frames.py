@@ -13,8 +13,6 @@ _FETCH: Final = 1
 _PRODUCE_VERSIONS: Final = range(3, 9)
 _FETCH_VERSIONS: Final = range(4, 12)
 
-_LAST_OFFSET: Final = 2**63 - 1
-
 #: A topic's name and the number of one of its partitions.
 Partition = tuple[bytes, int]
 
@@ -94,7 +92,7 @@ def found_by(fetch: Fetch, answer: bytes) -> Found:
     """
     at, size = 8, 0
     ends: dict[Partition, int] = {}
-    brought: set[Partition] = set()
+    unread = dict(fetch.offsets)
     if fetch.version >= 7:
         if _int(answer, at, 2):
             return Found(0, {}, is_error=True)
@@ -108,16 +106,15 @@ def found_by(fetch: Fetch, answer: bytes) -> Found:
             if _int(answer, at + 4, 2):
                 return Found(0, {}, is_error=True)
             partition = topic, _int(answer, at, 4)
-            ends[partition] = _int(answer, at + 6, 8)
+            ends[partition] = end = _int(answer, at + 6, 8)
             at += 30 if fetch.version >= 5 else 22
             at += 4 + 16 * max(0, _int(answer, at, 4)) + (4 if fetch.version >= 11 else 0)
             length = max(0, _int(answer, at, 4))
             at += 4 + length
             size += length
-            if length:
-                brought.add(partition)
-    left_out = fetch.offsets.keys() - brought
-    return Found(size, ends, any(ends.get(each, _LAST_OFFSET) > fetch.offsets[each] for each in left_out))
+            if length or end <= unread.get(partition, end):
+                unread.pop(partition, None)
+    return Found(size, ends, has_left_out=bool(unread))
 
 
 def topics_produced_to(request: bytes) -> frozenset[bytes]:

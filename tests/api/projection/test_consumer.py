@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -242,6 +243,10 @@ async def test_a_start_and_a_result_that_come_in_one_request_are_both_shown_and_
     settings: Settings,
 ) -> None:
     async with projecting(settings) as database:
+
+        async def is_shown(photo: PhotoUploaded, status: str) -> bool:
+            return (await statuses(database)).get(photo.photo_id) == status
+
         producer = clients.new_producer(settings)
         await clients.wait_for_topics(settings)
         await producer.start()
@@ -249,16 +254,14 @@ async def test_a_start_and_a_result_that_come_in_one_request_are_both_shown_and_
         try:
             for photo in photos:
                 await producer.send_and_wait(photo.topic, value_of(photo), key_of(photo))
+                await poll_async(partial(is_shown, photo, "pending"), 60, what="the photo is pending")
+                # Now a fetch waits; one that reads just while both are written may bring the result alone.
                 sending = [
                     producer.send_and_wait(each.topic, value_of(each), key_of(each))
                     for each in (ready(photo), started(photo))
                 ]
                 await asyncio.gather(*sending)
-
-                async def shown(photo: PhotoUploaded = photo) -> bool:
-                    return (await statuses(database)).get(photo.photo_id) == "ready"
-
-                await poll_async(shown, 60, what="the photo is ready")
+                await poll_async(partial(is_shown, photo, "ready"), 60, what="the photo is ready")
         finally:
             await producer.stop()
         async with database.reading() as session:

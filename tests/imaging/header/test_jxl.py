@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 
@@ -18,7 +18,6 @@ from pictures import encoded, orientation_exif, picture, written
 
 
 @needs_jxl
-@settings(max_examples=60, deadline=None)
 @given(some.integers(1, 600), some.integers(1, 600))
 def test_the_size_of_a_jpeg_xl_is_read_without_its_decoder(width: int, height: int) -> None:
     facts = facts_of(encoded(Image.new("L", (width, height)), "JXL", effort=1))

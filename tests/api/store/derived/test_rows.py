@@ -150,7 +150,7 @@ async def check_derived(database: Database) -> None:
         assert sum(row.is_primary for row in in_order) == 1
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(history=steps())
 def test_what_is_derived_is_what_a_recount_says(emptied: Emptied, history: list[Step]) -> None:
     async def play() -> None:
