@@ -107,6 +107,30 @@ async def test_what_could_not_be_committed_because_of_a_rebalance_is_committed_a
         await poll_async(lambda: _is_committed(settings, partition, 3), 60)
 
 
+async def test_what_was_processed_before_a_broker_forgot_is_not_committed_to_the_new_log(embedded_broker):
+    settings = Settings(**embedded_broker.settings, partitions=1)
+    await wait_for_topics(settings)
+    thumbnailer = HeldAnswerer()
+    async with running_worker(settings, thumbnailer) as worker:
+        await produce(settings, 3)
+        await poll_async(lambda: thumbnailer.asked == 3, 60)
+        await _forget(embedded_broker, settings, worker)
+        thumbnailer.let_go.set()
+        await poll_async(lambda: worker.in_work == 0, 60)
+        await worker.app.consumer.commit()
+        assert await _committed(settings, TP(topics.UPLOADED, 0)) in (None, 0)
+
+
+async def _forget(broker, settings, worker):
+    """Have ``broker`` begin anew, with empty topics, and wait until ``worker`` is in its new group."""
+    rebalances = []
+    worker.app.on_partitions_assigned.connect(lambda *_, **__: rebalances.append(True), weak=False)
+    broker.stop()
+    await asyncio.to_thread(broker.start)
+    await wait_for_topics(settings)
+    await poll_async(lambda: rebalances and worker.owned, 60)
+
+
 async def _is_committed(settings, partition, offset):
     return await _committed(settings, partition) == offset
 
