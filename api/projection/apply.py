@@ -19,7 +19,7 @@ from api.projection.photo_state import Deleted, Photo, State, fold, storable
 from api.projection.row_states import deleted_of, photo_of, write_deleted, write_photo
 from api.projection.timeline import Step, json_of, step_of, timeline_of, with_steps
 from api.store import journal, originals, outbox
-from api.store.changed_rows import ChangedRows
+from api.store.changed_rows import ChangedRows, insert_rows
 from api.store.database import TryAgain, one_of, time_of
 from api.store.derived import rows as derived
 from api.store.items import close_gaps_of, next_places
@@ -282,13 +282,13 @@ def _insert_missing(connection: Connection, workspaces: Mapping[UUID, str], know
     Before any row is locked, and by id: who waits here for another's row holds but lower ones that it has inserted.
     """
     now = datetime.now(UTC)
+    empty = {name: value for name, value in _EMPTY.items() if value is not None}
     rows = [
-        {**_EMPTY, "id": photo_id, "workspace_id": workspace_id, "created_at": now, "updated_at": now}
+        {**empty, "id": photo_id, "workspace_id": workspace_id, "created_at": now, "updated_at": now}
         for photo_id, workspace_id in sorted(workspaces.items())
         if photo_id not in known
     ]
-    if rows:
-        connection.execute(insert_if_missing(_PHOTOS).on_conflict_do_nothing(), rows)
+    insert_rows(connection, insert_if_missing(_PHOTOS).on_conflict_do_nothing(), rows)
 
 
 def _locked_tombstones(connection: Connection, photo_ids: Sequence[UUID]) -> Iterable[PlainRow]:

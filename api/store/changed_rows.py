@@ -1,14 +1,72 @@
-"""Rows that are read together, changed in memory and written together: a few statements for thousands of them."""
+"""Rows that are read together, changed in memory and written together: a few statements for thousands of them.
+
+On PostgreSQL many rows go as one array for each column: the server runs one statement instead of one for each row.
+"""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, update
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Connection,
+    Insert,
+    Table,
+    TableValuedAlias,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    update,
+)
 
 from api.store.database import one_of
 from api.store.tables import PlainRow
+
+#: From so many on arrays are cheaper; asyncpg asks the server about the types of arrays once for each connection.
+_MANY_ROWS: Final = 50
+
+_KEY: Final = "key_of_row"
+
+
+def insert_rows(connection: Connection, into: Table | Insert, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Insert ``rows``, which have the same columns, in their order. ``into`` may say what to do where there is one."""
+    if not rows:
+        return
+    statement = insert(into) if isinstance(into, Table) else into
+    if not _by_arrays(connection, rows):
+        connection.execute(statement, rows)
+        return
+    columns = [statement.table.c[name] for name in rows[0]]
+    connection.execute(statement.from_select(columns, select(_unnested(columns, rows))))
+
+
+def _update_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Set the columns of ``rows``, all the same; each row's primary key is in ``_KEY``."""
+    (key,) = table.primary_key.columns
+    columns = [table.c[name] for name in rows[0] if name != _KEY]
+    if not _by_arrays(connection, rows):
+        this = update(table).where(key == bindparam(_KEY))
+        connection.execute(this.values({column.name: bindparam(column.name) for column in columns}), rows)
+        return
+    new = _unnested([key.label(_KEY), *columns], rows)
+    this = update(table).where(key == new.c[_KEY])
+    connection.execute(this.values({column.name: new.c[column.name] for column in columns}))
+
+
+def _by_arrays(connection: Connection, rows: Sequence[object]) -> bool:
+    return connection.dialect.name == "postgresql" and len(rows) >= _MANY_ROWS
+
+
+def _unnested(columns: Sequence[ColumnElement[Any]], rows: Sequence[Mapping[str, Any]]) -> TableValuedAlias:
+    arrays = [
+        bindparam(None, [row[column.name] for row in rows], type_=ARRAY(column.type, dimensions=1))
+        for column in columns
+    ]
+    return func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
 
 
 class ChangedRows:
@@ -60,9 +118,8 @@ class ChangedRows:
                 if value is not before[name] and value != before[name]  # most are the very same object, told at once
             }
             if values:
-                changed[tuple(values)].append({"key_of_row": key, **values})
+                changed[tuple(values)].append({_KEY: key, **values})
         for rows in added.values():
-            connection.execute(insert(self._table), rows)
-        for columns, rows in changed.items():
-            this = update(self._table).where(self._key == bindparam("key_of_row"))
-            connection.execute(this.values({name: bindparam(name) for name in columns}), rows)
+            insert_rows(connection, self._table, rows)
+        for rows in changed.values():
+            _update_rows(connection, self._table, rows)

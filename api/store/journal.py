@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.store.changed_rows import insert_rows
 from api.store.photo_json import photo_json
 from api.store.tables import JournalRow, PhotoRow, PlainRow
 
@@ -47,4 +48,4 @@ def append_on(connection: Connection, entries: Sequence[dict[str, Any]]) -> None
         return
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_JOURNAL_LOCK})"))
-    connection.execute(insert(JournalRow), list(entries))
+    insert_rows(connection, JournalRow.__table__, entries)

@@ -1,14 +1,15 @@
 """Writes what is derived from photos, in the transaction that changes them: a few statements for a whole batch."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Connection, Table, bindparam, delete, func, insert, select
+from sqlalchemy import Connection, Table, delete
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from api.store.changed_rows import insert_rows
 from api.store.database import one_of
 from api.store.derived.fingerprints import bands_of, signed
 from api.store.derived.results import Result, result_of
@@ -35,9 +36,6 @@ class Facts(NamedTuple):
     perceptual_hash: str | None
     measured_checksum: str | None
 
-
-#: From so many on arrays are cheaper; asyncpg asks the server about the types of arrays once for each connection.
-_MANY_ROWS: Final = 50
 
 #: Of a change of the figures that no result has made.
 _UNTIMED: Final = {"done_at": None, "bucket": None}
@@ -88,7 +86,7 @@ def write_on(connection: Connection, changes: Iterable[Change], results: Sequenc
     """Bring what is derived to what the photos are now. ``results`` are those to count, and 1 or -1."""
     real = [(photo_id, before, after) for photo_id, before, after in changes if before != after]
     figures = _figures_of(real)
-    _insert(connection, _FIGURES, _with_results(figures, results) if results else figures)
+    insert_rows(connection, _FIGURES, _with_results(figures, results) if results else figures)
     for table, rows_of, basis in ((_WORDS, _words_of, _TEXTS), (_FINGERPRINTS, _fingerprint_of, _FINGERPRINT)):
         stale, added = [], []
         for photo_id, before, after in real:
@@ -100,20 +98,7 @@ def write_on(connection: Connection, changes: Iterable[Change], results: Sequenc
                 added += rows_of(photo_id, after)
         if stale:
             connection.execute(delete(table).where(one_of(connection, table.c.photo_id, sorted(stale))))
-        _insert(connection, table, added)
-
-
-def _insert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert rows; on PostgreSQL as arrays, which is one small statement whatever their number."""
-    if not rows:
-        return
-    if connection.dialect.name != "postgresql" or len(rows) < _MANY_ROWS:
-        connection.execute(insert(table), rows)
-        return
-    columns = [table.c[name] for name in rows[0]]
-    arrays = [bindparam(None, [row[column.name] for row in rows], type_=ARRAY(column.type)) for column in columns]
-    unnested = func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
-    connection.execute(insert(table).from_select(columns, select(unnested)))
+        insert_rows(connection, table, added)
 
 
 def _figures_of(changes: Iterable[Change]) -> list[dict[str, Any]]:
