@@ -8,7 +8,7 @@ import pytest
 
 from imaging import formats
 from imaging.formats import format_of, read_header
-from imaging.header import Facts, MalformedHeader
+from imaging.header.facts import Facts, MalformedHeader
 from imaging.header.gif import read_gif
 from imaging.header.isobmff import read_isobmff
 from imaging.header.jpeg import read_jpeg
