@@ -104,9 +104,6 @@ RAW: Final = PhotoFormat("RAW", "image/x-raw", "raw")
 _AVIF_BRANDS: Final = (b"avif", b"avis")
 _HEIF_BRANDS: Final = (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"hevm", b"hevs", b"mif1", b"msf1")
 
-#: Formats whose decoder hands the image out upright already, and its size too.
-_TURNED_BY_DECODER: Final = (HEIF, TIFF)
-
 _READERS: Final[dict[PhotoFormat, Callable[[Source], Facts]]] = {
     JPEG: partial(read_jpeg, scans_to_count=MAX_JPEG_SCANS),
     PNG: read_png,
@@ -131,8 +128,6 @@ class Header:
     #: px, upright: after cropping (``clap``) and after the rotation that EXIF or ``irot`` and ``imir`` ask for.
     width: int
     height: int
-    #: EXIF's number, 1 to 8, of the turn that is left to do; 1 where the decoder always turns the image itself.
-    orientation: int
     #: All that its structure says, as stored.
     facts: Facts = field(compare=False)
 
@@ -266,8 +261,7 @@ def _header_of(photo_format: PhotoFormat, facts: Facts) -> Header:
     width, height = facts.crop[2:] if facts.crop else (facts.width, facts.height)
     if facts.orientation in _SIDEWAYS:
         width, height = height, width
-    orientation = 1 if photo_format in _TURNED_BY_DECODER else facts.orientation
-    return Header(photo_format, width, height, orientation, facts)
+    return Header(photo_format, width, height, facts)
 
 
 def _fault_of(photo_format: PhotoFormat, facts: Facts) -> Fault | None:

@@ -1,11 +1,9 @@
 """Settings of how much one key and one workspace may use."""
 
-from typing import Any
-
-from pydantic import Field, field_validator
+from pydantic import Field
 from pydantic_settings import BaseSettings
 
-from infra.settings_checks import amount_of
+from infra.settings_checks import Amount
 
 
 class LimitSettings(BaseSettings):
@@ -21,14 +19,9 @@ class LimitSettings(BaseSettings):
 
     #: Photos that may be uploaded with one key in all, and their bytes (``100 GB`` is understood too).
     key_max_photos: int | None = Field(default=None, ge=1)
-    key_max_bytes: int | None = Field(default=None, ge=1)
+    key_max_bytes: Amount | None = None
 
     #: Photos that a workspace may have, and the bytes of their originals . What arrives by Kafka counts, and is not
     #: refused.
     workspace_max_photos: int | None = Field(default=None, ge=1)
-    workspace_max_bytes: int | None = Field(default=None, ge=1)
-
-    @field_validator("key_max_bytes", "workspace_max_bytes", mode="before")
-    @classmethod
-    def _with_unit_of_bytes(cls, value: Any) -> Any:
-        return amount_of(value) if isinstance(value, str) else value
+    workspace_max_bytes: Amount | None = None

@@ -28,6 +28,7 @@ class Readiness:
     """Asks each part, all at once; an answer is kept for a second."""
 
     def __init__(self, checks: Mapping[str, Check]) -> None:
+        """``checks``, by the name of the part; another one may take the place of each at any time."""
         self._checks = checks
         self._turn = asyncio.Lock()
         self._asked_at = float("-inf")

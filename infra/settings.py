@@ -9,9 +9,11 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import (
+    AfterValidator,
     Field,
     ModelWrapValidatorHandler,
     SecretStr,
+    StringConstraints,
     ValidationError,
     field_validator,
     model_validator,
@@ -22,7 +24,7 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from infra.limit_settings import LimitSettings
 from infra.network_settings import NetworkSettings
 from infra.settings_checks import (
-    amount_of,
+    Amount,
     check_bootstrap,
     check_database_url,
     check_host,
@@ -38,6 +40,8 @@ PREFIX: Final = "THUMBSTREAM_"
 _MEGABYTE: Final = 1_000_000
 
 LogFormat = Literal["console", "logfmt", "json"]
+
+_PemFile = Annotated[Path, AfterValidator(check_pem)]
 
 #: Read by the command-line clients, not by the services.
 _CLIENT_NAMES: Final = ("THUMBSTREAM_URL", "THUMBSTREAM_KEY")
@@ -68,7 +72,7 @@ class Settings(NetworkSettings, LimitSettings):
     data_dir: Path = Path("data")
 
     #: Where the api and the dashboard listen.
-    http_host: str = "127.0.0.1"
+    http_host: Annotated[str, StringConstraints(strip_whitespace=True), AfterValidator(check_host)] = "127.0.0.1"
     http_port: int = Field(default=8080, ge=1, le=65535)
 
     #: Where a worker serves ``/metrics``, ``/healthz`` and ``/readyz``, on ``http_host``. Unset: nowhere. Of several
@@ -76,15 +80,15 @@ class Settings(NetworkSettings, LimitSettings):
     worker_http_port: int | None = Field(default=None, ge=1, le=65535)
 
     #: ``host:port``, several with commas. Unset: the embedded broker of ``up``.
-    kafka_bootstrap: str | None = None
+    kafka_bootstrap: Annotated[str, AfterValidator(check_bootstrap)] | None = None
     embedded_kafka_port: int = Field(default=9092, ge=1, le=65535)
     kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     kafka_sasl_username: str | None = None
     kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_ca_file: Path | None = None
-    kafka_ssl_cert_file: Path | None = None
-    kafka_ssl_key_file: Path | None = None
+    kafka_ssl_ca_file: _PemFile | None = None
+    kafka_ssl_cert_file: _PemFile | None = None
+    kafka_ssl_key_file: _PemFile | None = None
 
     #: Of topics that are created; on the embedded broker fewer by default.
     partitions: int = Field(default=12, ge=1, le=10_000)
@@ -96,7 +100,7 @@ class Settings(NetworkSettings, LimitSettings):
     #: An fsspec URL (``file://``, ``s3://bucket/prefix``, ``memory://``). Unset: a folder in the data directory.
     storage_url: str | None = None
     #: For an S3 server that is not Amazon's. The keys may stand in AWS's own variables instead.
-    s3_endpoint_url: str | None = None
+    s3_endpoint_url: Annotated[str, AfterValidator(check_web_url)] | None = None
     s3_access_key_id: str | None = None
     s3_secret_access_key: SecretStr | None = None
 
@@ -112,9 +116,9 @@ class Settings(NetworkSettings, LimitSettings):
     renditions: Annotated[Recipe, NoDecode] = DEFAULT_RENDITIONS
 
     #: Bytes; ``50 MB`` is understood too.
-    max_upload_bytes: int = Field(default=50 * _MEGABYTE, ge=1)
+    max_upload_bytes: Amount = 50 * _MEGABYTE
     #: Width times height; ``100 MP`` is understood too.
-    max_pixels: int = Field(default=100 * _MEGABYTE, ge=1)
+    max_pixels: Amount = 100 * _MEGABYTE
 
     #: An upload whose row is not written so long after its last byte is refused, and its original erased; storage gets
     #: as long to take the original.
@@ -148,11 +152,6 @@ class Settings(NetworkSettings, LimitSettings):
 
         return json.loads(value) if isinstance(value, str) else value
 
-    @field_validator("max_upload_bytes", "max_pixels", mode="before")
-    @classmethod
-    def _with_unit(cls, value: Any) -> Any:
-        return amount_of(value) if isinstance(value, str) else value
-
     @field_validator("database_url")
     @classmethod
     def _async_database(cls, value: str | None) -> str | None:
@@ -171,26 +170,6 @@ class Settings(NetworkSettings, LimitSettings):
         if value and not value.startswith(known):
             raise ValueError(f"expected a URL that starts with {', '.join(known)}")
         return value
-
-    @field_validator("http_host")
-    @classmethod
-    def _host(cls, value: str) -> str:
-        return check_host(value.strip())
-
-    @field_validator("kafka_bootstrap")
-    @classmethod
-    def _bootstrap(cls, value: str | None) -> str | None:
-        return value and check_bootstrap(value)
-
-    @field_validator("s3_endpoint_url")
-    @classmethod
-    def _endpoint(cls, value: str | None) -> str | None:
-        return value and check_web_url(value)
-
-    @field_validator("kafka_ssl_ca_file", "kafka_ssl_cert_file", "kafka_ssl_key_file")
-    @classmethod
-    def _pem(cls, value: Path | None) -> Path | None:
-        return value and check_pem(value)
 
     @model_validator(mode="wrap")
     @classmethod

@@ -7,8 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BeforeValidator, Field
 
 _HOST_LABEL: Final = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
 _PEM: Final = b"-----BEGIN "
@@ -233,3 +235,9 @@ def amount_of(text: str) -> str:
     if not isfinite(amount := float(number)):
         raise ValueError("expected a finite number")
     return str(int(amount * factor))
+
+
+#: A number of bytes or pixels, at least 1, perhaps with a unit.
+Amount = Annotated[
+    int, Field(ge=1), BeforeValidator(lambda value: amount_of(value) if isinstance(value, str) else value)
+]

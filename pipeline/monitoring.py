@@ -3,7 +3,6 @@
 import contextlib
 import socket
 from collections.abc import AsyncIterator
-from functools import partial
 
 import structlog
 from aiohttp import web
@@ -16,20 +15,9 @@ from infra.readiness import Check, NotWorking, Readiness
 log = structlog.get_logger(__name__)
 
 
-class WorkerReadiness:
-    """The parts of a worker, each not ready until it is told how to check it."""
-
-    def __init__(self) -> None:
-        self._checks: dict[str, Check] = dict.fromkeys(("kafka", "group", "storage", "render_pool"), _is_starting)
-        self.readiness = Readiness({name: partial(self._check, name) for name in self._checks})
-
-    def set(self, name: str, check: Check) -> None:
-        """From now on ``check`` tells whether the part ``name`` works."""
-        assert name in self._checks
-        self._checks[name] = check
-
-    async def _check(self, name: str) -> None:
-        await self._checks[name]()
+def checks_at_start() -> dict[str, Check]:
+    """A check of each part of a worker: that it is starting, until another one takes its place."""
+    return dict.fromkeys(("kafka", "group", "storage", "render_pool"), _is_starting)
 
 
 async def _is_starting() -> None:

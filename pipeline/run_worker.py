@@ -16,13 +16,13 @@ from infra.kafka.clients import wait_for_topics
 from infra.kafka.worker_heartbeat import send_heartbeats
 from infra.listener import CannotListen, bound_socket
 from infra.metrics import RENDER_PROCESS_RESTARTS, RENDER_SLOTS
-from infra.readiness import Progress
+from infra.readiness import Check, Progress, Readiness
 from infra.settings import Settings
 from infra.storage.client import Storage, open_storage
 from infra.watchdog import end_at_latest, end_when_stuck
 from infra.worker_account import MAX_NAME, MAX_PARTITIONS, WorkerAccount
 from pipeline.breaker import StorageBreaker
-from pipeline.monitoring import WorkerReadiness, serving
+from pipeline.monitoring import checks_at_start, serving
 from pipeline.render_pool.pool import RenderPool
 from pipeline.render_slots import RenderSlots
 from pipeline.retries import Backoff
@@ -77,13 +77,13 @@ async def _serve(settings: Settings, on_ready: Callable[[], object], listener: s
         on_replace=lambda reason: RENDER_PROCESS_RESTARTS.labels(reason).inc(),
     )
     RENDER_SLOTS.set(settings.concurrency)
-    parts = WorkerReadiness()
-    parts.set("storage", storage.check_rights)
+    checks = checks_at_start()
+    checks["storage"] = storage.check_rights
     starting = asyncio.create_task(pool.start())  # joining the group takes as long: both at once
     try:
-        async with serving(listener, parts.readiness) if listener else contextlib.nullcontext():
+        async with serving(listener, Readiness(checks)) if listener else contextlib.nullcontext():
             if await _unless_stopped(wait_for_topics(settings), asked_to_stop):
-                return await _consume(settings, storage, pool, starting, parts, on_ready, asked_to_stop)
+                return await _consume(settings, storage, pool, starting, checks, on_ready, asked_to_stop)
             return 0
     finally:
         starting.cancel()
@@ -97,7 +97,7 @@ async def _consume(
     storage: Storage,
     pool: RenderPool,
     starting: asyncio.Task[None],
-    parts: WorkerReadiness,
+    checks: dict[str, Check],
     on_ready: Callable[[], object],
     asked_to_stop: asyncio.Event,
 ) -> int:
@@ -117,9 +117,9 @@ async def _consume(
     )
     worker.app.finalize()
     await worker.app.start()
-    parts.set("group", worker.check)
+    checks["group"] = worker.check
     await starting
-    parts.set("render_pool", pool.check)
+    checks["render_pool"] = pool.check
     on_ready()
     log.info("worker started", brokers=settings.bootstrap_servers, concurrency=settings.concurrency)
     heard = Progress("the brokers have taken no heartbeat", late_after_seconds=_HEARTBEAT_LATE_SECONDS)
@@ -127,7 +127,7 @@ async def _consume(
         _account, worker, slots, version("thumbstream"), recipe_of(settings.renditions), started_at=monotonic()
     )
     heartbeats = asyncio.create_task(send_heartbeats(settings, heard.done, account=account, owned=lambda: worker.owned))
-    parts.set("kafka", heard.check)
+    checks["kafka"] = heard.check
     await worker.app.wait(asked_to_stop.wait())
     heartbeats.cancel()
     crashed = worker.app.crashed

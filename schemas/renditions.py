@@ -10,14 +10,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstra
 
 Format = Literal["webp", "jpeg", "avif", "png"]
 
-CONTENT_TYPES: Final[dict[Format, str]] = {
-    "webp": "image/webp",
-    "jpeg": "image/jpeg",
-    "avif": "image/avif",
-    "png": "image/png",
-}
-
-
 NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9_-]{0,31}$"
 
 
@@ -43,7 +35,7 @@ class Rendition(BaseModel):
     @property
     def content_type(self) -> str:
         """The media type of the thumbnails that it yields."""
-        return CONTENT_TYPES[self.format]
+        return f"image/{self.format}"
 
     @property
     def fingerprint(self) -> str:

@@ -4,7 +4,3 @@ No decoder runs, no pixel is decoded, and no file is read as a whole: each parse
 bounded number of parts, and reads a bounded number of bytes of each. So an upload of any size costs milliseconds. Only
 a JPEG in several scans, whose scans are counted, and a GIF, up to its second frame, are walked through piece by piece.
 """
-
-from imaging.header.facts import Cicp, ColourFacts, Facts, MalformedHeader, TiffFacts
-
-__all__ = ["Cicp", "ColourFacts", "Facts", "MalformedHeader", "TiffFacts"]

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import heapq
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.errors import KafkaTimeoutError
 
+from infra.blocking_calls import all_of
 from infra.kafka import clients
 from infra.kafka.dead_letters import new_dead_letter_producer
 from infra.settings import Settings
@@ -163,7 +164,7 @@ class DeadLetters:
             async for batch in _batches(dead_letters, limit, settled):
                 settleable = _split_off_skipped(batch, how, settled)
                 if not dry_run:
-                    await _settle_batch(producer, settleable, how, settled)
+                    await all_of(_settle_one(producer, dead_letter, how, settled) for dead_letter in settleable)
                     on_progress(settled)
         return settled
 
@@ -266,19 +267,11 @@ def _split_off_skipped(batch: Sequence[DeadLetter], how: Settlement, settled: Se
     return found
 
 
-async def _settle_batch(
-    producer: AIOKafkaProducer, batch: Sequence[DeadLetter], how: Settlement, settled: Settled
-) -> None:
-    failures: list[BaseException] = []
+async def _settle_one(producer: AIOKafkaProducer, dead_letter: DeadLetter, how: Settlement, settled: Settled) -> None:
     if how == "replayed":
-        outcomes = await _all_of(_replay(producer, dead_letter) for dead_letter in batch)
-        failures += [outcome for outcome in outcomes if outcome is not None]
-        batch = [dead_letter for dead_letter, outcome in zip(batch, outcomes, strict=True) if outcome is None]
-    outcomes = await _all_of(_send_settlement(producer, dead_letter, how) for dead_letter in batch)
-    failures += [outcome for outcome in outcomes if outcome is not None]
-    settled.done += sum(outcome is None for outcome in outcomes)
-    if failures:
-        raise failures[0]
+        await _replay(producer, dead_letter)
+    await _send_settlement(producer, dead_letter, how)
+    settled.done += 1
 
 
 async def _replay(producer: AIOKafkaProducer, dead_letter: DeadLetter) -> None:
@@ -292,8 +285,3 @@ async def _send_settlement(producer: AIOKafkaProducer, dead_letter: DeadLetter, 
     await producer.send_and_wait(
         record.topic, None, b"settled", partition=record.partition, headers=settlement_headers(dead_letter, how)
     )
-
-
-async def _all_of(sends: Any) -> list[BaseException | None]:
-    work: list[Awaitable[None]] = list(sends)
-    return list(await asyncio.gather(*work, return_exceptions=True))

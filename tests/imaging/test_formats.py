@@ -25,7 +25,7 @@ KINDS = {
 
 def told(path: Path) -> tuple[formats.PhotoFormat, int, int, int]:
     header = read_header(path, max_pixels=MAX_PIXELS)
-    return header.format, header.width, header.height, header.orientation
+    return header.format, header.width, header.height, header.facts.orientation
 
 
 @pytest.mark.parametrize(("kind", "expected"), KINDS.items())

@@ -11,16 +11,17 @@ from structlog.testing import capture_logs
 
 from infra.listener import bound_socket
 from infra.metrics import WORKER
+from infra.readiness import Check, Readiness
 from infra.settings import Settings
-from pipeline.monitoring import WorkerReadiness, serving
+from pipeline.monitoring import checks_at_start, serving
 from pipeline.run_worker import run_worker
 
 
 @asynccontextmanager
-async def monitored(parts: WorkerReadiness) -> AsyncIterator[ClientSession]:
+async def monitored(checks: dict[str, Check]) -> AsyncIterator[ClientSession]:
     with bound_socket("127.0.0.1", 0) as listener:
         port = listener.getsockname()[1]
-        async with serving(listener, parts.readiness), ClientSession(f"http://127.0.0.1:{port}") as client:
+        async with serving(listener, Readiness(checks)), ClientSession(f"http://127.0.0.1:{port}") as client:
             yield client
 
 
@@ -33,7 +34,7 @@ async def bad() -> None:
 
 
 async def test_a_worker_that_starts_lives_and_is_not_ready() -> None:
-    async with monitored(WorkerReadiness()) as client:
+    async with monitored(checks_at_start()) as client:
         async with client.get("/healthz") as response:
             assert response.status == 200
         async with client.get("/readyz") as response:
@@ -45,25 +46,25 @@ async def test_a_worker_that_starts_lives_and_is_not_ready() -> None:
 
 
 async def test_it_is_ready_when_every_part_is() -> None:
-    parts = WorkerReadiness()
+    checks = checks_at_start()
     for name in ("kafka", "group", "storage", "render_pool"):
-        parts.set(name, good)
-    async with monitored(parts) as client, client.get("/readyz") as response:
+        checks[name] = good
+    async with monitored(checks) as client, client.get("/readyz") as response:
         assert (response.status, (await response.json())["ready"]) == (200, True)
 
 
 async def test_the_part_that_does_not_work_is_named() -> None:
-    parts = WorkerReadiness()
+    checks = checks_at_start()
     for name in ("kafka", "group", "render_pool"):
-        parts.set(name, good)
-    parts.set("storage", bad)
-    async with monitored(parts) as client, client.get("/readyz") as response:
+        checks[name] = good
+    checks["storage"] = bad
+    async with monitored(checks) as client, client.get("/readyz") as response:
         assert response.status == 503
         assert (await response.json())["checks"]["storage"]["reason"] == "OSError: the disk is gone"
 
 
 async def test_its_metrics_are_those_of_a_worker() -> None:
-    async with monitored(WorkerReadiness()) as client, client.get("/metrics") as response:
+    async with monitored(checks_at_start()) as client, client.get("/metrics") as response:
         text = await response.text()
     assert response.content_type == "text/plain"
     families = {family.name for family in WORKER.collect()}

@@ -130,23 +130,16 @@ class Deployment:
     async def results(self, *names: str) -> AsyncIterator["Results"]:
         """What comes on the topics ``names`` (by default all results and dead letters), from their beginning."""
         await wait_for_topics(self.settings)
-        consumer = new_consumer(self.settings, *(names or (*topics.RESULTS, topics.DEAD)), group=None)
-        try:
-            await consumer.start()
+        read = names or (*topics.RESULTS, topics.DEAD)
+        async with new_consumer(self.settings, *read, group=None) as consumer:
             yield Results(consumer)
-        finally:
-            await consumer.stop()
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[Any]:
         """A plain producer, as another service has one."""
         await wait_for_topics(self.settings)
-        producer = new_producer(self.settings)
-        try:
-            await producer.start()
+        async with new_producer(self.settings) as producer:
             yield producer
-        finally:
-            await producer.stop()
 
 
 class Client:

@@ -8,15 +8,8 @@ import pytest
 
 from imaging import formats
 from imaging.formats import format_of, read_header
-from imaging.header import Facts, MalformedHeader
-from imaging.header.gif import read_gif
-from imaging.header.isobmff import read_isobmff
-from imaging.header.jpeg import read_jpeg
-from imaging.header.jxl import read_jxl
-from imaging.header.png import read_png
+from imaging.header.facts import Facts, MalformedHeader
 from imaging.header.source import Source
-from imaging.header.tiff import read_tiff
-from imaging.header.webp import read_webp
 from pictures import written
 from schemas.faults import Fault, FaultCode
 from schemas.renditions import Rendition
@@ -50,21 +43,10 @@ def facts_of(content: bytes) -> Facts:
 
 def facts_from(file: CountingFile) -> Facts:
     """What the file says, read by its format's parser."""
-    source = Source(file)
-    readers = {
-        formats.JPEG: lambda: read_jpeg(source, scans_to_count=100),
-        formats.PNG: lambda: read_png(source),
-        formats.WEBP: lambda: read_webp(source),
-        formats.GIF: lambda: read_gif(source),
-        formats.TIFF: lambda: read_tiff(source),
-        formats.AVIF: lambda: read_isobmff(source, is_avif=True),
-        formats.HEIF: lambda: read_isobmff(source, is_avif=False),
-        formats.JXL: lambda: read_jxl(source),
-    }
     photo_format = format_of(file.getvalue()[: formats.SNIFF_BYTES])
     if photo_format is None:
         raise MalformedHeader("no signature")
-    return readers[photo_format]()
+    return formats._READERS[photo_format](Source(file))
 
 
 def code_of(folder: Path, content: bytes) -> FaultCode | None:

@@ -6,8 +6,8 @@ import shutil
 import socket
 import struct
 import subprocess
-import threading
 from collections.abc import Coroutine, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Self, TypeVar
 
@@ -33,21 +33,8 @@ def kafka_libraries() -> Path | None:
 
 def apart(work: Coroutine[Any, Any, T], deadline_seconds: float = _CALL_SECONDS) -> T:
     """The answer of a coroutine that runs in a thread and loop of its own, so that any caller may wait for it."""
-    answers: list[T] = []
-    faults: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            answers.append(asyncio.run(asyncio.wait_for(work, deadline_seconds)))
-        except BaseException as fault:  # handed on below, whatever it is
-            faults.append(fault)
-
-    thread = threading.Thread(target=run, name="apart")
-    thread.start()
-    thread.join()
-    if faults:
-        raise faults[0]
-    return answers[0]
+    with ThreadPoolExecutor(1, thread_name_prefix="apart") as thread:
+        return thread.submit(asyncio.run, asyncio.wait_for(work, deadline_seconds)).result()
 
 
 class Broker:

@@ -85,16 +85,12 @@ class Running:
 
     async def produce(self, *events: Event) -> None:
         """Events as some other service would send them."""
-        producer = clients.new_producer(self.settings)
-        await producer.start()
-        try:
+        async with clients.new_producer(self.settings) as producer:
             for event in events:
                 headers = records.headers_of(event, source="/test")
                 await producer.send_and_wait(
                     event.topic, records.value_of(event), records.key_of(event), headers=headers
                 )
-        finally:
-            await producer.stop()
 
 
 def form(content: bytes, filename: str = "cat.jpg", **fields: str) -> FormData:

@@ -16,20 +16,14 @@ Offsets = dict[TopicPartition, int]
 async def ends_of(settings: Settings, *names: str) -> Offsets:
     """The end of every partition of the topics ``names``, now."""
     partitions = await clients.partitions_of(settings, *names)
-    consumer = clients.new_consumer(settings, group=None)
-    try:
-        await consumer.start()
+    async with clients.new_consumer(settings, group=None) as consumer:
         ends: Offsets = await consumer.end_offsets(partitions)
         return ends
-    finally:
-        await consumer.stop()
 
 
 async def records_since(settings: Settings, begin: Offsets) -> list[Any]:
     """All records from ``begin`` up to the present end, in the order of each partition."""
-    consumer = clients.new_consumer(settings, group=None)
-    try:
-        await consumer.start()
+    async with clients.new_consumer(settings, group=None) as consumer:
         ends: Offsets = await consumer.end_offsets(list(begin))
         left = {partition for partition in begin if ends[partition] > begin[partition]}
         if not left:
@@ -43,8 +37,6 @@ async def records_since(settings: Settings, begin: Offsets) -> list[Any]:
                 found += [record for record in records if record.offset < ends[partition]]
             left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
         return found
-    finally:
-        await consumer.stop()
 
 
 async def lag_of(settings: Settings, group: str, names: Iterable[str]) -> int:

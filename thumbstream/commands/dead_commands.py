@@ -2,8 +2,7 @@
 
 import inspect
 from collections.abc import Callable
-from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -13,21 +12,15 @@ if TYPE_CHECKING:
     from schemas.dead_letters import DeadLetterFilter
 
 
-class Of(StrEnum):
-    """Whose dead letters: each has a topic of its own."""
-
-    worker = "worker"
-    projector = "projector"
-
-
 dead = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
     help="Dead letters: records that could not be processed. They are read from Kafka; the api need not run.",
 )
 
+#: Each has a topic of its own.
 Whose = Annotated[
-    Of,
+    Literal["worker", "projector"],
     typer.Option(
         "--of", help="Whose: the worker's (uploads, deletions) or the projector's (results, what it refused)."
     ),
@@ -37,7 +30,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show which they a
 
 
 def _criteria(
-    of: Whose = Of.worker,
+    of: Whose = "worker",
     reason: Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")] = None,
     workspace: Annotated[
         str | None, typer.Option(help="Only those of this workspace, where the value tells it.")
@@ -68,7 +61,7 @@ def _criteria(
         except ValueError as error:
             fail(f"--{name}: {error}")
     return DeadLetterFilter(
-        of=of.value,
+        of=of,
         reason=reason or None,
         workspace_id=workspace,
         topic=topic,
@@ -114,13 +107,13 @@ def list_dead_letters(
 def show(
     partition: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
     offset: Annotated[int, typer.Argument(min=0, help="Of the dead topic, as `list` shows it.")],
-    of: Whose = Of.worker,
+    of: Whose = "worker",
 ) -> None:
     """Show one dead letter whole: its headers, and its value as JSON, text or bytes."""
     settings = settings_or_end()
     from thumbstream.commands.dead import run_show
 
-    raise typer.Exit(run_show(settings, of.value, partition, offset))
+    raise typer.Exit(run_show(settings, of, partition, offset))
 
 
 @dead.command("replay")

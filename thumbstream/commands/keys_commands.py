@@ -1,7 +1,6 @@
 """The options of ``thumbstream keys``."""
 
-from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -10,18 +9,13 @@ from thumbstream.commands.context import Key, Url, access_or_end, fail
 keys = typer.Typer(no_args_is_help=True, help="API keys: create, list, revoke. Takes an admin's key.")
 
 
-class Role(StrEnum):
-    """What a key allows."""
-
-    viewer = "viewer"
-    editor = "editor"
-    admin = "admin"
-
-
 @keys.command()
 def create(
     name: Annotated[str, typer.Argument(help="Who will use it; also the uploaded_by of what it uploads.")],
-    role: Annotated[Role, typer.Option(help="viewer reads, editor also writes, admin also manages keys.")],
+    role: Annotated[
+        Literal["viewer", "editor", "admin"],
+        typer.Option(help="viewer reads, editor also writes, admin also manages keys."),
+    ],
     workspace: Annotated[str | None, typer.Option(help="The workspace that it reaches.")] = None,
     all_workspaces: Annotated[bool, typer.Option("--all-workspaces", help="It reaches every workspace.")] = False,
     expires: Annotated[str | None, typer.Option(help="When it ends: in how long (12h, 90d), or a time.")] = None,
@@ -33,7 +27,7 @@ def create(
 
     if (workspace is None) != all_workspaces:
         fail("say --workspace NAME or --all-workspaces")
-    wanted = {"name": name, "role": role.value, "workspace_id": workspace}
+    wanted = {"name": name, "role": role, "workspace_id": workspace}
     raise typer.Exit(run_create(access_or_end(url, key, "default"), wanted, expires))
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from header_facts import FEW_BYTES, CountingFile, box, facts_from, needs_jxl
 from imaging.formats import CAN_READ_JXL
-from imaging.header import MalformedHeader
+from imaging.header.facts import MalformedHeader
 from imaging.header.raw_preview import read_camera_raw
 from imaging.header.source import Source
 from pictures import encoded, orientation_exif, picture, png_chunk

@@ -18,7 +18,7 @@ from corpus import animated
 from header_facts import FEW_BYTES, KINDS, MAX_PIXELS, TINY, CountingFile, facts_from, facts_of
 from imaging import formats
 from imaging.formats import opened, read_header
-from imaging.header import MalformedHeader
+from imaging.header.facts import MalformedHeader
 from imaging.render import render
 from pictures import encoded, orientation_exif, picture, png_chunk, swapped_profile, written
 from schemas.faults import FaultCode, TooManyPixels, Unreadable
@@ -170,7 +170,7 @@ def test_the_header_of_a_png_of_100_megapixels_takes_next_to_no_memory(tmp_path:
     pixels = encoded(picture(40, 30), "PNG")[33:-12]
     exif = png_chunk(b"eXIf", orientation_exif(6).removeprefix(b"Exif\0\0"))
     photo = written(tmp_path, b"\x89PNG\r\n\x1a\n" + head + pixels + exif + png_chunk(b"IEND", b""))
-    assert read_header(photo, max_pixels=MAX_PIXELS).orientation == 6
+    assert read_header(photo, max_pixels=MAX_PIXELS).facts.orientation == 6
     done = subprocess.run(
         [sys.executable, "-c", MEMORY_OF_A_HEADER, str(photo)],
         env={"PYTHONPATH": str(Path(formats.__file__).parents[1])},

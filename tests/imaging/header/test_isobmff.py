@@ -8,7 +8,7 @@ import pytest
 
 from header_facts import MAX_PIXELS, box, code_of, facts_of
 from imaging.formats import read_header
-from imaging.header import Cicp, MalformedHeader
+from imaging.header.facts import Cicp, MalformedHeader
 from pictures import encoded, orientation_exif, picture, written
 from schemas.faults import FaultCode, Unreadable, UnsupportedFormat
 

@@ -84,5 +84,5 @@ def test_xmp_alone_turns_no_photo(tmp_path: Path, kind: str) -> None:
         content = encoded(picture(40, 30), kind, xmp=XMP)
     assert b'tiff:Orientation="6"' in content
     photo = render(written(tmp_path, content), TINY, max_pixels=MAX_PIXELS)
-    assert (photo.header.width, photo.header.height, photo.header.orientation) == (40, 30, 1)
+    assert (photo.header.width, photo.header.height, photo.header.facts.orientation) == (40, 30, 1)
     assert (photo.thumbnails[0].width, photo.thumbnails[0].height) == (16, 12)

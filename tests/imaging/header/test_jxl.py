@@ -11,7 +11,7 @@ from PIL import Image
 
 from header_facts import MAX_PIXELS, box, facts_of, needs_jxl
 from imaging.formats import read_header
-from imaging.header import Cicp, MalformedHeader
+from imaging.header.facts import Cicp, MalformedHeader
 from imaging.header.jxl import read_jxl
 from imaging.header.source import Source
 from pictures import encoded, orientation_exif, picture, written
@@ -39,7 +39,7 @@ def test_size_and_orientation_of_a_jpeg_in_a_jpeg_xl_container_are_read(tmp_path
     with Image.open(jpeg) as image:
         content = encoded(image, "JXL", lossless_jpeg=True)
     header = read_header(written(tmp_path, content), max_pixels=MAX_PIXELS)
-    assert (header.facts.width, header.facts.height, header.orientation) == (40, 30, orientation)
+    assert (header.facts.width, header.facts.height, header.facts.orientation) == (40, 30, orientation)
     assert (header.width, header.height) == ((30, 40) if orientation >= 5 else (40, 30))
 
 

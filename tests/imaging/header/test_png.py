@@ -7,7 +7,7 @@ import pytest
 
 from corpus import png
 from header_facts import code_of, facts_of
-from imaging.header import Cicp
+from imaging.header.facts import Cicp
 from pictures import orientation_exif, png_chunk
 from schemas.faults import FaultCode
 

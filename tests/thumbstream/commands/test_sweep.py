@@ -25,7 +25,8 @@ from infra.storage.client import Storage, open_storage
 from result_events import failed, ready
 from schemas import ids
 from schemas.events import PhotoUploaded
-from thumbstream.commands.sweep.command import Outcome, Refused, Sweep, check_places, check_proportion
+from thumbstream.commands.sweep.command import Refused, Sweep, check_places, check_proportion
+from thumbstream.commands.sweep.report import Outcome
 from thumbstream.commands.sweep.rules import ORPHANS, Kind
 
 Command = Callable[..., CompletedProcess[str]]

@@ -1,10 +1,8 @@
 """``thumbstream sweep``: finds orphaned and missing files; ``--repair`` fixes them."""
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -27,7 +25,7 @@ from schemas.faults import StorageUnavailable
 from schemas.statuses import Status
 from schemas.storage_keys import ORIGINALS, THUMBNAILS
 from thumbstream.commands.context import FAILED, INTERRUPTED, MISUSED
-from thumbstream.commands.sweep.report import print_report
+from thumbstream.commands.sweep.report import Outcome, print_report
 from thumbstream.commands.sweep.rules import ORPHANS, Finding, Kind, judge_files, judge_photo
 from thumbstream.terminal.messages import say
 from thumbstream.terminal.progress import showing_progress
@@ -42,31 +40,6 @@ class Refused(Exception):
     """Sweep does not do it; the text says why."""
 
 
-@dataclass
-class Outcome:
-    """What was looked at and what was found; of the findings the first are kept, the rest are numbers."""
-
-    keep: int
-    files: int = 0
-    photos: int = 0
-    counts: Counter[Kind] = field(default_factory=Counter)
-    byte_counts: Counter[Kind] = field(default_factory=Counter)
-    first: list[Finding] = field(default_factory=list)
-    repaired: Counter[Kind] = field(default_factory=Counter)
-
-    def add(self, findings: Sequence[Finding]) -> None:
-        """Count them."""
-        for finding in findings:
-            self.counts[finding.kind] += 1
-            self.byte_counts[finding.kind] += finding.byte_count
-        self.first += findings[: max(0, self.keep - len(self.first))]
-
-    @property
-    def orphans(self) -> int:
-        """Files that may be erased."""
-        return sum(self.counts[kind] for kind in ORPHANS)
-
-
 def run_sweep(settings: Settings, *, repair: bool, older_than: timedelta, show: int, force: bool) -> int:
     """Sweep; exit code 0 if nothing is wrong or all is fixed, 1 if something is left, 2 if it could not be done."""
     try:
@@ -77,7 +50,7 @@ def run_sweep(settings: Settings, *, repair: bool, older_than: timedelta, show: 
     except (Refused, StorageUnavailable, SQLAlchemyError, OSError) as error:
         say(str(error).splitlines()[0])
         return MISUSED
-    print_report(outcome.first, outcome.counts, outcome.byte_counts, outcome.repaired, outcome.files, outcome.photos)
+    print_report(outcome)
     if outcome.counts and not repair:
         say("nothing was changed: --repair erases the files and has the thumbnails made again")
     return FAILED if outcome.counts.total() > outcome.repaired.total() else 0
