@@ -18,7 +18,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print the figures as JSON 
 def latency(
     photos: Annotated[int, typer.Option(min=1, help="Photos to measure with, after a few to warm up.")] = 100,
     interval_ms: Annotated[
-        int, typer.Option(min=0, help="Least time from one photo to the next; one alone is under way at any time.")
+        int, typer.Option(min=0, help="Least time between two photos; only one is in progress at a time.")
     ] = 100,
     as_json: AsJson = False,
 ) -> None:
@@ -48,11 +48,12 @@ def render(
     ] = None,
     only: Annotated[str, typer.Option(help="Only the cases with this in their names, such as `to WEBP`.")] = "",
 ) -> None:
-    """Measure rendering alone: naive Pillow, pyvips, sharp and Thumbstream, one thread each, and the floor beneath all.
+    """Measure rendering alone: naive Pillow, pyvips, sharp and Thumbstream, one thread each, and the lower bound.
 
-    Three thumbnails (800, 400, 150 px) of each kind of photo. The floor is the decode and the encodes with nothing
-    between. pyvips (pip install 'pyvips[binary]') and sharp (npm install sharp, in this folder) take part where they
-    are installed. Each has a process of its own, and they take turns, so that what else runs disturbs all alike.
+    Three thumbnails (800, 400, 150 px) of each kind of photo. The lower bound, the floor, is the decode and the
+    encodes with nothing between. pyvips (pip install 'pyvips[binary]') and sharp (npm install sharp, in this folder)
+    take part where they are installed. Each has a process of its own, and they take turns, so that what else runs
+    disturbs all alike.
     """
     from thumbstream.bench.render.run import run_render
 

@@ -94,7 +94,7 @@ def upload(
     item: Annotated[str | None, typer.Option(help="The thing pictured, to which all these photos belong.")] = None,
     url: Url = None,
     key: Key = None,
-    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Files on their way at once.")] = 8,
+    concurrency: Annotated[int, typer.Option(min=1, max=256, help="Files uploaded at once.")] = 8,
     wait: Annotated[bool, typer.Option(help="Wait until each photo is ready or failed.")] = True,
     timeout: Annotated[
         float, typer.Option(min=1, help="Seconds to wait for results while nothing at all happens.")
@@ -126,27 +126,27 @@ def watch(
 def rerender(
     workspace: Workspace = "default",
     all_workspaces: Annotated[
-        bool, typer.Option("--all-workspaces", help="In every workspace, which takes an admin's key.")
+        bool, typer.Option("--all-workspaces", help="In every workspace; needs an admin key.")
     ] = False,
     item: Annotated[str | None, typer.Option(help="Only the photos of this item.")] = None,
     status: Annotated[str | None, typer.Option(help="Only those pending, processing, ready or failed.")] = None,
-    code: Annotated[str | None, typer.Option(help="Only those that failed for this reason, as unreadable.")] = None,
+    code: Annotated[str | None, typer.Option(help="Only those that failed with this code, such as unreadable.")] = None,
     since: Annotated[
         str | None, typer.Option(help="Only those created since: a time, or how long ago (90s, 15m, 24h, 7d).")
     ] = None,
     until: Annotated[str | None, typer.Option(help="Only those created before: a time, or how long ago.")] = None,
     stale: Annotated[
-        bool, typer.Option("--stale", help="Only those whose thumbnails were made for other renditions than today's.")
+        bool, typer.Option("--stale", help="Only those rendered with other renditions than the current ones.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say how many they are.")] = False,
     in_flight: Annotated[
-        int, typer.Option(min=1, help="Send no more while so many photos have no result, so that new ones wait little.")
+        int, typer.Option(min=1, help="Pause while this many photos are unfinished, so that new ones wait little.")
     ] = 1000,
-    wait: Annotated[bool, typer.Option(help="Wait until none of them is without a result.")] = False,
+    wait: Annotated[bool, typer.Option(help="Wait until each of them has a result.")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Render photos again: those that meet every condition given. What is as it should be is not made twice."""
+    """Render photos again that meet every condition given. Thumbnails that are right already are kept."""
     from thumbstream.commands.rerender import Conditions, run_rerender
 
     conditions = Conditions(item, status, code, since, until, stale)
@@ -164,10 +164,12 @@ def sweep(
     older_than: Annotated[
         str, typer.Option(help="Leave files that are younger: they may be on their way (90s, 15m, 24h, 7d).")
     ] = "24h",
-    show: Annotated[int, typer.Option(min=0, help="List so many findings; the rest is counted.")] = 50,
-    force: Annotated[bool, typer.Option("--force", help="Repair though most of all would be changed.")] = False,
+    show: Annotated[int, typer.Option(min=0, help="List this many findings; the rest are only counted.")] = 50,
+    force: Annotated[
+        bool, typer.Option("--force", help="Repair even if most files or photos would be changed.")
+    ] = False,
 ) -> None:
-    """Find files without a photo and photos without their files. Exit code 1 if something is left as it is.
+    """Find files without a photo and photos without their files. Exit code 1 if a finding is not repaired.
 
     Looks into the storage and the database of the settings; without --repair it changes nothing. What it erases lies
     in originals/ or thumbnails/ or is temporary, is named by no photo at that moment, and is older than --older-than.
@@ -187,7 +189,7 @@ def sweep(
 @app.command()
 def audit(
     subject: Annotated[str | None, typer.Option(help="Only of this photo or key, by its id.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=1000, help="The newest so many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="Show at most this many, the newest.")] = 50,
     as_json: Annotated[bool, typer.Option("--json", help="Print each entry as a line of JSON.")] = False,
     url: Url = None,
     key: Key = None,

@@ -22,7 +22,8 @@ dead = typer.Typer(
 Whose = Annotated[
     Literal["worker", "projector"],
     typer.Option(
-        "--of", help="Whose: the worker's (uploads, deletions) or the projector's (results, what it refused)."
+        "--of",
+        help="Whose dead letters: the worker's (uploads, deletions) or the projector's (results, refused events).",
     ),
 ]
 AlsoSettled = Annotated[bool, typer.Option("--all", help="Those that were replayed or dropped already, too.")]
@@ -32,9 +33,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", "-n", help="Show which they a
 def _criteria(
     of: Whose = "worker",
     reason: Annotated[str | None, typer.Option(help="Only those whose reason has this in it.")] = None,
-    workspace: Annotated[
-        str | None, typer.Option(help="Only those of this workspace, where the value tells it.")
-    ] = None,
+    workspace: Annotated[str | None, typer.Option(help="Only those whose value names this workspace.")] = None,
     topic: Annotated[str | None, typer.Option(help="Only those that were read from this topic.")] = None,
     since: Annotated[
         str | None, typer.Option(help="Only those since: a time, or how long ago (90s, 15m, 24h, 7d).")
@@ -123,7 +122,7 @@ def replay(
     settled: AlsoSettled = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Send dead letters, unchanged, to the topic that they were read from: after the cause is fixed.
+    """Send dead letters, unchanged, back to the topic that they were read from, once the cause is fixed.
 
     A dead letter counts as replayed once Kafka has it, and is not listed any more. Interrupting is safe: one that
     was sent just before goes out again the next time, under the same event id.
@@ -139,10 +138,10 @@ def replay(
 @_filtered
 def drop(
     criteria: "DeadLetterFilter",
-    everything: Annotated[bool, typer.Option("--all", help="Drop all there are; else say which.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Drop all; without it, say which.")] = False,
     dry_run: DryRun = False,
 ) -> None:
-    """Have dead letters no longer listed. They stay on the topic as long as Kafka keeps it: `list --all` shows them."""
+    """Mark dead letters as dropped: `list` leaves them out, `list --all` shows them until its retention ends."""
     if not (everything or dry_run or criteria.is_narrowed):
         fail("say which dead letters to drop, or --all for all of them")
     settings = settings_or_end()
