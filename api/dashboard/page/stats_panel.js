@@ -4,6 +4,8 @@ import { STATUSES } from "./address.js";
 import { byId, setText } from "./elements.js";
 import { count, duration, finite, visible } from "./format.js";
 
+/** The reason that the server gives until the brokers have answered for the first time, some seconds after the page opens. */
+const LAG_TO_COME = "not asked yet";
 const SPARKLINE_SECONDS = 120;
 /** In units of the SVG's viewBox. */
 const SPARKLINE_WIDTH = 120;
@@ -53,10 +55,11 @@ export class StatsPanel {
   }
 
   #showLag(lag, reason) {
-    const isUnknown = lag === null;
-    setText(byId("lag"), isUnknown ? "unknown" : count(lag));
+    const isToCome = lag === null && reason === LAG_TO_COME;
+    const isUnknown = lag === null && !isToCome;
+    setText(byId("lag"), isToCome ? "–" : isUnknown ? "unknown" : count(lag));
     byId("lag").classList.toggle("is-unknown", isUnknown);
-    byId("lag").classList.toggle("is-high", !isUnknown && lag > 1000);
+    byId("lag").classList.toggle("is-high", lag > 1000);
     byId("lag-reason").hidden = !isUnknown;
     setText(byId("lag-reason"), isUnknown ? reason || "no reason was given" : "");
   }
