@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import Final, cast
 
 import structlog
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Table, select
 
 from api.access.caller import ADMIN_PREFIX, Caller, Role
 from api.access.keys import ApiKeys, is_current
@@ -75,11 +75,7 @@ class Authenticator:
 
     async def _find_valid_keys(self, key_ids: Collection[str]) -> set[str]:
         wanted = select(_KEYS.c.id).where(_KEYS.c.id.in_(key_ids), is_current(datetime.now(UTC)))
-
-        def read(connection: Connection) -> set[str]:
-            return set(connection.scalars(wanted))
-
-        return await self._database.run_read(read)
+        return await self._database.run_read(lambda connection: set(connection.scalars(wanted)))
 
     def _is_admin_key(self, key: str) -> bool:
         """Whether this is the admin key; takes as long for a near miss as for nonsense."""

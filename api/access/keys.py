@@ -4,7 +4,6 @@ import secrets
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -32,18 +31,6 @@ _NOTE_USE_SECONDS: Final = 1.0
 _KEYS: Final[Table] = ApiKeyRow.__table__
 
 
-@dataclass(frozen=True)
-class KeyRequest:
-    """What a new key is to be."""
-
-    name: str
-    role: Role
-    #: None: every workspace.
-    workspace_id: str | None = None
-    #: None: never.
-    expires_at: datetime | None = None
-
-
 class ApiKeys:
     """The keys in the database. Every call may raise ``SQLAlchemyError``: the database is away."""
 
@@ -52,17 +39,19 @@ class ApiKeys:
         #: When this instance last wrote down the use of a key, by the monotonic clock.
         self._noted_at: dict[str, float] = {}
 
-    async def create(self, wanted: KeyRequest) -> tuple[ApiKeyRow, str]:
-        """Make a key. Returns its row, and the key, which cannot be read again."""
+    async def create(
+        self, *, name: str, role: Role, workspace_id: str | None, expires_at: datetime | None
+    ) -> tuple[ApiKeyRow, str]:
+        """Make a key; None: every workspace, no expiry. Returns its row, and the key, which cannot be read again."""
         key = new_key()
         row = ApiKeyRow(
             id=str(ids.new_id()),
             key_hash=hash_of(key),
             prefix=key[:_PREFIX_LENGTH],
-            name=wanted.name,
-            workspace_id=wanted.workspace_id,
-            role=wanted.role,
-            expires_at=wanted.expires_at,
+            name=name,
+            workspace_id=workspace_id,
+            role=role,
+            expires_at=expires_at,
             created_at=datetime.now(UTC),
         )
 

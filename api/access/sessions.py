@@ -3,9 +3,9 @@
 import secrets
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
-from typing import Final, cast
+from typing import Any, Final, cast
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, delete, insert, or_, select
+from sqlalchemy import ColumnElement, Select, Table, and_, delete, insert, or_, select
 from sqlmodel import col
 
 from api.access.caller import ADMIN_PREFIX, Caller, Role
@@ -44,11 +44,8 @@ class Sessions:
     async def find(self, token: str) -> Caller | None:
         """The caller that is signed in under ``token``; None where session or key have expired or ended."""
         token_hash = hash_of(token)
-        wanted = (
-            select(_SESSIONS.c.role, _SESSIONS.c.workspace_id, _SESSIONS.c.key_id, _KEYS.c.name, _KEYS.c.prefix)
-            .join_from(_SESSIONS, _KEYS, _KEYS.c.id == _SESSIONS.c.key_id, isouter=True)
-            .where(_SESSIONS.c.token_hash == token_hash, *self._is_open(datetime.now(UTC)))
-        )
+        columns = (_SESSIONS.c.role, _SESSIONS.c.workspace_id, _SESSIONS.c.key_id, _KEYS.c.name, _KEYS.c.prefix)
+        wanted = self._select_open(*columns).where(_SESSIONS.c.token_hash == token_hash)
         row = await self._database.run_read(lambda connection: connection.execute(wanted).first())
         if row is None:
             return None
@@ -57,22 +54,17 @@ class Sessions:
 
     async def find_open(self, token_hashes: Collection[str]) -> set[str]:
         """Those of ``token_hashes`` whose session is open."""
-        wanted = (
-            select(_SESSIONS.c.token_hash)
-            .join_from(_SESSIONS, _KEYS, _KEYS.c.id == _SESSIONS.c.key_id, isouter=True)
-            .where(_SESSIONS.c.token_hash.in_(token_hashes), *self._is_open(datetime.now(UTC)))
-        )
-
-        def read(connection: Connection) -> set[str]:
-            return set(connection.scalars(wanted))
-
-        return await self._database.run_read(read)
+        wanted = self._select_open(_SESSIONS.c.token_hash).where(_SESSIONS.c.token_hash.in_(token_hashes))
+        return await self._database.run_read(lambda connection: set(connection.scalars(wanted)))
 
     async def close(self, token: str) -> None:
         """Make ``token`` worthless."""
         closed = delete(SessionRow).where(col(SessionRow.token_hash) == hash_of(token))
         await self._database.write(lambda session: session.execute(closed))
 
-    def _is_open(self, now: datetime) -> list[ColumnElement[bool]]:
+    def _select_open(self, *columns: ColumnElement[Any]) -> Select[Any]:
+        """These columns of the sessions that have not expired, and whose key holds."""
+        now = datetime.now(UTC)
         has_key = or_(_SESSIONS.c.key_id == self._admin_key_id, and_(_KEYS.c.id.is_not(None), is_current(now)))
-        return [_SESSIONS.c.expires_at > now, has_key]
+        with_keys = select(*columns).join_from(_SESSIONS, _KEYS, _KEYS.c.id == _SESSIONS.c.key_id, isouter=True)
+        return with_keys.where(_SESSIONS.c.expires_at > now, has_key)

@@ -4,7 +4,6 @@ import ipaddress
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 #: 2,500 wrong keys of one address take eight minutes.
@@ -16,41 +15,30 @@ _MAX_ADDRESSES: Final = 10_000
 _IPV6_PREFIX: Final = 64
 
 
-@dataclass
-class _Bucket:
-    tokens: float
-    filled_at: float
-
-
 class WrongKeys:
     """A token bucket for each client address; an address that has sent no wrong key is not slowed."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        #: By client: the tokens that its bucket lacked, and when that was.
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
     def wait_seconds(self, address: str | None) -> float:
         """How long this address must wait before its next key is looked at; 0 when it need not."""
-        bucket = self._buckets.get(_client_of(address))
-        if bucket is None:
-            return 0.0
-        self._fill(bucket)
-        return 0.0 if bucket.tokens >= 1 else (1 - bucket.tokens) / PER_SECOND
+        return max(0.0, self._missing_tokens(_client_of(address)) - (BURST - 1)) / PER_SECOND
 
     def add(self, address: str | None) -> None:
         """This address has sent a wrong key."""
         client = _client_of(address)
-        bucket = self._buckets.setdefault(client, _Bucket(BURST, self._clock()))
-        self._fill(bucket)
-        bucket.tokens = max(0.0, bucket.tokens - 1)
+        self._buckets[client] = min(BURST, self._missing_tokens(client) + 1), self._clock()
         self._buckets.move_to_end(client)
         if len(self._buckets) > _MAX_ADDRESSES:
             self._buckets.popitem(last=False)
 
-    def _fill(self, bucket: _Bucket) -> None:
-        now = self._clock()
-        bucket.tokens = min(BURST, bucket.tokens + (now - bucket.filled_at) * PER_SECOND)
-        bucket.filled_at = now
+    def _missing_tokens(self, client: str) -> float:
+        """What its bucket lacks by now; 0 when it is full."""
+        missing, then = self._buckets.get(client, (0.0, 0.0))
+        return max(0.0, missing - (self._clock() - then) * PER_SECOND)
 
 
 def _client_of(address: str | None) -> str:

@@ -1,13 +1,13 @@
 """What is told of every request: its id, one line in the log, and its time in the metrics."""
 
 import re
-from collections.abc import Awaitable, Callable
 from typing import Final
 from uuid import uuid4
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.typedefs import Handler
 
 from api.http.auth import CALLERS
 from api.http.problems import REQUEST_ID_FIELD
@@ -30,9 +30,7 @@ _ID_CHARACTERS: Final = 8
 
 
 @web.middleware
-async def identified(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def identified(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request the id of its ``X-Request-ID``, else a new one; every line logged meanwhile has it too."""
     sent = request.headers.get(HEADER, "")
     request_id = request[REQUEST_ID] = sent if _SANE.fullmatch(sent) else uuid4().hex

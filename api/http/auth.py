@@ -1,11 +1,11 @@
 """Authentication and authorization of requests: by a key, a session cookie, a ticket, or a signed URL."""
 
 import math
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from api.access.authenticator import Authenticator, TooManyWrongKeys
 from api.access.caller import Caller, Role
@@ -14,8 +14,6 @@ from api.http.network.cors import is_named_origin
 from api.http.problems import Problem
 from api.store import audit
 from infra.network_settings import DEFAULT_PORTS
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 COOKIE: Final = "thumbstream_session"
 #: Methods that change nothing.

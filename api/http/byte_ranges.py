@@ -1,6 +1,5 @@
 """Range requests: one range of bytes of a file. Source: RFC 9110, section 14."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -11,20 +10,8 @@ from api.http.problems import Problem
 _MAX_HEADER: Final = 100
 
 
-@dataclass(frozen=True)
-class ByteRange:
-    """Bytes of a file: from ``start``, ``length`` of them."""
-
-    start: int
-    length: int
-
-    def content_range(self, size: int) -> str:
-        """The header of the answer."""
-        return f"bytes {self.start}-{self.start + self.length - 1}/{size}"
-
-
-def requested_range(request: web.Request, size: int, etag: str) -> ByteRange | None:
-    """The range of a file of ``size`` bytes that is asked for; None for the whole file.
+def requested_range(request: web.Request, size: int, etag: str) -> range | None:
+    """The positions in a file of ``size`` bytes that are asked for; None for the whole file.
 
     HEAD, several ranges, other units, what cannot be read, and an If-Range with another version get the whole file.
 
@@ -48,4 +35,4 @@ def requested_range(request: web.Request, size: int, etag: str) -> ByteRange | N
     if start >= end:
         headers: dict[str, str] = {hdrs.CONTENT_RANGE: f"bytes */{size}", hdrs.ACCEPT_RANGES: "bytes"}
         raise Problem(416, f"the range begins behind the end: the file has {size} bytes", headers=headers)
-    return ByteRange(start, end - start)
+    return range(start, end)

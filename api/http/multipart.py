@@ -37,14 +37,13 @@ _TEXT_FIELDS: Final = {"item_id": MAX_ITEM_ID, "caption": MAX_CAPTION, "uploaded
 
 @dataclass
 class Received:
-    """What an upload brought."""
+    """What an upload brought; while it has no checksum, the photo has not come yet."""
 
     path: Path
     filename: str | None = None
     #: Bytes.
     file_size: int = 0
     checksum: str = ""
-    first_bytes: bytes = b""
     fields: dict[str, str] = field(default_factory=dict)
 
 
@@ -63,19 +62,13 @@ async def receive_upload(request: web.Request, settings: Settings, storage: Stor
         raise bad_field("photo", "must be sent as multipart/form-data")
     with counted_upload(request):
         await send_continue(request)
-        async with _received(request, settings, storage) as upload:
+        upload = Received(await storage.incoming_folder() / f"{TEMPORARY_PREFIX}{uuid4().hex}")
+        try:
+            await _read_parts(request, upload, limit, storage)
             yield upload
-
-
-@contextlib.asynccontextmanager
-async def _received(request: web.Request, settings: Settings, storage: Storage) -> AsyncIterator[Received]:
-    upload = Received(await storage.incoming_folder() / f"{TEMPORARY_PREFIX}{uuid4().hex}")
-    try:
-        await _read_parts(request, upload, settings.max_upload_bytes, storage)
-        yield upload
-    finally:
-        with contextlib.suppress(StorageUnavailable):  # housekeeping erases it later
-            await storage.in_thread(upload.path.unlink, True, what="erasing a temporary file")
+        finally:
+            with contextlib.suppress(StorageUnavailable):  # housekeeping erases it later
+                await storage.in_thread(upload.path.unlink, True, what="erasing a temporary file")
 
 
 async def read_upload_header(upload: Received, settings: Settings, storage: Storage) -> Header:
@@ -96,14 +89,13 @@ async def read_upload_header(upload: Received, settings: Settings, storage: Stor
 async def _read_parts(request: web.Request, upload: Received, limit: int, storage: Storage) -> None:
     try:
         reader = FormReader(request.headers, request.content)
-        count, has_photo = 0, False
+        count = 0
         while (part := await reader.next()) is not None:
             count += 1
             if not isinstance(part, FormPart) or count > _MAX_PARTS:
                 raise Problem(400, "the multipart body has parts that are not expected")
             name, filename = parse_content_disposition(part.headers.get(hdrs.CONTENT_DISPOSITION, ""))
-            if name == "photo" and not has_photo:
-                has_photo = True
+            if name == "photo" and not upload.checksum:
                 upload.filename = plain_filename(filename)
                 await _read_photo(part, upload, limit, storage)
             elif name in _TEXT_FIELDS:
@@ -112,7 +104,7 @@ async def _read_parts(request: web.Request, upload: Received, limit: int, storag
                 await _skip(part, name or "")
     except (ValueError, AssertionError) as error:
         raise Problem(400, "the multipart body is malformed") from error
-    if not has_photo:
+    if not upload.checksum:
         raise bad_field("photo", "is missing")
     if upload.file_size == 0:
         raise bad_field("photo", "is empty")
@@ -121,15 +113,15 @@ async def _read_parts(request: web.Request, upload: Received, limit: int, storag
 async def _read_photo(part: FormPart, upload: Received, limit: int, storage: Storage) -> None:
     digest = sha256()
     file = await storage.in_thread(upload.path.open, "wb", what="opening a temporary file")
-    pieces, held = list[memoryview](), 0
+    pieces, held, first_bytes = list[memoryview](), 0, b""
     try:
         async for piece in part.pieces():
             upload.file_size += len(piece)
             if upload.file_size > limit:
                 raise _too_large(limit)
-            if len(upload.first_bytes) < SNIFF_BYTES:
-                upload.first_bytes += piece[:SNIFF_BYTES]
-                _refuse_what_is_no_image(upload.first_bytes)
+            if len(first_bytes) < SNIFF_BYTES:
+                first_bytes += piece[:SNIFF_BYTES]
+                _refuse_what_is_no_image(first_bytes)
             pieces.append(piece)
             held += len(piece)
             if held >= _WRITE_BYTES:
@@ -138,7 +130,7 @@ async def _read_photo(part: FormPart, upload: Received, limit: int, storage: Sto
         await storage.in_thread(_take, digest, file, pieces, what="writing a temporary file")
     finally:
         await storage.in_thread(file.close, what="closing a temporary file")
-    _refuse_what_is_no_image(upload.first_bytes, whole=True)
+    _refuse_what_is_no_image(first_bytes, whole=True)
     upload.checksum = f"sha256:{digest.hexdigest()}"
 
 

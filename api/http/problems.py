@@ -1,12 +1,12 @@
 """Errors as problem documents. Source: RFC 9457."""
 
 import http
-from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.typedefs import Handler
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, DBAPIError, SQLAlchemyError, StatementError
 
@@ -15,8 +15,6 @@ from infra.metrics import REJECTED_REQUESTS
 from schemas.faults import Fault, StorageUnavailable
 
 log = structlog.get_logger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 CONTENT_TYPE: Final = "application/problem+json"
 

@@ -29,6 +29,7 @@ _MAX_WALK: Final = 5_000
 _NEWEST_FIRST: Final = (col(PhotoRow.created_at).desc(), col(PhotoRow.id).desc())
 _BY_ORDER: Final = (col(PhotoRow.display_order), col(PhotoRow.id))
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
@@ -159,7 +160,7 @@ def _begins_with(word: str) -> list[ColumnElement[bool]]:
 
 
 def _cursor_after(place: datetime | int, photo_id: UUID) -> str:
-    kind, number = ("o", place) if isinstance(place, int) else ("n", _microseconds(place))
+    kind, number = ("o", place) if isinstance(place, int) else ("n", (place - _EPOCH) // _MICROSECOND)
     content = json.dumps([kind, number, photo_id.hex])
     return base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
 
@@ -176,15 +177,6 @@ def parse_cursor(cursor: str, *, by_order: bool) -> tuple[datetime | int, UUID]:
             raise InvalidField("cursor", "is of another list")
         if not isinstance(place, int) or not (0 <= place <= _MAX_ORDER or not by_order):
             raise InvalidField("cursor", "is none of ours")
-        return place if by_order else _moment(place), UUID(photo_id)
+        return place if by_order else _EPOCH + place * _MICROSECOND, UUID(photo_id)
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error, RecursionError) as error:
         raise InvalidField("cursor", "is none of ours") from error
-
-
-def _microseconds(moment: datetime) -> int:
-    passed = moment - _EPOCH
-    return (passed.days * 86_400 + passed.seconds) * 1_000_000 + passed.microseconds
-
-
-def _moment(microseconds: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=microseconds)

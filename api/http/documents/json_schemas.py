@@ -44,13 +44,11 @@ def reference(model: type[BaseModel]) -> Schema:
 
 
 def field_schemas(model: type[BaseModel]) -> dict[str, Schema]:
-    """The schema of each query parameter of ``model``; nothing in them refers to elsewhere.
+    """The schema of each query parameter of ``model``, which has no enumeration or model among them.
 
     A query has no null: what may be absent is just not sent.
     """
-    schema = model.model_json_schema()
-    definitions = schema.get("$defs", {})
-    return {name: _without_null(_inlined(field, definitions)) for name, field in schema["properties"].items()}
+    return {name: _without_null(field) for name, field in model.model_json_schema()["properties"].items()}
 
 
 def example_of(schema: Schema, known: dict[str, Schema]) -> Any:
@@ -115,22 +113,10 @@ def _in_words(default: Any) -> str:
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def _inlined(value: Any, definitions: dict[str, Schema]) -> Any:
-    if isinstance(value, list):
-        return [_inlined(each, definitions) for each in value]
-    if not isinstance(value, dict):
-        return value
-    kept = {
-        name: each for name, each in value.items() if name != "$ref" and not (name == "title" and isinstance(each, str))
-    }
-    inlined = {name: _inlined(each, definitions) for name, each in kept.items()}
-    if "$ref" in value:
-        return {**_inlined(definitions[value["$ref"].rpartition("/")[2]], definitions), **inlined}
-    return inlined
-
-
 def _without_null(field: Schema) -> Schema:
-    kept = {name: value for name, value in field.items() if name != "anyOf" and (name, value) != ("default", None)}
+    kept = {name: value for name, value in field.items() if name not in ("title", "anyOf")}
+    if kept.get("default", "") is None:
+        del kept["default"]
     variants: list[Schema] = [variant for variant in field.get("anyOf", ()) if variant != {"type": "null"}]
     if len(variants) == 1:
         return kept | variants[0]

@@ -127,10 +127,10 @@ async def _send(
         response = web.StreamResponse(headers=headers)
         response.content_length = size
         return await send_pieces(request, response, storage.chunks(file.key))
-    headers[hdrs.CONTENT_RANGE] = part.content_range(size)
+    headers[hdrs.CONTENT_RANGE] = f"bytes {part.start}-{part.stop - 1}/{size}"
     response = web.StreamResponse(status=206, headers=headers)
-    response.content_length = part.length
-    return await send_pieces(request, response, storage.chunks(file.key, part.start, part.length))
+    response.content_length = len(part)
+    return await send_pieces(request, response, storage.chunks(file.key, part.start, len(part)))
 
 
 def _cache_control(request: web.Request, *, is_versioned: bool) -> str:

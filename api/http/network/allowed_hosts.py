@@ -1,16 +1,14 @@
 """Refuses host names that are not ours: a hostile page may give its own name our address (DNS rebinding)."""
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from api.http.app_keys import SETTINGS
 from api.http.problems import Problem
 from infra.settings import Settings
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 #: No page of another site can have these names.
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")

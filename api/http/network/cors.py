@@ -1,14 +1,12 @@
 """Lets pages of other origins use the api from a browser. Source: the CORS protocol in the Fetch standard."""
 
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from api.http.app_keys import SETTINGS
 from infra.network_settings import ANY_ORIGIN
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _METHODS: Final = "GET, HEAD, POST, PUT, PATCH, DELETE"
 #: Headers of answers that a page may read beside those that every page may.

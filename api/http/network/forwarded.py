@@ -5,17 +5,17 @@ Only headers of trusted proxies count. They become ``request.remote``, ``request
 """
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
 
 from api.http.app_keys import SETTINGS
 from infra.network_settings import Network
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Address = IPv4Address | IPv6Address
 
 #: Of RFC 7239: pairs of an element, with the value as a token or in quotes.

@@ -47,9 +47,7 @@ def test_a_range_is_what_rfc_9110_says(size: int, first: int | None, last: int |
         assert caught.value.status == 416
         assert caught.value.headers[hdrs.CONTENT_RANGE] == f"bytes */{size}"
     else:
-        found = requested_range(request, size, '"e"')
-        assert found is not None
-        assert range(found.start, found.start + found.length) == wanted
+        assert requested_range(request, size, '"e"') == wanted
 
 
 @settings(deadline=None)
@@ -58,7 +56,7 @@ def test_no_range_is_too_odd_to_be_answered(header: str) -> None:
     request = make_mocked_request("GET", "/", {"Range": header})
     with suppress(Problem):  # 416
         found = requested_range(request, 100, '"e"')
-        assert found is None or 0 <= found.start < found.start + found.length <= 100
+        assert found is None or 0 <= found.start < found.stop <= 100
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from aiohttp import hdrs, web
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from api.access.caller import Role
-from api.access.keys import KeyRequest
 from api.http.auth import AUTHENTICATOR, CALLER
 from api.http.params import key_id_of
 from api.http.problems import Problem, not_found
@@ -79,8 +78,9 @@ async def post_key(request: web.Request, body: KeyOrder) -> web.Response:
         raise Problem(403, "this key can make keys of its own workspace only: give its workspace_id")
     if not caller.reaches(body.workspace_id):
         raise not_found("workspace")
-    wanted = KeyRequest(body.name, body.role, body.workspace_id, body.expires_at)
-    row, key = await request.app[AUTHENTICATOR].keys.create(wanted)
+    row, key = await request.app[AUTHENTICATOR].keys.create(
+        name=body.name, role=body.role, workspace_id=body.workspace_id, expires_at=body.expires_at
+    )
     answer = {**KeyResponse.of(row).model_dump(mode="json"), "key": key}
     return web.json_response(answer, status=201, headers={hdrs.CACHE_CONTROL: "no-store"})
 
