@@ -43,17 +43,17 @@ class BlockingFiles:
         ``follow``: the file itself may be a link too. Whoever erases or replaces it reaches the link, not its end.
         """
         path = self.path_of(key)
-        if self.is_local and self._has_link(key, follow=follow):
+        if self.is_local and self._has_link(path, follow=follow):
             root = os.path.realpath(self.root or "/")
             end = os.path.realpath(path if follow else Path(path).parent)
             if os.path.commonpath((root, end)) != root:
                 raise FileNotFoundError(errno.ELOOP, "a link leads out of the storage root")
         return path
 
-    def _has_link(self, key: str, *, follow: bool) -> bool:
+    def _has_link(self, path: str, *, follow: bool) -> bool:
         """Whether a part of the way below the root is a link: to look is a quarter of the cost of resolving all."""
-        path, depth = Path(self.path_of(key)), key.count("/")
-        return (follow and path.is_symlink()) or any(each.is_symlink() for each in path.parents[:depth])
+        ends = [end for end, character in enumerate(path) if character == "/" and end > len(self.root)]
+        return any(os.path.islink(path[:end]) for end in (*ends, *([len(path)] if follow else [])))
 
     def _reach_file(self, key: str) -> str:
         path = self.reach(key)
