@@ -5,12 +5,12 @@ import contextlib
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from itertools import chain
-from typing import Final
+from typing import Any, Final
 
 import structlog
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Select, Table, bindparam, func, select
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col
 
@@ -273,13 +273,18 @@ def _page(
     connection: Connection, after: int, until: int | None = None, workspace_id: str | None = None
 ) -> list[PlainRow]:
     """The next rows behind ``after``, up to ``until``, of one workspace or of all."""
-    newer = select(_JOURNAL).where(_JOURNAL.c.seq > after)
-    if until is not None:
-        newer = newer.where(_JOURNAL.c.seq <= until)
-    if workspace_id is not None:
-        newer = newer.where(_JOURNAL.c.workspace_id == workspace_id)
-    found = connection.execute(newer.order_by(_JOURNAL.c.seq).limit(_PAGE_ROWS))
+    newer = _rows_behind(has_end=until is not None, of_one_workspace=workspace_id is not None)
+    found = connection.execute(newer, {"after": after, "until": until, "workspace_id": workspace_id})
     return [PlainRow(**row) for row in found.mappings()]
+
+
+@cache
+def _rows_behind(*, has_end: bool, of_one_workspace: bool) -> Select[Any]:
+    """Made once: to put it together takes longer than SQLite takes for it."""
+    conditions = [_JOURNAL.c.seq > bindparam("after")]
+    conditions += [_JOURNAL.c.seq <= bindparam("until")] * has_end
+    conditions += [_JOURNAL.c.workspace_id == bindparam("workspace_id")] * of_one_workspace
+    return select(_JOURNAL).where(*conditions).order_by(_JOURNAL.c.seq).limit(_PAGE_ROWS)
 
 
 def _identity(connection: Connection) -> str:

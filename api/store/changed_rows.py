@@ -5,6 +5,7 @@ On PostgreSQL many rows go as one array for each column: the server runs one sta
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Insert,
     Table,
     TableValuedAlias,
+    Update,
     bindparam,
     delete,
     func,
@@ -46,15 +48,20 @@ def insert_rows(connection: Connection, into: Table | Insert, rows: Sequence[Map
 
 def _update_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Set the columns of ``rows``, all the same; each row's primary key is in ``_KEY``."""
-    (key,) = table.primary_key.columns
-    columns = [table.c[name] for name in rows[0] if name != _KEY]
+    names = tuple(name for name in rows[0] if name != _KEY)
     if not _by_arrays(connection, rows):
-        this = update(table).where(key == bindparam(_KEY))
-        connection.execute(this.values({column.name: bindparam(column.name) for column in columns}), rows)
+        connection.execute(_update_of(table, names), rows)
         return
-    new = _unnested([key.label(_KEY), *columns], rows)
-    this = update(table).where(key == new.c[_KEY])
-    connection.execute(this.values({column.name: new.c[column.name] for column in columns}))
+    (key,) = table.primary_key.columns
+    new = _unnested([key.label(_KEY), *(table.c[name] for name in names)], rows)
+    connection.execute(update(table).where(key == new.c[_KEY]).values({name: new.c[name] for name in names}))
+
+
+@lru_cache(256)
+def _update_of(table: Table, names: tuple[str, ...]) -> Update:
+    """Made once for each set of columns: to put it together takes longer than SQLite takes for it."""
+    (key,) = table.primary_key.columns
+    return update(table).where(key == bindparam(_KEY)).values({name: bindparam(name) for name in names})
 
 
 def _by_arrays(connection: Connection, rows: Sequence[object]) -> bool:
