@@ -57,12 +57,12 @@ class _NoTables(TableManager):
 
 
 class Worker:
-    """Consumes uploads, retries and deletions; answers each through an ``Thumbnailer``."""
+    """Consumes uploads, retries and deletions; has a ``Thumbnailer`` make or erase the thumbnails."""
 
     def __init__(
         self, settings: Settings, thumbnailer: Thumbnailer, *, breaker: StorageBreaker, backoff: Backoff, at_once: int
     ) -> None:
-        """At most ``at_once`` photos are being answered: some render, others are read and written meanwhile."""
+        """At most ``at_once`` photos are in progress: some render, others are read and written meanwhile."""
         self.app = _App(
             topics.WORKER_GROUP,
             broker=[f"kafka://{server}" for server in settings.bootstrap_servers],

@@ -17,7 +17,7 @@ from schemas import topics
 from schemas.faults import Unreadable
 
 
-class HeldAnswerer:
+class HeldThumbnailer:
     """Answers nothing until it is let go, then fails every photo."""
 
     def __init__(self) -> None:
@@ -59,7 +59,7 @@ async def produce(settings, count):
 async def test_a_partition_of_which_nothing_is_committed_is_read_from_its_start_after_a_seek(broker):
     settings = Settings(**broker.settings, partitions=1)
     await wait_for_topics(settings)
-    thumbnailer = HeldAnswerer()
+    thumbnailer = HeldThumbnailer()
     async with running_worker(settings, thumbnailer) as worker:
         await produce(settings, 3)
         await poll_async(lambda: thumbnailer.asked == 3, 60)
@@ -73,7 +73,7 @@ async def test_a_partition_of_which_nothing_is_committed_is_read_from_its_start_
 async def test_nothing_is_committed_before_it_is_processed_and_all_of_it_at_the_stop(broker):
     settings = Settings(**broker.settings, partitions=1)
     await wait_for_topics(settings)
-    thumbnailer = HeldAnswerer()
+    thumbnailer = HeldThumbnailer()
     partition = TP(topics.UPLOADED, 0)
     async with running_worker(settings, thumbnailer) as worker:
         await produce(settings, 5)
@@ -88,7 +88,7 @@ async def test_nothing_is_committed_before_it_is_processed_and_all_of_it_at_the_
 async def test_what_could_not_be_committed_because_of_a_rebalance_is_committed_after_it(broker, monkeypatch):
     settings = Settings(**broker.settings, partitions=1)
     await wait_for_topics(settings)
-    thumbnailer = HeldAnswerer()
+    thumbnailer = HeldThumbnailer()
     partition = TP(topics.UPLOADED, 0)
     refused = []
 
@@ -110,7 +110,7 @@ async def test_what_could_not_be_committed_because_of_a_rebalance_is_committed_a
 async def test_what_was_processed_before_a_broker_forgot_is_not_committed_to_the_new_log(embedded_broker):
     settings = Settings(**embedded_broker.settings, partitions=1)
     await wait_for_topics(settings)
-    thumbnailer = HeldAnswerer()
+    thumbnailer = HeldThumbnailer()
     async with running_worker(settings, thumbnailer) as worker:
         await produce(settings, 3)
         await poll_async(lambda: thumbnailer.asked == 3, 60)

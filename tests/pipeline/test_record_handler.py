@@ -47,7 +47,7 @@ DELETION = PhotoDeleted(event_id="deletion-1", occurred_at=datetime.now(UTC), ph
 QUICK = Backoff(attempts=4, first_seconds=0.001, longest_seconds=0.002)
 
 
-class ScriptedAnswerer:
+class ScriptedThumbnailer:
     """Answers with what the script says, one entry an attempt; the last one for ever."""
 
     def __init__(self, *script: Exception | None) -> None:
@@ -108,7 +108,7 @@ class Handled:
         self.has_one_broker = True
         self.probes = 0
         self.storage_is_back = asyncio.Event()
-        self.thumbnailer = ScriptedAnswerer(*script)
+        self.thumbnailer = ScriptedThumbnailer(*script)
         self.breaker = StorageBreaker(self._probe, probe_seconds=0.001)
         self.attempts = RecordHandler(
             self.thumbnailer, self._send, self._send, breaker=self.breaker, backoff=backoff, at_once=2, worker="host-1",

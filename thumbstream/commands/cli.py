@@ -140,13 +140,13 @@ def rerender(
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say how many they are.")] = False,
     in_flight: Annotated[
-        int, typer.Option(min=1, help="Pause while this many photos are unfinished, so that new ones wait little.")
+        int, typer.Option(min=1, help="Pause while this many photos are unfinished.")
     ] = 1000,
     wait: Annotated[bool, typer.Option(help="Wait until each of them has a result.")] = False,
     url: Url = None,
     key: Key = None,
 ) -> None:
-    """Render photos again that meet every condition given. Thumbnails that are right already are kept."""
+    """Render photos again that meet every condition given. Existing thumbnails are reused."""
     from thumbstream.commands.rerender import Conditions, run_rerender
 
     conditions = Conditions(item, status, code, since, until, stale)
