@@ -177,7 +177,8 @@ async def test_a_second_trial_at_once_is_refused_and_one_that_is_over_leaves_roo
 
 def trial_processes() -> list[int]:
     """Those of this process that render with the low priority of a trial."""
-    low = min(19, os.getpriority(os.PRIO_PROCESS, 0) + 10)
+    low = os.getpriority(os.PRIO_PROCESS, 0) + 10
+    assert low <= 19, "with a niceness of 10 or more a trial's process cannot be told from others"
     found = []
     for pid in descendants_of(os.getpid()):
         try:
