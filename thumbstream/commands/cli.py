@@ -139,9 +139,7 @@ def rerender(
         bool, typer.Option("--stale", help="Only those rendered with other renditions than the current ones.")
     ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="Only say how many they are.")] = False,
-    in_flight: Annotated[
-        int, typer.Option(min=1, help="Pause while this many photos are unfinished.")
-    ] = 1000,
+    in_flight: Annotated[int, typer.Option(min=1, help="Pause while this many photos are unfinished.")] = 1000,
     wait: Annotated[bool, typer.Option(help="Wait until each of them has a result.")] = False,
     url: Url = None,
     key: Key = None,

@@ -177,9 +177,7 @@ async def test_the_room_in_the_outbox_is_what_is_left_of_it(database: Database) 
     assert OUTBOX_ROOM > 0
 
 
-async def test_the_watermark_stands_at_the_oldest_record_that_is_not_committed(
-    tmp_path: Path, broker: Broker
-) -> None:
+async def test_the_watermark_stands_at_the_oldest_record_that_is_not_committed(tmp_path: Path, broker: Broker) -> None:
     settings = Settings(data_dir=tmp_path, partitions=3, _env_file=None, **broker.settings)
     assert await watermark_of(settings, "group", [topics.UPLOADED]) is None
     await clients.wait_for_topics(settings)
