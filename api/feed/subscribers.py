@@ -5,7 +5,7 @@ import contextlib
 import time
 from collections import defaultdict, deque
 from collections.abc import AsyncIterator, Iterator, Sequence
-from functools import cache, partial
+from functools import partial
 from itertools import chain
 from typing import Any, Final
 
@@ -46,6 +46,11 @@ _STILL_SECONDS: Final = 30.0
 
 
 _JOURNAL: Final[Table] = JournalRow.__table__
+#: The next changes; and those of one workspace, up to a number. Made once: that takes longer than SQLite takes for one.
+_NEWER: Final = select(_JOURNAL).where(_JOURNAL.c.seq > bindparam("after")).order_by(_JOURNAL.c.seq).limit(_PAGE_ROWS)
+_MISSED: Final = _NEWER.where(
+    _JOURNAL.c.seq <= bindparam("until"), _JOURNAL.c.workspace_id == bindparam("workspace_id")
+)
 
 
 class TooSlow(Exception):
@@ -150,7 +155,7 @@ class Feed:
             while more:
                 is_watched = bool(self._subscribers)
                 if is_watched:
-                    page = await self._database.run_read(partial(_page, after=self.position))
+                    page = await self._database.run_read(partial(_page, _NEWER, after=self.position))
                     self._hand_out(page)
                     more = len(page) == _PAGE_ROWS
                 else:
@@ -218,7 +223,9 @@ class Feed:
         """What the workspace missed since ``position``. When it ends, nothing lies between it and a subscription."""
         while position < self.position:
             until = self.position
-            page = await self._database.run_read(partial(_page, after=position, until=until, workspace_id=workspace_id))
+            page = await self._database.run_read(
+                partial(_page, _MISSED, after=position, until=until, workspace_id=workspace_id)
+            )
             for batch in self._batches(page):
                 yield batch
             position = page[-1].seq if len(page) == _PAGE_ROWS else until
@@ -269,22 +276,9 @@ class Feed:
         return {"type": "photo", "event": row.event, "cursor": self.cursor_at(row.seq), "photo": photo}
 
 
-def _page(
-    connection: Connection, after: int, until: int | None = None, workspace_id: str | None = None
-) -> list[PlainRow]:
-    """The next rows behind ``after``, up to ``until``, of one workspace or of all."""
-    newer = _rows_behind(has_end=until is not None, of_one_workspace=workspace_id is not None)
-    found = connection.execute(newer, {"after": after, "until": until, "workspace_id": workspace_id})
-    return [PlainRow(**row) for row in found.mappings()]
-
-
-@cache
-def _rows_behind(*, has_end: bool, of_one_workspace: bool) -> Select[Any]:
-    """Made once: to put it together takes longer than SQLite takes for it."""
-    conditions = [_JOURNAL.c.seq > bindparam("after")]
-    conditions += [_JOURNAL.c.seq <= bindparam("until")] * has_end
-    conditions += [_JOURNAL.c.workspace_id == bindparam("workspace_id")] * of_one_workspace
-    return select(_JOURNAL).where(*conditions).order_by(_JOURNAL.c.seq).limit(_PAGE_ROWS)
+def _page(rows: Select[Any], connection: Connection, **bounds: int | str) -> list[PlainRow]:
+    """The rows within ``bounds``, at most ``_PAGE_ROWS``."""
+    return [PlainRow(**row) for row in connection.execute(rows, bounds).mappings()]
 
 
 def _identity(connection: Connection) -> str:

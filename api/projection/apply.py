@@ -45,6 +45,8 @@ _EMPTY: Final[dict[str, Any]] = {
     "display_order": 0, "is_primary": False, "thumbnail_status": "pending", "attempts": 0, "is_lost": False,
     "republications": 0,
 }  # fmt: skip
+#: The same as it is inserted: what has no value goes without saying.
+_PLACEHOLDER: Final = {name: value for name, value in _EMPTY.items() if value is not None}
 _EMPTY_GONE: Final[dict[str, Any]] = {**dict.fromkeys(_GONE.c.keys()), "is_lost": False, "republications": 0}
 
 
@@ -282,9 +284,8 @@ def _insert_missing(connection: Connection, workspaces: Mapping[UUID, str], know
     Before any row is locked, and by id: who waits here for another's row holds but lower ones that it has inserted.
     """
     now = datetime.now(UTC)
-    empty = {name: value for name, value in _EMPTY.items() if value is not None}
     rows = [
-        {**empty, "id": photo_id, "workspace_id": workspace_id, "created_at": now, "updated_at": now}
+        {**_PLACEHOLDER, "id": photo_id, "workspace_id": workspace_id, "created_at": now, "updated_at": now}
         for photo_id, workspace_id in sorted(workspaces.items())
         if photo_id not in known
     ]

@@ -9,6 +9,7 @@ from typing import Any, Final
 import pytest
 from playwright.async_api import Page
 
+from api.feed import stats
 from api.http.documents.dashboard import FOLDER
 from schemas.faults import FaultCode
 
@@ -233,6 +234,12 @@ async def test_every_error_code_has_advice_and_a_retry_only_where_the_same_file_
     assert all(each["advice"].endswith(".") for each in table.values())
     retryable = {code for code, each in table.items() if each["canRetry"]}
     assert retryable == {"original_missing", "render_timeout", "render_crashed", "storage_unavailable", "internal"}
+
+
+@pytest.mark.browser
+async def test_the_page_knows_by_what_reason_a_lag_is_yet_to_come(modules: Page) -> None:
+    known = await modules.evaluate("""async () => (await import("/dashboard/page/stats_panel.js")).LAG_TO_COME""")
+    assert known == stats._NOT_ASKED
 
 
 @pytest.mark.browser

@@ -35,32 +35,31 @@ async def _nothing() -> None:
 
 
 @asynccontextmanager
-async def running_worker(settings, thumbnailer):
+async def running_worker(broker):
+    """A worker of one partition of uploads, its settings and its thumbnailer."""
+    settings = Settings(**broker.settings, partitions=1)
+    await wait_for_topics(settings)
+    thumbnailer = HeldThumbnailer()
     worker = Worker(settings, thumbnailer, breaker=StorageBreaker(_nothing), backoff=Backoff(8, 1.0, 300.0), at_once=8)
     worker.app.finalize()
     await worker.app.start()
     try:
-        yield worker
+        yield worker, settings, thumbnailer
     finally:
         await worker.drain(0)
         await worker.app.stop()
 
 
 async def produce(settings, count):
-    producer = new_producer(settings)
-    await producer.start()
-    for _ in range(count):
-        photo_id = str(uuid4())
-        event = {"photo_id": photo_id, "workspace_id": "acme", "storage_key": "a/b"}
-        await producer.send_and_wait(topics.UPLOADED, json.dumps(event).encode(), key=photo_id.encode())
-    await producer.stop()
+    async with new_producer(settings) as producer:
+        for _ in range(count):
+            photo_id = str(uuid4())
+            event = {"photo_id": photo_id, "workspace_id": "acme", "storage_key": "a/b"}
+            await producer.send_and_wait(topics.UPLOADED, json.dumps(event).encode(), key=photo_id.encode())
 
 
 async def test_a_partition_of_which_nothing_is_committed_is_read_from_its_start_after_a_seek(broker):
-    settings = Settings(**broker.settings, partitions=1)
-    await wait_for_topics(settings)
-    thumbnailer = HeldThumbnailer()
-    async with running_worker(settings, thumbnailer) as worker:
+    async with running_worker(broker) as (worker, settings, thumbnailer):
         await produce(settings, 3)
         await poll_async(lambda: thumbnailer.asked == 3, 60)
         partition = TP(topics.UPLOADED, 0)
@@ -71,11 +70,8 @@ async def test_a_partition_of_which_nothing_is_committed_is_read_from_its_start_
 
 
 async def test_nothing_is_committed_before_it_is_processed_and_all_of_it_at_the_stop(broker):
-    settings = Settings(**broker.settings, partitions=1)
-    await wait_for_topics(settings)
-    thumbnailer = HeldThumbnailer()
     partition = TP(topics.UPLOADED, 0)
-    async with running_worker(settings, thumbnailer) as worker:
+    async with running_worker(broker) as (worker, settings, thumbnailer):
         await produce(settings, 5)
         await poll_async(lambda: thumbnailer.asked == 5, 60)
         await worker.app.consumer.commit()
@@ -86,9 +82,6 @@ async def test_nothing_is_committed_before_it_is_processed_and_all_of_it_at_the_
 
 
 async def test_what_could_not_be_committed_because_of_a_rebalance_is_committed_after_it(broker, monkeypatch):
-    settings = Settings(**broker.settings, partitions=1)
-    await wait_for_topics(settings)
-    thumbnailer = HeldThumbnailer()
     partition = TP(topics.UPLOADED, 0)
     refused = []
 
@@ -96,7 +89,7 @@ async def test_what_could_not_be_committed_because_of_a_rebalance_is_committed_a
         refused.append(offsets)
         return False
 
-    async with running_worker(settings, thumbnailer) as worker:
+    async with running_worker(broker) as (worker, settings, thumbnailer):
         consumer = worker.app.consumer
         with monkeypatch.context() as patch:
             patch.setattr(consumer, "_commit", refuse)
@@ -108,10 +101,7 @@ async def test_what_could_not_be_committed_because_of_a_rebalance_is_committed_a
 
 
 async def test_what_was_processed_before_a_broker_forgot_is_not_committed_to_the_new_log(embedded_broker):
-    settings = Settings(**embedded_broker.settings, partitions=1)
-    await wait_for_topics(settings)
-    thumbnailer = HeldThumbnailer()
-    async with running_worker(settings, thumbnailer) as worker:
+    async with running_worker(embedded_broker) as (worker, settings, thumbnailer):
         await produce(settings, 3)
         await poll_async(lambda: thumbnailer.asked == 3, 60)
         await _forget(embedded_broker, settings, worker)
@@ -136,10 +126,6 @@ async def _is_committed(settings, partition, offset):
 
 
 async def _committed(settings, partition):
-    consumer = new_consumer(settings, group=topics.WORKER_GROUP)
-    await consumer.start()
-    try:
+    async with new_consumer(settings, group=topics.WORKER_GROUP) as consumer:
         consumer.assign([partition])
         return await consumer.committed(partition)
-    finally:
-        await consumer.stop()

@@ -38,7 +38,7 @@ def _ours_and_theirs() -> None:
     logging.getLogger("theirs").warning("another %s", "thing")
     logging.getLogger("aiokafka.consumer").info("chatter")
     try:
-        1 / 0  # noqa: B018
+        raise ZeroDivisionError
     except ZeroDivisionError:
         structlog.get_logger("ours").exception("a fault")
 

@@ -5,7 +5,7 @@ import { byId, setText } from "./elements.js";
 import { count, duration, finite, visible } from "./format.js";
 
 /** The reason that the server gives until the brokers have answered for the first time, some seconds after the page opens. */
-const LAG_TO_COME = "not asked yet";
+export const LAG_TO_COME = "not asked yet";
 const SPARKLINE_SECONDS = 120;
 /** In units of the SVG's viewBox. */
 const SPARKLINE_WIDTH = 120;
@@ -55,9 +55,9 @@ export class StatsPanel {
   }
 
   #showLag(lag, reason) {
-    const isToCome = lag === null && reason === LAG_TO_COME;
-    const isUnknown = lag === null && !isToCome;
-    setText(byId("lag"), isToCome ? "–" : isUnknown ? "unknown" : count(lag));
+    const isUnknown = lag === null && reason !== LAG_TO_COME;
+    const instead = isUnknown ? "unknown" : "–";
+    setText(byId("lag"), lag === null ? instead : count(lag));
     byId("lag").classList.toggle("is-unknown", isUnknown);
     byId("lag").classList.toggle("is-high", lag > 1000);
     byId("lag-reason").hidden = !isUnknown;
