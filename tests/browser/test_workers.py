@@ -107,6 +107,7 @@ async def test_photos_of_another_recipe_are_rendered_again_and_a_missing_worker_
         await page.locator("#verdict").click()
         await page.keyboard.type("gk")
         await expect(page.locator("#workers tr").filter(has_text=f"-{worker.pid}")).to_contain_text("not the api's")
+        await deployment.until_committed()
         worker.kill()
         await expect(page.locator("#workers-note")).to_contain_text("No worker is running")
         await expect(page.locator("#workers tr.is-silent").last).to_contain_text("silent for")

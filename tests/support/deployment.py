@@ -12,6 +12,7 @@ from typing import Any, Final
 import aiohttp
 
 from infra.kafka.clients import new_consumer, new_producer, wait_for_topics
+from infra.kafka.group_backlog import GroupBacklog
 from infra.settings import load_settings
 from infra.storage.client import Storage, open_storage
 from kafka_servers import Broker
@@ -133,6 +134,15 @@ class Deployment:
         read = names or (*topics.RESULTS, topics.DEAD)
         async with new_consumer(self.settings, *read, group=None) as consumer:
             yield Results(consumer)
+
+    async def until_committed(self) -> None:
+        """Wait until the workers have committed all uploads: those that are not come again after a kill."""
+
+        async def is_committed() -> bool:
+            async with GroupBacklog(self.settings, topics.WORKER_GROUP) as asking:
+                return not any(backlog.records for backlog in (await asking.read(topics.UPLOADED)).values())
+
+        await poll_async(is_committed, READY_SECONDS)
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[Any]:
