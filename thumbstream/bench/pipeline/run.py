@@ -102,27 +102,34 @@ async def _measure(settings: Settings, photos: int, rounds: int, size: str, *, p
             file.write_bytes(content)
         async with running_system(settings) as system:
             keys = await store_originals(system.settings, contents)
-            async with observed(system) as producer:
-                return await _rounds(system, producer, keys, files, photos, rounds, peers=peers)
+            figures = _figures_of(system.settings, photos)
+            events = [keys[number % len(keys)] for number in range(photos)]
+            async with observed(system, promptly=False) as producer:
+                await _rates(figures, system, producer, events, files, rounds, peers=peers)
+            async with observed(system, promptly=True) as producer:
+                await _times_at_loads(figures, system, producer, events)
+    return figures
 
 
-async def _rounds(
-    system: System,
-    producer: AIOKafkaProducer,
-    keys: Sequence[str],
-    files: Sequence[Path],
-    photos: int,
-    rounds: int,
-    *,
-    peers: bool,
-) -> Figures:
-    settings = system.settings
+def _figures_of(settings: Settings, photos: int) -> Figures:
     kafka = "embedded broker" if settings.kafka_is_embedded else "Kafka"
     database = "sqlite" if settings.database_url is None else settings.database_url.partition("+")[0]
     storage = settings.resolved_storage_url.partition(":")[0]
-    figures = Figures(f"{kafka}, {database}, {storage}, concurrency {settings.concurrency}", photos)
-    work = [files[number % len(files)] for number in range(photos)]
-    events = [keys[number % len(keys)] for number in range(photos)]
+    return Figures(f"{kafka}, {database}, {storage}, concurrency {settings.concurrency}", photos)
+
+
+async def _rates(
+    figures: Figures,
+    system: System,
+    producer: AIOKafkaProducer,
+    events: Sequence[str],
+    files: Sequence[Path],
+    rounds: int,
+    *,
+    peers: bool,
+) -> None:
+    settings = system.settings
+    work = [files[number % len(files)] for number in range(figures.photos)]
     processes = settings.concurrency
     await system.run(producer, events[: 2 * FIRST])
     for number in range(rounds):
@@ -136,17 +143,20 @@ async def _rounds(
         _add(figures.rates, "Thumbstream", _rate(seen.result))
         _add(figures.rates, "Thumbstream, to feed", _rate(seen.feed))
         for part in PARTS:
-            _add(figures.cpu_ms, part, 1000 * (after.get(part, 0.0) - before.get(part, 0.0)) / photos)
+            _add(figures.cpu_ms, part, 1000 * (after.get(part, 0.0) - before.get(part, 0.0)) / figures.photos)
         if peers:
             await _peers(figures, settings, work, processes)
     figures.memory_mb = {part: round(value / 1e6) for part, value in system.memory_bytes().items()}
+
+
+async def _times_at_loads(figures: Figures, system: System, producer: AIOKafkaProducer, events: Sequence[str]) -> None:
+    await system.run(producer, events[:FIRST])
     say("one at a time")
     idle = await system.run(producer, events[:_IDLE_PHOTOS], interval=_IDLE_INTERVAL_SECONDS)
     figures.times_ms |= _times("idle", idle)
     say(f"at {_LOADED:.0%} of the rate")
     interval = 1 / (_LOADED * median(figures.rates["Thumbstream"]))
     figures.times_ms |= _times(f"{_LOADED:.0%} load", await system.run(producer, events, interval=interval))
-    return figures
 
 
 async def _peers(figures: Figures, settings: Settings, work: Sequence[Path], processes: int) -> None:

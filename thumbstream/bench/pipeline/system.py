@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, time
 from typing import Final
 from uuid import UUID
 
@@ -37,11 +37,13 @@ _STOP_SECONDS: Final = 45.0
 #: For one photo more than the last one that was seen.
 _RESULT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.05
+#: More than the results of a second.
+_MANY_BYTES: Final = 1_000_000
 
 
 @dataclass
 class Seen:
-    """When each photo of a round was sent, had its result, and was on the feed, by ``perf_counter``."""
+    """When each photo of a round was sent, had its result, and was on the feed, in seconds since 1970."""
 
     sent: dict[str, float] = field(default_factory=dict)
     result: dict[str, float] = field(default_factory=dict)
@@ -85,7 +87,7 @@ class System:
                 workspace_id=WORKSPACE,
                 storage_key=key,
             )
-            seen.sent[str(upload.photo_id)] = perf_counter()
+            seen.sent[str(upload.photo_id)] = time()
             headers = headers_of(upload, source=SOURCE)
             await producer.send(upload.topic, value_of(upload), key_of(upload), headers=headers)
         while len(seen.feed) < len(seen.sent) or len(seen.result) < len(seen.sent):
@@ -99,10 +101,10 @@ class System:
                 ) from None
         return seen
 
-    async def watch_results(self, consumer: AIOKafkaConsumer) -> None:
-        """Note every result until cancelled."""
+    async def watch_results(self, consumer: AIOKafkaConsumer, *, promptly: bool) -> None:
+        """Note every result until cancelled: ``promptly`` when it came here, else when the worker sent it."""
         async for record in consumer:
-            at, event = perf_counter(), json.loads(record.value)
+            at, event = time() if promptly else record.timestamp / 1000, json.loads(record.value)
             photo_id = event["photo_id"]
             if record.topic == topics.READY and photo_id in self._seen.sent:
                 self._seen.result[photo_id] = at
@@ -117,7 +119,7 @@ class System:
             if isinstance(message, Hello):
                 opened.set()
             elif isinstance(message, PhotoChanged) and message.photo.status == "ready":
-                self._seen.feed.setdefault(message.photo.id, perf_counter())
+                self._seen.feed.setdefault(message.photo.id, time())
                 self._changed.set()
 
 
@@ -152,11 +154,15 @@ async def running_system(settings: Settings) -> AsyncIterator[System]:
 
 
 @asynccontextmanager
-async def observed(system: System) -> AsyncIterator[AIOKafkaProducer]:
-    """A producer, while results and feed are watched; what the observers raise comes out."""
+async def observed(system: System, *, promptly: bool) -> AsyncIterator[AIOKafkaProducer]:
+    """A producer, while results and feed are watched; what the observers raise comes out.
+
+    ``promptly``: each result is read as soon as it can be. Else twice a second, to take little from what is measured.
+    """
     settings = system.settings
     producer = new_producer(settings)
-    results = new_consumer(settings, topics.READY, topics.FAILED, group=None, auto_offset_reset="latest")
+    patience = {} if promptly else {"fetch_min_bytes": _MANY_BYTES, "fetch_max_wait_ms": 500}
+    results = new_consumer(settings, topics.READY, topics.FAILED, group=None, auto_offset_reset="latest", **patience)
     access = Access(local_url(settings), WORKSPACE, "bench")
     async with open_client(access) as client:
         await producer.start()
@@ -167,7 +173,7 @@ async def observed(system: System) -> AsyncIterator[AIOKafkaProducer]:
         try:
             async with asyncio.TaskGroup() as group:
                 watching = [
-                    group.create_task(system.watch_results(results)),
+                    group.create_task(system.watch_results(results, promptly=promptly)),
                     group.create_task(system.watch_feed(client, opened)),
                 ]
                 await asyncio.wait_for(opened.wait(), _START_SECONDS)
