@@ -21,7 +21,8 @@ pytestmark = pytest.mark.browser
 Open = Callable[..., Awaitable[Any]]
 
 CONNECTION_ERRORS = (
-    "WebSocket connection to|ERR_CONNECTION|ERR_SOCKET|ERR_EMPTY_RESPONSE|ERR_TIMED_OUT|ERR_CONTENT_LENGTH|status of 50[0-9]"
+    "WebSocket connection to|status of 50[0-9]"
+    "|ERR_CONNECTION|ERR_SOCKET|ERR_EMPTY_RESPONSE|ERR_TIMED_OUT|ERR_CONTENT_LENGTH_MISMATCH"
 )
 
 
