@@ -24,6 +24,7 @@ from schemas.events import PhotoUploaded
 from schemas.records import headers_of, key_of, value_of
 from thumbstream.bench.latency import SOURCE, WORKSPACE
 from thumbstream.bench.pipeline.cpu_time import cpu_seconds, listener_of, memory_bytes
+from thumbstream.bench.pipeline.peers import SELDOM
 from thumbstream.bench.service import CannotMeasure
 from thumbstream.client.access import Access, local_url
 from thumbstream.client.client import Client, open_client
@@ -37,8 +38,6 @@ _STOP_SECONDS: Final = 45.0
 #: For one photo more than the last one that was seen.
 _RESULT_SECONDS: Final = 60.0
 _POLL_SECONDS: Final = 0.05
-#: More than the results of a second.
-_MANY_BYTES: Final = 1_000_000
 
 
 @dataclass
@@ -157,12 +156,13 @@ async def running_system(settings: Settings) -> AsyncIterator[System]:
 async def observed(system: System, *, promptly: bool) -> AsyncIterator[AIOKafkaProducer]:
     """A producer, while results and feed are watched; what the observers raise comes out.
 
-    ``promptly``: each result is read as soon as it can be. Else twice a second, to take little from what is measured.
+    ``promptly``: each result is read as soon as it can be. Else as the peers' are, ``SELDOM``.
     """
     settings = system.settings
     producer = new_producer(settings)
-    patience = {} if promptly else {"fetch_min_bytes": _MANY_BYTES, "fetch_max_wait_ms": 500}
-    results = new_consumer(settings, topics.READY, topics.FAILED, group=None, auto_offset_reset="latest", **patience)
+    results = new_consumer(
+        settings, topics.READY, topics.FAILED, group=None, auto_offset_reset="latest", **({} if promptly else SELDOM)
+    )
     access = Access(local_url(settings), WORKSPACE, "bench")
     async with open_client(access) as client:
         await producer.start()
