@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,7 @@ from api.store.database import Database, database_time
 from api.store.derived.figures import fold_figures
 from api.store.engines import LONG_SECONDS
 from api.store.leases import Lease
-from api.store.tables import ArrivalRow, IdempotencyKeyRow, JournalRow
+from api.store.tables import IdempotencyKeyRow, JournalRow, PlainRow
 from infra.settings import Settings
 from infra.storage.client import Storage
 from infra.trouble import Trouble
@@ -97,9 +98,10 @@ class Housekeeping:
         Raises:
             StorageUnavailable: some could not be erased; they wait, and others come first the next time.
         """
-        while count := await self._database.write(self._abandon_overdue):
+        abandon = partial(pending_uploads.abandon_overdue, limit=self._limit, page_rows=_PAGE_FILES)
+        while count := await self._database.run_write(abandon):
             log.warning("abandoned uploads that were not committed in time", count=count)
-        while page := await self._due():
+        while page := await self._database.run_read(partial(pending_uploads.due, page_rows=_PAGE_FILES)):
             await self._erase(page)
 
     async def _clear_incoming(self) -> None:
@@ -113,14 +115,7 @@ class Housekeeping:
         if count := await self._storage.abort_uploads(ORIGINALS, before):
             log.warning("aborted multipart uploads that were broken off", count=count)
 
-    async def _abandon_overdue(self, session: AsyncSession) -> int:
-        return await pending_uploads.abandon_overdue(session, self._limit, _PAGE_FILES)
-
-    async def _due(self) -> Sequence[ArrivalRow]:
-        async with self._database.reading() as session:
-            return await pending_uploads.due(session, _PAGE_FILES)
-
-    async def _erase(self, page: Sequence[ArrivalRow]) -> None:
+    async def _erase(self, page: Sequence[PlainRow]) -> None:
         photos = await self._database.write(lambda session: pending_uploads.forget_photos(session, page))
         rows = [row for row in page if row.photo_id not in photos]
         outcomes = await asyncio.gather(

@@ -10,12 +10,12 @@ from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import Connection, delete, insert, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from api.store.database import Database, database_time
-from api.store.tables import ArrivalRow, PhotoRow
+from api.store.database import Database, database_time, time_of
+from api.store.tables import ArrivalRow, PhotoRow, PlainRow
 
 #: Every upload runs these statements: without the ORM they cost half as much.
 _TABLE: Final = ArrivalRow.metadata.tables["arrivals"]
@@ -67,25 +67,24 @@ async def forget(session: AsyncSession, *photo_ids: UUID) -> None:
     await session.execute(delete(ArrivalRow).where(col(ArrivalRow.photo_id).in_(photo_ids)))
 
 
-async def abandon_overdue(session: AsyncSession, limit: timedelta, page_rows: int) -> int:
+def abandon_overdue(connection: Connection, limit: timedelta, page_rows: int) -> int:
     """Abandon a page of those that were registered more than ``limit`` ago. Returns how many."""
-    now = await database_time(session)
+    now = time_of(connection)
     overdue = (
-        select(col(ArrivalRow.photo_id))
-        .where(col(ArrivalRow.erase_at).is_(None), col(ArrivalRow.created_at) < now - limit)
-        .order_by(col(ArrivalRow.created_at))
+        select(_TABLE.c.photo_id)
+        .where(_TABLE.c.erase_at.is_(None), _TABLE.c.created_at < now - limit)
+        .order_by(_TABLE.c.created_at)
         .limit(page_rows)
         # Not one that is being claimed at this moment.
         .with_for_update(skip_locked=True)
     )
-    found = (await session.scalars(overdue)).all()
+    found = connection.scalars(overdue).all()
     if found:
-        mine = update(ArrivalRow).where(col(ArrivalRow.photo_id).in_(found))
-        await session.execute(mine.values(erase_at=now).execution_options(synchronize_session=False))
+        connection.execute(update(_TABLE).where(_TABLE.c.photo_id.in_(found)).values(erase_at=now))
     return len(found)
 
 
-async def forget_photos(session: AsyncSession, rows: Sequence[ArrivalRow]) -> set[UUID]:
+async def forget_photos(session: AsyncSession, rows: Sequence[PlainRow]) -> set[UUID]:
     """Forget those of ``rows`` that a photo has all the same, as after a backup was put back. Returns which."""
     ids, keys = [row.photo_id for row in rows], [row.storage_key for row in rows]
     named = or_(col(PhotoRow.id).in_(ids), col(PhotoRow.storage_key).in_(keys))
@@ -97,15 +96,14 @@ async def forget_photos(session: AsyncSession, rows: Sequence[ArrivalRow]) -> se
     return found
 
 
-async def due(session: AsyncSession, page_rows: int) -> Sequence[ArrivalRow]:
+def due(connection: Connection, page_rows: int) -> Sequence[PlainRow]:
     """A page of those that were abandoned and whose files are to be erased now."""
-    now = await database_time(session)
-    wanted = select(ArrivalRow).where(col(ArrivalRow.erase_at) <= now)
-    return (await session.scalars(wanted.order_by(col(ArrivalRow.erase_at)).limit(page_rows))).all()
+    wanted = select(_TABLE).where(_TABLE.c.erase_at <= time_of(connection)).order_by(_TABLE.c.erase_at)
+    return [PlainRow(**row) for row in connection.execute(wanted.limit(page_rows)).mappings()]
 
 
 async def reschedule(
-    session: AsyncSession, rows: Sequence[ArrivalRow], is_erased: Mapping[UUID, bool], limit: timedelta
+    session: AsyncSession, rows: Sequence[PlainRow], is_erased: Mapping[UUID, bool], limit: timedelta
 ) -> None:
     """Have their files erased once more later, and in the end forget those that are erased.
 

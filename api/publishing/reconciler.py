@@ -5,16 +5,18 @@ It works on the one instance that holds the lease, a little at a time, and never
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Final
 
 import structlog
 from aiokafka.errors import KafkaError
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from api.publishing.republish import Overdue, anything_overdue, outbox_room, republish
+from api.publishing.republish import Overdue, anything_due, outbox_room, republish
 from api.publishing.topic_loss import TopicLossDetector
 from api.publishing.watermark import watermark_of
-from api.store.database import Database, database_time
+from api.store.database import Database, time_of
 from api.store.engines import LONG_SECONDS
 from api.store.leases import Lease
 from api.store.wakeups import Wakeups
@@ -78,14 +80,14 @@ class Reconciler:
 
     async def republish_lost(self) -> int:
         """Publish again what is known to be lost, as far as there is room. Returns how many."""
+        if not await self._database.run_read(partial(anything_due, overdue=None)):
+            return 0
         return await self._republish(None)
 
     async def republish_overdue(self) -> int:
         """Publish again what the workers have passed in silence, as far as there is room. Returns how many."""
-        async with self._database.reading(LONG_SECONDS) as session:
-            wall = Overdue(await database_time(session), self._after)
-            if not await anything_overdue(session, wall):
-                return 0
+        if not (wall := await self._database.run_read(self._overdue_by_wall_clock, seconds=LONG_SECONDS)):
+            return 0
         clocks = [
             await watermark_of(self._settings, topics.WORKER_GROUP, _WORKED_OFF),
             await watermark_of(self._settings, topics.PROJECTOR_GROUP, topics.PROJECTED),
@@ -95,9 +97,13 @@ class Reconciler:
             return 0
         return await self._republish(Overdue(min(wall.clock, *known), self._after))
 
+    def _overdue_by_wall_clock(self, connection: Connection) -> Overdue | None:
+        """None where nothing is: no watermark is ahead of the clock on the wall."""
+        overdue = Overdue(time_of(connection), self._after)
+        return overdue if anything_due(connection, overdue) else None
+
     async def _republish(self, overdue: Overdue | None) -> int:
-        async with self._database.reading() as session:
-            room = await outbox_room(session, OUTBOX_ROOM)
+        room = await self._database.run_read(partial(outbox_room, most=OUTBOX_ROOM))
         if room <= 0 or not (count := await republish(self._database, overdue, room)):
             return 0
         self._wakeups.notify()

@@ -99,7 +99,9 @@ async def test_housekeeping_passes_by_what_is_being_written_down(database: Datab
     await database.write(lambda session: age(session, timedelta(hours=1)))
     async with database.reading() as session:
         await pending_uploads.claim(session, first)
-        abandoned = await database.write(lambda each: pending_uploads.abandon_overdue(each, timedelta(minutes=2), 100))
+        abandoned = await database.run_write(
+            lambda each: pending_uploads.abandon_overdue(each, timedelta(minutes=2), 100)
+        )
         assert abandoned == 1
         await session.commit()
     async with database.reading() as session:

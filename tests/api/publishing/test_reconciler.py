@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from api.http.app_keys import DATABASE
 from api.photos.commands import add_photo, delete_photos, find_photo, render_again
 from api.projection.apply import project
 from api.publishing.reconciler import OUTBOX_ROOM, Reconciler
-from api.publishing.republish import Overdue, anything_overdue, mark_lost, outbox_room, republish
+from api.publishing.republish import Overdue, anything_due, mark_lost, outbox_room, republish
 from api.publishing.topic_loss import TopicLossDetector
 from api.publishing.watermark import watermark_of
 from api.store.database import Database, open_database
@@ -167,13 +168,15 @@ async def test_two_instances_at_once_publish_it_once(database: Database) -> None
 
 async def test_the_room_in_the_outbox_is_what_is_left_of_it(database: Database) -> None:
     await added(database, 3)
-    async with database.reading() as session:
-        assert await outbox_room(session, 2) == 2
+
+    async def room(most: int) -> int:
+        return await database.run_read(partial(outbox_room, most=most))
+
+    assert await room(2) == 2
+    assert await database.run_read(partial(anything_due, overdue=later(11)))
     assert await republish(database, later(11), 100) == 3
-    async with database.reading() as session:
-        assert await outbox_room(session, 5) == 2
-        assert await outbox_room(session, 2) == 0
-        assert not await anything_overdue(session, later(11))
+    assert (await room(5), await room(2)) == (2, 0)
+    assert not await database.run_read(partial(anything_due, overdue=later(11)))
     assert OUTBOX_ROOM > 0
 
 
@@ -344,10 +347,11 @@ async def test_looking_for_what_is_overdue_does_not_go_through_all_photos(databa
             plans.extend(row[-1] for row in cursor.fetchall())
 
     event.listen(database._engine.sync_engine, "before_cursor_execute", explain)
+    event.listen(database._sqlite, "before_cursor_execute", explain)
     await republish(database, later(11), 100)
     await republish(database, None, 100)
-    async with database.reading() as session:
-        await anything_overdue(session, later(11))
+    for overdue in (later(11), None):
+        await database.run_read(partial(anything_due, overdue=overdue))
     tables = [plan for plan in plans if "photos" in plan]
-    assert len(tables) == 6
+    assert len(tables) == 8
     assert all("_unfinished" in plan or "_lost" in plan for plan in tables), tables
