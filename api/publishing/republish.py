@@ -87,7 +87,7 @@ async def republish(database: Database, overdue: Overdue | None, limit: int) -> 
 
 
 def anything_due(connection: Connection, overdue: Overdue | None) -> bool:
-    """Whether :func:`republish` would find anything: cheap, and nearly always not."""
+    """Whether anything is lost (``overdue`` None) or overdue: cheap, and nearly always not."""
     wanted = (select(kind.id).where(kind.unfinished, _is_due(kind, overdue)).limit(1) for kind in _KINDS)
     return any(connection.execute(each).first() for each in wanted)
 

@@ -138,11 +138,12 @@ class Deployment:
     async def until_committed(self) -> None:
         """Wait until the workers have committed all uploads: those that are not come again after a kill."""
 
-        async def is_committed() -> bool:
-            async with GroupBacklog(self.settings, topics.WORKER_GROUP) as asking:
+        async with GroupBacklog(self.settings, topics.WORKER_GROUP) as asking:
+
+            async def is_committed() -> bool:
                 return not any(backlog.records for backlog in (await asking.read(topics.UPLOADED)).values())
 
-        await poll_async(is_committed, READY_SECONDS)
+            await poll_async(is_committed, READY_SECONDS)
 
     @asynccontextmanager
     async def producer(self) -> AsyncIterator[Any]:
